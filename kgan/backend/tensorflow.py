@@ -1,0 +1,28 @@
+"""TensorFlow: one persistent tape around the phase."""
+
+import tensorflow as tf
+
+
+def gradients(model, phase, groups):
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    with tf.GradientTape(persistent=len(groups) > 1) as tape:
+        scalars = phase()
+        # Keras' optimizers add up the gradients of the replicas; each loss is a mean over its own replica's share.
+        losses = {key: scalars[key] / replicas for key in groups} if replicas > 1 else scalars
+    # The value of a Keras variable is what the tape has watched.
+    return scalars, {key: tape.gradient(losses[key], [v.value for v in group]) for key, group in groups.items()}
+
+
+def input_gradient(fn, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(fn(x))
+    return tape.gradient(total, x)
+
+
+class TrainStep:
+    def train_step(self, data):
+        return self.update(data)
+
+    def test_step(self, data):
+        return self.assess(data)

@@ -1,0 +1,86 @@
+"""Layers that two or more papers share."""
+
+from functools import partial
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kgan")
+class MovingCentres(keras.layers.Layer):
+    """Moving averages of the mean features of each class, for real and for generated samples (CVAE-GAN, sections 3.1 and 3.2).
+
+    A class's average moves only when the batch holds a sample of the class, and is corrected for its start at zero as Adam does: after any
+    number of steps with constant features the centre equals them.
+
+    The value of a centre is the average; its gradient is that of the current batch's mean, without the factor `1 - decay` with which
+    the batch enters the average: the decay then smooths the target and leaves the weight of the loss alone. A class
+    without a generated sample in the batch gives no gradient. Real centres give none.
+
+    Args:
+        num_classes: number of centres.
+        features: length of a feature vector.
+        decay: of the averages, in [0, 1); 0 takes the means of the batch.
+
+    Call arguments:
+        real_features, fake_features: `(batch, features)`.
+        real_labels, fake_labels: `(batch,)` integers.
+
+    Returns:
+        `(real_centres, fake_centres)`, each `(num_classes, features)`; rows of classes of which either kind has not been seen yet are zero
+        in both.
+
+    Example:
+
+    >>> centres = MovingCentres(num_classes=2, features=3, decay=0.9)
+    >>> ones, labels = ops.ones((4, 3)), ops.zeros((4,), "int32")
+    >>> real, fake = centres(ones, labels, 2 * ones, labels)
+    >>> [round(float(v), 4) for v in (real[0, 0], fake[0, 0], real[1, 0])]
+    [1.0, 2.0, 0.0]
+    """
+
+    def __init__(self, num_classes, features, decay, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay}: must be in [0, 1).")
+        self.num_classes = num_classes
+        self.features = features
+        self.decay = decay
+        self.real_average, self.real_mass = self._weights("real")
+        self.fake_average, self.fake_mass = self._weights("fake")
+        self.built = True
+
+    def _weights(self, kind):
+        weight = partial(self.add_weight, initializer="zeros", dtype="float32", trainable=False)
+        return (
+            weight((self.num_classes, self.features), name=f"{kind}_average"),
+            # The share of the average that is data, 1 - decay^t: what Adam divides by.
+            weight((self.num_classes, 1), name=f"{kind}_mass"),
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "features": self.features,
+            "decay": self.decay,
+        }
+
+    def call(self, real_features, real_labels, fake_features, fake_labels):
+        real, real_seen = self._centres(self.real_average, self.real_mass, real_features, real_labels)
+        fake, fake_seen = self._centres(self.fake_average, self.fake_mass, fake_features, fake_labels)
+        both = real_seen & fake_seen
+        return ops.where(both, ops.stop_gradient(real), 0.0), ops.where(both, fake, 0.0)
+
+    def _centres(self, average, mass, features, labels):
+        features = ops.cast(features, "float32")
+        members = ops.one_hot(labels, self.num_classes, dtype="float32")
+        counts = ops.expand_dims(ops.sum(members, axis=0), 1)
+        means = ops.matmul(ops.transpose(members), features) / ops.maximum(counts, 1.0)
+
+        present = counts > 0
+        constant = ops.stop_gradient(means)
+        average.assign(ops.where(present, self.decay * average + (1 - self.decay) * constant, average.value))
+        mass.assign(ops.where(present, self.decay * mass + (1 - self.decay), mass.value))
+        value = average / ops.maximum(mass, 1e-12)
+        return value + (means - constant), mass > 0

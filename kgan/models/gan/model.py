@@ -1,0 +1,220 @@
+"""Unconditional GANs that differ in their losses alone."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgan import backend, losses
+from kgan.adversarial import AdversarialModel, Phase
+from kgan.layers import MovingCentres
+
+
+@keras.saving.register_keras_serializable("kgan")
+class GAN(AdversarialModel):
+    """GAN with the non-saturating loss (Goodfellow et al., 2014), on networks of your own.
+
+    Fit on samples `(batch, ...)` of any shape. A step updates the discriminator, then, against the new discriminator and
+    with fresh noise, the generator. Default optimizers: Adam(2e-4, beta_1=0.5), as DCGAN.
+
+    Args:
+        generator: `keras.Model`, latents `(batch, latent_dim)` -> samples.
+        discriminator: `keras.Model`, samples -> a dict with `logits` `(batch, 1)` and, where features are matched, `features`
+            `(batch, n)`.
+        latent_dim: length of the latent vector, drawn from N(0, 1).
+
+    Example:
+
+    ```python
+    import kgan
+    from kgan.models.gan import dcgan_discriminator, dcgan_generator
+
+    images, _ = kgan.data.load("digits")
+    model = kgan.GAN(dcgan_generator(32, 1, 64, base=8), dcgan_discriminator(32, 1, base=8), latent_dim=64)
+    model.compile()
+    model.fit(images[:256], batch_size=64, verbose=0)
+    samples = model.generate(16, seed=0)  # (16, 32, 32, 1)
+    ```
+    """
+
+    players = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    logged = ("real_accuracy", "fake_accuracy")
+
+    def __init__(self, generator, discriminator, latent_dim, **kwargs):
+        super().__init__(**kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim = latent_dim
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "latent_dim": self.latent_dim,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")}
+        return cls(**{**config, **networks})
+
+    def call(self, latents, training=False):
+        return self.generator(latents, training=training)
+
+    def generate(self, n, seed=None):
+        """Draw `n` samples.
+
+        Args:
+            n: how many.
+            seed: int for the same samples each time; None for new ones.
+
+        Returns:
+            NumPy array `(n, ...)`.
+        """
+        latents = np.random.default_rng(seed).standard_normal((n, self.latent_dim), "float32")
+        return self.generator.predict(latents, verbose=0)
+
+    def phases(self):
+        return [Phase(self.discriminator_phase, ("discriminator",)), Phase(self.generator_phase, ("generator",))]
+
+    def fake(self, real, training):
+        latents = keras.random.normal((ops.shape(real)[0], self.latent_dim), seed=self.seed_generator)
+        return self.generator(latents, training=training)
+
+    def discriminate(self, real, training):
+        """Logits of real and of newly generated samples, for the discriminator's own update."""
+        fake = ops.stop_gradient(self.fake(real, training))
+        return (
+            self.discriminator(real, training=training)["logits"],
+            self.discriminator(fake, training=training)["logits"],
+        )
+
+    def discriminator_phase(self, real, training):
+        real_logits, fake_logits = self.discriminate(real, training)
+        return {
+            "discriminator": losses.gan_discriminator_loss(real_logits, fake_logits),
+            "real_accuracy": ops.mean(ops.cast(real_logits > 0, "float32")),
+            "fake_accuracy": ops.mean(ops.cast(fake_logits < 0, "float32")),
+        }
+
+    def generator_phase(self, real, training):
+        logits = self.discriminator(self.fake(real, training), training=training)["logits"]
+        return {"generator": losses.gan_generator_loss(logits)}
+
+
+@keras.saving.register_keras_serializable("kgan")
+class FeatureMatchingGAN(GAN):
+    """Mean feature matching GAN (CVAE-GAN, section 3.1): cross entropy for D, distance of mean features for G (eq. 2).
+
+    Args:
+        generator, discriminator, latent_dim: as in `GAN`; the discriminator also returns `features` `(batch, n)`, in the paper the
+            input of its last fully connected layer.
+        decay: of the moving averages of the mean features; 0 takes the means of the batch, as line 10 of Algorithm 1 does (section 3.1
+            also speaks of moving averages and gives no decay).
+    """
+
+    def __init__(self, generator, discriminator, latent_dim, decay=0.0, **kwargs):
+        super().__init__(generator, discriminator, latent_dim, **kwargs)
+        self.decay = decay
+        self.centres = MovingCentres(1, discriminator.output["features"].shape[-1], decay)
+
+    def get_config(self):
+        return {**super().get_config(), "decay": self.decay}
+
+    def generator_phase(self, real, training):
+        real_features = self.discriminator(real, training=training)["features"]
+        fake_features = self.discriminator(self.fake(real, training), training=training)["features"]
+        labels = ops.zeros((ops.shape(real)[0],), "int32")
+        return {"generator": losses.mean_matching_loss(*self.centres(real_features, labels, fake_features, labels))}
+
+
+@keras.saving.register_keras_serializable("kgan")
+class WGAN(GAN):
+    """Wasserstein GAN with weight clipping (Arjovsky et al., 2017).
+
+    The discriminator is a critic: its `logits` are scores. Each critic update sees real data of its own: the batch that `fit` delivers is
+    dealt out in `n_critic` shares, so give `fit` a `batch_size` of `n_critic` times that of one update. Default
+    optimizers: RMSprop(5e-5), as in the paper.
+
+    Args:
+        generator, discriminator, latent_dim: as in `GAN`.
+        n_critic: critic updates for each update of the generator.
+        clip: after each update, all weights of the critic are clipped to [-clip, clip].
+    """
+
+    logged = ("wasserstein_distance",)
+
+    def __init__(self, generator, discriminator, latent_dim, n_critic=5, clip=0.01, **kwargs):
+        super().__init__(generator, discriminator, latent_dim, **kwargs)
+        self.n_critic = n_critic
+        self.clip = clip
+        for variable in self.discriminator.trainable_variables if clip else ():
+            variable.constraint = lambda value: ops.clip(value, -clip, clip)  # optimizers apply it after each update
+
+    def get_config(self):
+        return {**super().get_config(), "n_critic": self.n_critic, "clip": self.clip}
+
+    def default_optimizers(self):
+        return {player: keras.optimizers.RMSprop(5e-5) for player in self.players}
+
+    def phases(self):
+        return [
+            Phase(self.discriminator_phase, ("discriminator",), repeats=self.n_critic),
+            Phase(self.generator_phase, ("generator",)),
+        ]
+
+    def discriminator_phase(self, real, training):
+        loss = losses.wasserstein_discriminator_loss(*self.discriminate(real, training))
+        return {"discriminator": loss, "wasserstein_distance": -loss}
+
+    def generator_phase(self, real, training):
+        scores = self.discriminator(self.fake(real, training), training=training)["logits"]
+        return {"generator": losses.wasserstein_generator_loss(scores)}
+
+
+@keras.saving.register_keras_serializable("kgan")
+class WGANGP(WGAN):
+    """Wasserstein GAN with gradient penalty (Gulrajani et al., 2017).
+
+    The penalty is taken at points drawn uniformly on the lines between real and generated samples (their Algorithm 1). Default optimizers:
+    Adam(1e-4, beta_1=0, beta_2=0.9), as there. For the shares of the batch see `WGAN`.
+
+    Args:
+        generator, discriminator, latent_dim: as in `GAN`; no batch norm in the discriminator
+            (`dcgan_discriminator(norm="layer")`), because the penalty is on each sample by itself.
+        n_critic: critic updates for each update of the generator.
+        penalty: lambda, the weight of the gradient penalty.
+
+    Raises:
+        ValueError: the discriminator has batch norm.
+    """
+
+    logged = ("wasserstein_distance", "gradient_penalty")
+
+    def __init__(self, generator, discriminator, latent_dim, n_critic=5, penalty=10.0, **kwargs):
+        super().__init__(generator, discriminator, latent_dim, n_critic=n_critic, clip=None, **kwargs)
+        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in discriminator._flatten_layers()):
+            raise ValueError("WGANGP penalises each sample by itself: its discriminator must not use batch norm.")
+        self.penalty = penalty
+
+    def get_config(self):
+        config = {**super().get_config(), "penalty": self.penalty}
+        del config["clip"]
+        return config
+
+    def default_optimizers(self):
+        return {player: keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9) for player in self.players}
+
+    def discriminator_phase(self, real, training):
+        fake = ops.stop_gradient(self.fake(real, training))
+        score = lambda samples: self.discriminator(samples, training=training)["logits"]  # noqa: E731
+        loss = losses.wasserstein_discriminator_loss(score(real), score(fake))
+
+        along = keras.random.uniform((ops.shape(real)[0], *[1] * (len(real.shape) - 1)), seed=self.seed_generator)
+        slopes = backend.input_gradient(score, along * real + (1 - along) * fake)
+        penalty = losses.gradient_penalty(slopes)
+        return {
+            "discriminator": loss + self.penalty * penalty,
+            "wasserstein_distance": -loss,
+            "gradient_penalty": penalty,
+        }

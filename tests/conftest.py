@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests. PyTorch is imported before TensorFlow: the other order can crash the process."""
+
+import contextlib
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with contextlib.suppress(ImportError):
+    import torch  # noqa: F401
+
+import keras
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def shared_data():
+    """Folder of small real data sets beside the repository; a test that needs it is skipped where it is missing."""
+    folder = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of real data sets is not there")
+    return folder
