@@ -1,0 +1,272 @@
+"""Pictures that recipes and callbacks write: image grids with Pillow, charts with Matplotlib.
+
+Charts use `Figure` objects, never pyplot, so that nothing global (backend, open figures) changes for the caller.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+# --- Image grids ------------------------------------------------------------------------------------------------------
+
+
+def image_grid(images, columns, padding=2):
+    """Lay images out row by row on white.
+
+    Args:
+        images: floats `(n, height, width, 1 or 3)`; values outside [-1, 1] are clipped.
+        columns: images in a row; the places that the last row leaves free stay white.
+        padding: white pixels around and between the images.
+
+    Returns:
+        uint8 `(rows * (height + padding) + padding, columns * (width + padding) + padding, 3)`.
+
+    Raises:
+        ValueError: if the images have another shape or dtype or hold NaN or infinity, or `columns` is less than 1.
+
+    Example:
+
+    >>> image_grid(np.zeros((5, 28, 28, 1)), columns=3).shape
+    (62, 92, 3)
+    """
+    _check_columns(columns)
+    return _grid(_to_pixels(images), columns, padding)
+
+
+def labelled_rows(rows, columns=None):
+    """One row of images for each key, with the key written to its left.
+
+    For classes, models side by side, reconstructions, morphing and inpainting iterations. Images under 48 pixels are
+    enlarged by a whole factor, without smoothing.
+
+    Args:
+        rows: dict of a label to floats `(n, height, width, 1 or 3)` in [-1, 1]; n and channels may differ from row to
+            row, height and width may not.
+        columns: images shown of each row, its first ones; default all. Shorter rows end in white.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Raises:
+        ValueError: if there are no rows, the image sizes differ, or for what `image_grid` refuses.
+
+    Example:
+
+    >>> rows = {"real": np.zeros((4, 16, 16, 3)), "CVAE-GAN": np.ones((4, 16, 16, 3))}
+    >>> labelled_rows(rows).dtype
+    dtype('uint8')
+    """
+    if not rows:
+        raise ValueError("rows is empty; pass at least one label with its images.")
+    pixels = [_to_pixels(images) for images in rows.values()]
+    sizes = sorted({row.shape[1:3] for row in pixels})
+    if len(sizes) > 1:
+        raise ValueError(f"rows hold images of {len(sizes)} sizes, {sizes}; resize them to one (height, width).")
+    if columns is None:
+        columns = max(len(row) for row in pixels)
+    _check_columns(columns)
+
+    factor = -(-48 // min(sizes[0]))
+    if factor > 1:
+        pixels = [row.repeat(factor, axis=1).repeat(factor, axis=2) for row in pixels]
+    height, width = pixels[0].shape[1:3]
+    cells = np.full((len(rows), columns, height, width, 3), 255, "uint8")
+    for cell_row, row in zip(cells, pixels, strict=True):
+        cell_row[: len(row)] = row[:columns]
+    padding = 4
+    grid = _grid(cells.reshape(-1, height, width, 3), columns, padding)
+
+    font_file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    font = ImageFont.truetype(str(font_file), size=max(14, height // 12))
+    labels = [str(label) for label in rows]
+    margin = int(max(font.getlength(label) for label in labels)) + 3 * padding
+    picture = Image.fromarray(np.pad(grid, ((0, 0), (margin, 0), (0, 0)), constant_values=255))
+    draw = ImageDraw.Draw(picture)
+    for row, label in enumerate(labels):
+        middle = padding + row * (height + padding) + height / 2
+        draw.text((margin - padding, middle), label, fill="black", font=font, anchor="rm")
+    return np.asarray(picture)
+
+
+def save_image(path, image):
+    """Write an image as PNG; folders are made, and `path` is never left half written.
+
+    Args:
+        path: file name that ends in `.png`.
+        image: uint8 `(height, width, 3)`, as `image_grid` and `labelled_rows` return it.
+
+    Raises:
+        ValueError: if `path` does not end in `.png` or the image has another shape or dtype.
+
+    Example:
+
+    >>> save_image("runs/grid.png", image_grid(np.zeros((4, 8, 8, 3)), columns=2))  # doctest: +SKIP
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(f"image must be uint8 (height, width, 3), as image_grid makes it; got {_describe(image)}.")
+    with _new_png(path) as temporary:
+        Image.fromarray(image).save(temporary, format="png")
+
+
+def _check_columns(columns):
+    if columns < 1:
+        raise ValueError(f"columns={columns}: at least one column is needed.")
+
+
+def _to_pixels(images):
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape or images.dtype.kind != "f":
+        raise ValueError(
+            f"images must be floats (n, height, width, 1 or 3) in [-1, 1] with n of 1 or more; got {_describe(images)}."
+        )
+    if not np.isfinite(images).all():
+        raise ValueError("images hold NaN or infinity; check the model that made them.")
+    pixels = np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype("uint8")
+    return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+
+
+def _grid(pixels, columns, padding):
+    n, height, width, _ = pixels.shape
+    rows = -(-n // columns)
+    cells = np.full((rows * columns, height + padding, width + padding, 3), 255, "uint8")
+    cells[:n, padding:, padding:] = pixels
+    cells = cells.reshape(rows, columns, height + padding, width + padding, 3).swapaxes(1, 2)
+    grid = cells.reshape(rows * (height + padding), columns * (width + padding), 3)
+    return np.pad(grid, ((0, padding), (0, padding), (0, 0)), constant_values=255)
+
+
+# --- Charts -----------------------------------------------------------------------------------------------------------
+
+
+def ring_figure(path, snapshots, real):
+    """Figure 4 of CVAE-GAN: real points in blue, generated in red, a row for each method, a column for each iteration.
+
+    All panels show the same frame, the surroundings of the real points. What lies outside it (the first iterations, a
+    run that diverged) is given as a share in the panel.
+
+    Args:
+        path: file name that ends in `.png`.
+        snapshots: dict of a method to a dict of an iteration to its generated points `(n, 2)`. A panel stays empty
+            where a method has no snapshot of an iteration.
+        real: real points `(n, 2)`.
+
+    Raises:
+        ValueError: if there are no snapshots, points have another shape, or `path` does not end in `.png`.
+
+    Example:
+
+    >>> real = 100 + np.random.default_rng(0).normal(size=(500, 2))
+    >>> ring_figure("runs/ring.png", {"GAN": {0: real - 1, 1000: real}}, real)  # doctest: +SKIP
+    """
+    real = _points("real", real)
+    iterations = sorted({iteration for points in snapshots.values() for iteration in points})
+    if not iterations:
+        raise ValueError("snapshots are empty; pass at least one method with one iteration.")
+    low, high = real.min(axis=0), real.max(axis=0)
+    margin = 0.4 * (high - low).max()
+    low, high = low - margin, high + margin
+
+    figure = Figure(figsize=(2.0 * len(iterations) + 0.6, 2.0 * len(snapshots) + 0.6), layout="constrained")
+    panels = figure.subplots(len(snapshots), len(iterations), sharex=True, sharey=True, squeeze=False)
+    panels[0, 0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    for panel_row, (method, by_iteration) in zip(panels, snapshots.items(), strict=True):
+        panel_row[0].set_ylabel(method)
+        for panel, iteration in zip(panel_row, iterations, strict=True):
+            panel.set_aspect("equal")
+            if iteration not in by_iteration:
+                continue
+            generated = _points(f"{method} at iteration {iteration}", by_iteration[iteration])
+            panel.scatter(*real.T, s=3, linewidths=0, color="tab:blue", label="real")
+            panel.scatter(*generated.T, s=3, linewidths=0, color="tab:red", label="generated")
+            outside = 1.0 - ((generated >= low) & (generated <= high)).all(axis=1).mean()
+            if outside > 0:
+                label = panel.text(0.5, 0.03, f"{outside:.1%} outside", transform=panel.transAxes, ha="center")
+                label.set(fontsize="small", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+    for panel, iteration in zip(panels[0], iterations, strict=True):
+        panel.set_title(f"{iteration:,}", fontsize="medium")
+    figure.suptitle("iteration", fontsize="medium")
+    handles = next(panel for panel in panels.flat if panel.collections).collections
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, markerscale=4, frameon=False)
+    _save_figure(path, figure)
+
+
+def curves(path, series, xlabel, ylabel, log_x=False):
+    """Lines with a shaded spread around them, one for each entry of `series`.
+
+    Args:
+        path: file name that ends in `.png`.
+        series: dict of a label to `(x, mean, low, high)`, four sequences of one length; `low` and `high` are None for a
+            line without spread. NaN leaves a gap.
+        xlabel: name of the x axis, with its unit.
+        ylabel: name of the y axis, with its unit.
+        log_x: logarithmic x axis; every x must then be more than 0.
+
+    Raises:
+        ValueError: if `series` is empty or ragged, a logarithmic axis gets an x of 0 or less, or `path` does not end in
+            `.png`.
+
+    Example:
+
+    >>> x = np.array([1, 10, 100])
+    >>> curves("runs/curve.png", {"GAN": (x, x, 0.9 * x, 1.1 * x)}, "epoch", "loss", log_x=True)  # doctest: +SKIP
+    """
+    if not series:
+        raise ValueError("series is empty; pass at least one label with (x, mean, low, high).")
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for label, (x, mean, low, high) in series.items():
+        lengths = [len(values) for values in (x, mean, low, high) if values is not None]
+        if len(set(lengths)) > 1 or (low is None) != (high is None):
+            raise ValueError(
+                f"{label}: x, mean, low and high must have one length, low and high given both or neither; "
+                f"got lengths {lengths}."
+            )
+        if log_x and np.min(x) <= 0:
+            raise ValueError(f"{label}: x starts at {np.min(x)}; a logarithmic axis needs every x above 0.")
+        (line,) = axes.plot(x, mean, label=label)
+        if low is not None:
+            axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log_x else "linear")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    _save_figure(path, figure)
+
+
+def _points(name, points):
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise ValueError(f"{name}: points must be a non-empty (n, 2) array; got {_describe(points)}.")
+    return points
+
+
+def _save_figure(path, figure):
+    with _new_png(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _new_png(path):
+    """Yields a temporary name beside `path` that replaces it on success and vanishes on failure."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path} does not end in .png, the only format written; rename it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _describe(array):
+    return f"{array.dtype} {array.shape}"
