@@ -14,8 +14,8 @@ class Phase(NamedTuple):
     """One update of a training step.
 
     Args:
-        run: method `run(*batch, training)` that returns a dict of scalars. A player's name is that player's loss, any other name
-            is only logged.
+        run: method `run(*batch, training)` that returns a dict of scalars. A player's name is that player's loss, any
+            other name is only logged.
         players: names of the players that the phase updates.
         repeats: how often it runs in a step, each time on a share of the batch of its own.
     """
@@ -30,21 +30,21 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
     A subclass builds its networks in `__init__`, so that `fit` has nothing left to build, and says three things:
 
-    - `players`: `{player: names of the attributes that hold its networks}`. A variable belongs to at most one player; a network
-      that belongs to none is frozen.
-    - `phases()`: the `Phase`s of a step, in order. All gradients of a phase are taken at the same point, from one forward pass,
-      and only then applied.
+    - `players`: `{player: names of the attributes that hold its networks}`. A variable belongs to at most one player;
+      a network that belongs to none is frozen.
+    - `phases()`: the `Phase`s of a step, in order. All gradients of a phase are taken at the same point, from one
+      forward pass, and only then applied.
     - `logged`: names of the scalars that the phases return beside the losses.
 
-    Phases are written in `keras.ops` as if all state were mutable: they may call batch norm, draw from `self.seed_generator` and
-    assign non-trainable weights. With `training=False` the model is evaluated: no gradients are taken, and nothing that a
-    phase assigns is kept.
+    Phases are written in `keras.ops` as if all state were mutable: they may call batch norm, draw from
+    `self.seed_generator` and assign non-trainable weights. With `training=False` the model is evaluated: no gradients
+    are taken, and nothing that a phase assigns is kept.
 
-    Where a phase repeats (`n_critic`), the batch that `fit` delivers is dealt out in that many shares, so that each repetition sees fresh data;
-    phases that run once get the first share.
+    Where a phase repeats (`n_critic`), the batch that `fit` delivers is dealt out in that many shares, so that each
+    repetition sees fresh data; phases that run once get the first share.
 
-    Saved files (`.keras`, `.weights.h5`) hold the optimizers and the state of all seed generators too, so that a restored model takes
-    exactly the step that the saved one would have taken.
+    Saved files (`.keras`, `.weights.h5`) hold the optimizers and the state of all seed generators too, so that a
+    restored model takes exactly the step that the saved one would have taken.
 
     Example:
 
@@ -105,7 +105,8 @@ class AdversarialModel(backend.TrainStep, keras.Model):
             run_eagerly, steps_per_execution, jit_compile: as in `keras.Model.compile`.
 
         Raises:
-            ValueError: a player without an optimizer, an unknown player, one optimizer for two players, a variable of two players.
+            ValueError: a player without an optimizer, an unknown player, one optimizer for two players, a variable of
+            two players.
         """
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 needs loss scaling per player, which is not supported; use mixed_bfloat16.")
@@ -127,7 +128,9 @@ class AdversarialModel(backend.TrainStep, keras.Model):
             optimizers[player].name = player  # so that logs say `learning_rate_generator`
             for variable in variables:
                 if id(variable) in owner:
-                    raise ValueError(f"{variable.path} belongs to two players: {owner[id(variable)].name} and {player}.")
+                    raise ValueError(
+                        f"{variable.path} belongs to two players: {owner[id(variable)].name} and {player}."
+                    )
                 owner[id(variable)] = optimizers[player]
         optimizer = keras.optimizers.MultiOptimizer(lambda variable: owner[id(variable)])
         optimizer.build([variable for variables in owned.values() for variable in variables])
@@ -193,7 +196,10 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         shares = max(phase.repeats for phase in phases)
         for phase in phases:
             for i in range(phase.repeats):
-                yield phase, batch if shares == 1 else keras.tree.map_structure(partial(_share, i=i, shares=shares), batch)
+                yield (
+                    phase,
+                    batch if shares == 1 else keras.tree.map_structure(partial(_share, i=i, shares=shares), batch),
+                )
 
     def _track(self, scalars, batch):
         size = ops.shape(keras.tree.flatten(batch)[0])[0]
@@ -219,7 +225,8 @@ class AdversarialModel(backend.TrainStep, keras.Model):
             state.assign(store[f"seed_{i}"])
 
     def _seed_states(self):
-        # Keras counts the state of seed generators among the variables, but not among the weights, which are all it saves.
+        # Keras counts the state of seed generators among the variables, but not among the weights, which are all it
+        # saves.
         weights = {id(v) for v in self.weights}
         return [v for v in self.variables if id(v) not in weights]
 

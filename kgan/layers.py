@@ -8,12 +8,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("kgan")
 class MovingCentres(keras.layers.Layer):
-    """Moving averages of the mean features of each class, for real and for generated samples (CVAE-GAN, sections 3.1 and 3.2).
+    """Moving averages of the mean features of each class, for real and for generated samples (CVAE-GAN, sections 3.1
+    and 3.2).
 
-    A class's average moves only when the batch holds a sample of the class, and is corrected for its start at zero as Adam does: after any
-    number of steps with constant features the centre equals them.
+    A class's average moves only when the batch holds a sample of the class, and is corrected for its start at zero as
+    Adam does: after any number of steps with constant features the centre equals them.
 
-    The value of a centre is the average; its gradient is that of the current batch's mean, without the factor `1 - decay` with which
+    The value of a centre is the average; its gradient is that of the current batch's mean, without the factor `1 -
+    decay` with which
     the batch enters the average: the decay then smooths the target and leaves the weight of the loss alone. A class
     without a generated sample in the batch gives no gradient. Real centres give none.
 
@@ -27,8 +29,8 @@ class MovingCentres(keras.layers.Layer):
         real_labels, fake_labels: `(batch,)` integers.
 
     Returns:
-        `(real_centres, fake_centres)`, each `(num_classes, features)`; rows of classes of which either kind has not been seen yet are zero
-        in both.
+        `(real_centres, fake_centres)`, each `(num_classes, features)`; rows of classes of which either kind has not
+        been seen yet are zero in both.
 
     Example:
 

@@ -1,7 +1,7 @@
 """Losses as pure functions of tensors: no state, no networks, one scalar out (unless the docstring says otherwise).
 
-Discriminators return logits. Expectations over the data are means over the batch; squared norms are sums over the features, as the
-papers write them.
+Discriminators return logits. Expectations over the data are means over the batch; squared norms are sums over the
+features, as the papers write them.
 """
 
 from keras import ops
@@ -79,7 +79,8 @@ def mean_matching_loss(real_centres, fake_centres):
 
 
 def pairwise_matching_loss(first, second):
-    """Half the squared distance of paired samples, summed over features, averaged over the batch: CVAE-GAN eq. 6, one term.
+    """Half the squared distance of paired samples, summed over features, averaged over the batch: CVAE-GAN eq. 6, one
+    term.
 
     Args:
         first, second: `(batch, ...)`, images or features of the same samples.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -10,6 +11,14 @@ with contextlib.suppress(ImportError):
 
 import keras
 import pytest
+
+if keras.backend.backend() == "jax":
+    import jax
+
+    # Tests build the same small model many times over; compile each once.
+    jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="kgan-test-jax-"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)

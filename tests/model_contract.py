@@ -17,7 +17,8 @@ def check_model(make_model, data, batch_size, folder):
 
     Args:
         make_model: function without arguments that returns a new model, not compiled.
-        data: what `fit` takes as a tuple `(x,)` or `(x, y)` of arrays (or dicts of arrays), not a multiple of `batch_size` long.
+        data: what `fit` takes as a tuple `(x,)` or `(x, y)` of arrays (or dicts of arrays), not a multiple of
+            `batch_size` long.
         batch_size: of `fit`.
         folder: an empty folder for saved files.
     """
@@ -25,10 +26,9 @@ def check_model(make_model, data, batch_size, folder):
     assert length % batch_size and length > batch_size, "the data must end in a ragged batch"
     check_config(make_model)
     check_phases(make_model, data)
-    check_logs(make_model, data, batch_size)
-    check_evaluate(make_model, data, batch_size)
-    check_save(make_model, data, batch_size, folder)
-    check_resume(make_model, data, batch_size, folder)
+    straight = check_logs(make_model, data, batch_size, folder / "half_way.keras")
+    check_evaluate(straight, data, batch_size)
+    check_save(make_model, straight, data, batch_size, folder / "half_way.keras")
 
 
 def values(variables):
@@ -68,8 +68,8 @@ def check_phases(make_model, data):
         for player, variables in model._player_variables().items():
             moved = changed(before[player], variables)
             if player in phase.players:
-                still = [v.path for v, m in zip(variables, moved, strict=True) if not m]
-                assert len(still) < 0.1 * len(variables), f"{player} did not move in {phase.run.__name__}: {still}"
+                # Not all need to: the last bias of a Wasserstein critic has no gradient.
+                assert sum(moved) >= 0.8 * len(variables), f"{player} stands still in {phase.run.__name__}"
             else:
                 assert not any(moved), f"{phase.run.__name__} moved {player}"
 
@@ -78,22 +78,22 @@ def _ids(groups):
     return {id(v) for group in groups.values() for v in group}
 
 
-def check_logs(make_model, data, batch_size):
-    """Logs and `metrics` have the same keys; all is finite; an epoch's value is the mean over its samples, not its batches."""
-    model = new(make_model)
-    batches = []
-    record = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: batches.append({k: float(v) for k, v in logs.items()})
-    )
-    history = model.fit(*data, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[record]).history
-    names = {metric.name for metric in model.metrics}
-    assert set(history) == names == {f"{p}_loss" for p in model.players} | set(model.logged)
+def check_logs(make_model, data, batch_size, half_way):
+    """Logs and `metrics` have the same keys; all is finite; an epoch's value is the mean over its samples, not its
+    batches.
+
+    Saves the model after the first of two epochs, trained batch by batch, and returns one trained by `fit` for both.
+    """
+    straight = new(make_model)
+    history = straight.fit(*data, batch_size=batch_size, epochs=2, shuffle=False, verbose=0).history
+    names = {metric.name for metric in straight.metrics}
+    assert set(history) == names == {f"{p}_loss" for p in straight.players} | set(straight.logged)
     assert all(np.isfinite(v).all() for v in history.values()), history
 
-    # The same two unequal batches, one at a time, with the trackers set back between them.
+    # The same unequal batches, one at a time, with the trackers set back between them.
     model = new(make_model)
     length = len(keras.tree.flatten(data)[0])
-    total = {name: 0.0 for name in names}
+    total = dict.fromkeys(names, 0.0)
     for start in range(0, length, batch_size):
         part = keras.tree.map_structure(lambda a: a[start : start + batch_size], data)  # noqa: B023
         model.reset_metrics()
@@ -101,117 +101,105 @@ def check_logs(make_model, data, batch_size):
         for name in names:
             total[name] += float(logs[name]) * len(keras.tree.flatten(part)[0])
     for name in names:
-        np.testing.assert_allclose(history[name][0], total[name] / length, rtol=2e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(history[name][0], total[name] / length, rtol=1e-4, atol=1e-5, err_msg=name)
+    model.save(half_way)
+    return straight
 
 
-def check_evaluate(make_model, data, batch_size):
+def check_evaluate(model, data, batch_size):
     """`evaluate` reports the same names and changes no state at all, seeds included."""
-    model = new(make_model)
-    model.fit(*data, batch_size=batch_size, verbose=0)
     before = values(model.variables)
     first = model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
     assert not any(changed(before, model.variables))
     assert set(first) == {metric.name for metric in model.metrics}
     assert all(np.isfinite(v) for v in first.values()), first
-    second = model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
-    assert first == second
+    assert first == model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
 
 
-def check_save(make_model, data, batch_size, folder):
-    """A reloaded model has the same weights and takes the same next step: optimizers and seeds are restored."""
-    model = new(make_model)
-    model.fit(*data, batch_size=batch_size, verbose=0)
-    model.save(folder / "model.keras")
-    again = keras.saving.load_model(folder / "model.keras")
-    assert type(again) is type(model)
-    _assert_same(model, again)
-    for each in (model, again):
-        each.fit(*data, batch_size=batch_size, shuffle=False, verbose=0)
-    _assert_same(model, again)
+def check_save(make_model, straight, data, batch_size, half_way):
+    """A model saved after one epoch and loaded ends its second epoch where an uninterrupted one does.
 
-
-def check_resume(make_model, data, batch_size, folder):
-    """Two epochs, a restart from `BackupAndRestore` between them, equal two epochs without it."""
-    fit = {"batch_size": batch_size, "shuffle": False, "verbose": 0}
-    straight = new(make_model)
-    straight.fit(*data, epochs=2, **fit)
-
-    backup = keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False)
-    new(make_model).fit(*data, epochs=1, callbacks=[backup], **fit)
+    So weights, all optimizers and all seeds are restored. The weights file, which `BackupAndRestore` uses, holds the
+    same.
+    """
+    again = keras.saving.load_model(half_way)
+    assert type(again) is type(straight)
+    again.save_weights(half_way.with_suffix(".weights.h5"))
+    restored = new(make_model)
     keras.utils.set_random_seed(99)
-    resumed = make_model()
-    resumed.compile()
-    resumed.fit(*data, epochs=2, callbacks=[keras.callbacks.BackupAndRestore(folder / "backup")], **fit)
-    _assert_same(straight, resumed)
+    restored.load_weights(half_way.with_suffix(".weights.h5"))
+    _assert_same(again, restored)
+    again.fit(*data, batch_size=batch_size, shuffle=False, verbose=0)
+    _assert_same(straight, again)
 
 
 def _assert_same(model, again):
-    for a, b in zip(model.variables + model.optimizer.variables, again.variables + again.optimizer.variables, strict=True):
+    first, second = ([*m.variables, *m.optimizer.variables] for m in (model, again))
+    for a, b in zip(first, second, strict=True):
         np.testing.assert_allclose(*values([a, b]), rtol=1e-6, atol=1e-7, err_msg=a.path)
 
 
 # === One step, the same on every backend ===
 
 
+def noise(shape, salt):
+    """Numbers in (-1, 1) that look random and are the same everywhere: a multiplicative hash of the position."""
+    position = np.arange(int(np.prod(shape)), dtype="uint64")
+    hashed = (position * np.uint64(2654435761) + np.uint64(salt * 40503 + 12345)) * np.uint64(2246822519)
+    return ((hashed >> np.uint64(7)) % np.uint64(2**24) / 2**23 - 1).reshape(shape).astype("float32")
+
+
 def fill(variables):
     """Set weights by formula, so that no backend's random numbers are involved."""
-    for k, variable in enumerate(variables):
+    for salt, variable in enumerate(variables):
         shape = tuple(variable.shape)
-        size = int(np.prod(shape))
-        wave = np.sin(np.arange(size) * 0.7 + k).reshape(shape)
-        if variable.path.endswith(("gamma", "moving_variance")):
-            variable.assign(1 + 0.1 * wave)
+        if variable.path.endswith("gamma"):
+            variable.assign(1 + 0.1 * noise(shape, salt))
         else:
-            variable.assign(wave * np.sqrt(1.0 / max(1, np.prod(shape[:-1]))))
+            variable.assign(noise(shape, salt) * np.sqrt(3 / max(1, np.prod(shape[:-1]))))
 
 
-def check_golden(name, model, batch, steps=2, rtol=1e-4):
-    """A few steps from given weights, batch and noise give the losses and weights in `golden/<name>.json`.
+def check_golden(name, model, batch, rtol=1e-4):
+    """A step from given weights, batch and noise gives the losses and weights in `golden/<name>.json`.
 
-    Noise is a formula too: while this runs, `keras.random` returns it in place of random numbers.
-    The golden file is written only by `python tests/golden/write.py`.
+    The noise is a formula too: while this runs, `keras.random` returns it in place of random numbers.
+    The golden files are written only by `python tests/golden/write.py`.
     """
-    result = golden_steps(model, batch, steps)
+    result = golden_step(model, batch)
     expected = json.loads((GOLDEN / f"{name}.json").read_text())
     assert result.keys() == expected.keys()
     for key in expected:
-        np.testing.assert_allclose(result[key], expected[key], rtol=rtol, atol=rtol * 0.1, err_msg=key)
+        np.testing.assert_allclose(result[key], expected[key], rtol=rtol, atol=rtol * 0.01, err_msg=key)
 
 
-def golden_steps(model, batch, steps):
+def golden_step(model, batch):
+    """Losses, and for each weight its norm and its projections on three fixed directions of length 1, after a step."""
     fill(model.trainable_variables)
-    result = {}
     with formula_noise():
-        for step in range(steps):
-            model.reset_metrics()
-            logs = model.train_on_batch(*batch, return_dict=True)
-            result.update({f"step {step} {key}": float(value) for key, value in sorted(logs.items())})
+        logs = model.train_on_batch(*batch, return_dict=True)
+    result = {key: float(value) for key, value in sorted(logs.items())}
     for player, variables in model._player_variables().items():
-        result[f"{player} sums of weights"] = [float(v.sum(dtype="float64")) for v in values(variables)]
-        result[f"{player} norms of weights"] = [float(np.linalg.norm(v.astype("float64"))) for v in values(variables)]
+        for i, value in enumerate(values(variables)):
+            probes = [noise(value.shape, salt=1000 + k).astype("float64") for k in range(3)]
+            numbers = [float((value * probe).sum() / np.linalg.norm(probe)) for probe in probes]
+            result[f"{player} {i}"] = [float(np.linalg.norm(value.astype("float64"))), *numbers]
     return result
 
 
 class formula_noise:
-    """Replace the draws of `keras.random` by fixed numbers of the same shape and about the same distribution."""
+    """Replace the draws of `keras.random` by fixed numbers of the same shape and range."""
 
     def __enter__(self):
         self.saved = {name: getattr(keras.random, name) for name in ("normal", "uniform", "randint")}
 
-        def wave(shape):
-            shape = tuple(int(n) for n in shape)
-            return np.arange(int(np.prod(shape))).reshape(shape)
+        def draw(shape):
+            return noise(tuple(int(n) for n in shape), salt=77)
 
-        def normal(shape, *args, **kwargs):
-            return keras.ops.convert_to_tensor(np.sqrt(2) * np.sin(wave(shape) * 1.3 + 0.5), "float32")
-
-        def uniform(shape, *args, **kwargs):
-            return keras.ops.convert_to_tensor((wave(shape) * 0.618) % 1, "float32")
-
-        def randint(shape, minval, maxval, *args, **kwargs):
-            return keras.ops.convert_to_tensor(minval + wave(shape) * 7 % (maxval - minval), "int32")
-
-        keras.random.normal, keras.random.uniform, keras.random.randint = normal, uniform, randint
+        keras.random.normal = lambda shape, *args, **kwargs: keras.ops.convert_to_tensor(draw(shape) * 3**0.5)
+        keras.random.uniform = lambda shape, *args, **kwargs: keras.ops.convert_to_tensor((draw(shape) + 1) / 2)
+        keras.random.randint = lambda shape, minval, maxval, *args, **kwargs: keras.ops.convert_to_tensor(
+            (minval + (draw(shape) + 1) / 2 * (maxval - minval)).astype("int32")
+        )
 
     def __exit__(self, *exc):
         for name, function in self.saved.items():

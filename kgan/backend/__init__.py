@@ -1,15 +1,15 @@
 """What differs between the back ends: three names, the only code that imports TensorFlow, JAX or PyTorch for maths.
 
 `gradients(model, phase, groups)`
-    Runs `phase()`, which returns a dict of scalars, once. `groups` maps the keys of that dict that are losses to the variables
-    each is to be differentiated by. Returns `(scalars, {key: gradients})`. All gradients are taken at the same point. What
-    the phase assigns (batch-norm averages, seeds, class centres) is kept.
+    Runs `phase()`, which returns a dict of scalars, once. `groups` maps the keys of that dict that are losses to the
+    variables each is to be differentiated by. Returns `(scalars, {key: gradients})`. All gradients are taken at the
+    same point. What the phase assigns (batch-norm averages, seeds, class centres) is kept.
 `input_gradient(fn, x)`
-    The gradient of `sum(fn(x))` by `x`, itself differentiable by the variables that `fn` reads. `fn` must not assign state: no batch norm
-    in training mode, no dropout.
+    The gradient of `sum(fn(x))` by `x`, itself differentiable by the variables that `fn` reads. `fn` must not assign
+    state: no batch norm in training mode, no dropout.
 `TrainStep`
-    A mixin for `keras.Model` that turns `update(data)` and `assess(data)`, written as if all state were mutable, into the
-    `train_step` and `test_step` of the back end.
+    A mixin for `keras.Model` that turns `update(data)` and `assess(data)`, written as if all state were mutable, into
+    the `train_step` and `test_step` of the back end.
 """
 
 import keras

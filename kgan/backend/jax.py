@@ -10,7 +10,8 @@ def _current(variable, scope):
 
 
 def gradients(model, phase, groups):
-    # A nested scope sees only its own mapping, so it is seeded with all current values, and what changed goes back to the outer one.
+    # A nested scope sees only its own mapping, so it is seeded with all current values, and what changed goes back to
+    # the outer one.
     state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     before = {id(v): v.value for v in state}
     wanted = [v for group in groups.values() for v in group]
@@ -56,7 +57,9 @@ class TrainStep:
         return self._run_stateless(self.assess, groups, state, data)
 
     def _run_stateless(self, body, groups, state, data):
-        mapping = [(v, x) for group, values in zip(groups, state, strict=True) for v, x in zip(group, values, strict=True)]
+        mapping = [
+            (v, x) for group, values in zip(groups, state, strict=True) for v, x in zip(group, values, strict=True)
+        ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             logs = body(data)
             state = tuple([_current(v, scope) for v in group] for group in groups)

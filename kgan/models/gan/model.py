@@ -13,13 +13,13 @@ from kgan.layers import MovingCentres
 class GAN(AdversarialModel):
     """GAN with the non-saturating loss (Goodfellow et al., 2014), on networks of your own.
 
-    Fit on samples `(batch, ...)` of any shape. A step updates the discriminator, then, against the new discriminator and
-    with fresh noise, the generator. Default optimizers: Adam(2e-4, beta_1=0.5), as DCGAN.
+    Fit on samples `(batch, ...)` of any shape. A step updates the discriminator, then, against the new discriminator
+    and with fresh noise, the generator. Default optimizers: Adam(2e-4, beta_1=0.5), as DCGAN.
 
     Args:
         generator: `keras.Model`, latents `(batch, latent_dim)` -> samples.
-        discriminator: `keras.Model`, samples -> a dict with `logits` `(batch, 1)` and, where features are matched, `features`
-            `(batch, n)`.
+        discriminator: `keras.Model`, samples -> a dict with `logits` `(batch, 1)` and, where features are matched,
+            `features` `(batch, n)`.
         latent_dim: length of the latent vector, drawn from N(0, 1).
 
     Example:
@@ -55,7 +55,9 @@ class GAN(AdversarialModel):
 
     @classmethod
     def from_config(cls, config):
-        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")}
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")
+        }
         return cls(**{**config, **networks})
 
     def call(self, latents, training=False):
@@ -107,10 +109,10 @@ class FeatureMatchingGAN(GAN):
     """Mean feature matching GAN (CVAE-GAN, section 3.1): cross entropy for D, distance of mean features for G (eq. 2).
 
     Args:
-        generator, discriminator, latent_dim: as in `GAN`; the discriminator also returns `features` `(batch, n)`, in the paper the
-            input of its last fully connected layer.
-        decay: of the moving averages of the mean features; 0 takes the means of the batch, as line 10 of Algorithm 1 does (section 3.1
-            also speaks of moving averages and gives no decay).
+        generator, discriminator, latent_dim: as in `GAN`; the discriminator also returns `features` `(batch, n)`, in
+            the paper the input of its last fully connected layer.
+        decay: of the moving averages of the mean features; 0 takes the means of the batch, as line 10 of Algorithm 1
+            does (section 3.1 also speaks of moving averages and gives no decay).
     """
 
     def __init__(self, generator, discriminator, latent_dim, decay=0.0, **kwargs):
@@ -132,8 +134,9 @@ class FeatureMatchingGAN(GAN):
 class WGAN(GAN):
     """Wasserstein GAN with weight clipping (Arjovsky et al., 2017).
 
-    The discriminator is a critic: its `logits` are scores. Each critic update sees real data of its own: the batch that `fit` delivers is
-    dealt out in `n_critic` shares, so give `fit` a `batch_size` of `n_critic` times that of one update. Default
+    The discriminator is a critic: its `logits` are scores. Each critic update sees real data of its own: the batch
+    that `fit` delivers is dealt out in `n_critic` shares, so give `fit` a `batch_size` of `n_critic` times that of one
+    update. Default
     optimizers: RMSprop(5e-5), as in the paper.
 
     Args:
@@ -176,8 +179,8 @@ class WGAN(GAN):
 class WGANGP(WGAN):
     """Wasserstein GAN with gradient penalty (Gulrajani et al., 2017).
 
-    The penalty is taken at points drawn uniformly on the lines between real and generated samples (their Algorithm 1). Default optimizers:
-    Adam(1e-4, beta_1=0, beta_2=0.9), as there. For the shares of the batch see `WGAN`.
+    The penalty is taken at points drawn uniformly on the lines between real and generated samples (their Algorithm 1).
+    Default optimizers: Adam(1e-4, beta_1=0, beta_2=0.9), as there. For the shares of the batch see `WGAN`.
 
     Args:
         generator, discriminator, latent_dim: as in `GAN`; no batch norm in the discriminator

@@ -46,8 +46,8 @@ def dcgan_discriminator(image_size=64, channels=3, base=64, norm="batch", name="
         norm: `"batch"`, or `"layer"`, which WGAN-GP needs: its penalty is on each sample by itself.
 
     Returns:
-        A functional model of images `(batch, image_size, image_size, channels)` in [-1, 1] with the outputs `logits` `(batch, 1)` and
-        `features` `(batch, n)`, the input of the last layer.
+        A functional model of images `(batch, image_size, image_size, channels)` in [-1, 1] with the outputs `logits`
+        `(batch, 1)` and `features` `(batch, n)`, the input of the last layer.
 
     Example:
 

@@ -1,0 +1,5 @@
+"""CVAE-GAN (Bao et al., 2017) and the models that its paper compares it with, on the same networks."""
+
+from kgan.models.cvae_gan.model import CGAN, CVAE, CVAEGAN, FMCGAN
+
+__all__ = ["CGAN", "CVAE", "CVAEGAN", "FMCGAN"]

@@ -1,0 +1,174 @@
+"""What all recipes share: options, the run's folder, training with exact resume, tables."""
+
+import argparse
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kgan
+from kgan import callbacks
+
+
+def parse_options(description, presets, default_out, **extra):
+    """Options of the command line over those of the preset.
+
+    Args:
+        description: the recipe's docstring.
+        presets: `{preset: {option: value}}`; an option of the same name on the command line wins.
+        default_out: folder of the run where `--out` is not given.
+        **extra: `argparse` keywords of each option beside the common ones, by name.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=presets, default="quick")
+    parser.add_argument("--data", help="a name for kgan.data.load")
+    parser.add_argument("--out", type=Path, default=Path(default_out), help="folder of the run (default: %(default)s)")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly")
+    for name, keywords in extra.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
+    given = parser.parse_args()
+    options = argparse.Namespace(**presets[given.preset])
+    for name, value in vars(given).items():
+        if value is not None or not hasattr(options, name):
+            setattr(options, name, value)
+    return options
+
+
+def open_run(options):
+    """Make the run's folder with `options.json`; a resumed run must have the options that it was started with."""
+    path = options.out / "options.json"
+    now = {name: value for name, value in vars(options).items() if name not in ("out", "resume")}
+    now = json.loads(json.dumps({**now, "backend": keras.backend.backend()}, sort_keys=True))
+    if options.resume:
+        if not path.exists():
+            raise FileNotFoundError(f"{options.out} holds no run to resume: {path} is missing.")
+        before = json.loads(path.read_text())
+        differ = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if differ:
+            listed = ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in sorted(differ))
+            raise ValueError(f"--resume needs the options of the first run: {listed}.")
+    elif path.exists():
+        raise ValueError(f"{options.out} holds a run already: give --resume to go on with it, or another --out.")
+    write_json(path, now)
+    return options.out
+
+
+def compile_options():
+    """XLA's convolutions are half as fast as TensorFlow's own on a CPU (measured on CVAE-GAN's step)."""
+    on_cpu = not keras.distribution.list_devices("gpu")
+    return {"jit_compile": False} if keras.backend.backend() == "tensorflow" and on_cpu else {}
+
+
+def train(model, images, labels, folder, options, seed, extra_callbacks=(), watchdog=None):
+    """Fit a compiled model with everything a run has: progress bar, `train.csv`, TensorBoard, checkpoints, watchdog.
+
+    Returns:
+        Seconds of training, those before a resume included.
+    """
+    checkpoint = callbacks.Checkpoint(folder / "checkpoints")
+    first = checkpoint.restore(model) if options.resume else 0
+    history, clock = folder / "train.csv", time.time()
+    seconds_before = _cut_history(history, first)
+    writer = callbacks.SummaryWriter(folder / "logs")
+    seconds = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(seconds=round(seconds_before + time.time() - clock, 2))
+    )
+    batches = kgan.data.Batches(images, labels, options.batch_size, seed, initial_epoch=first)
+    model.fit(
+        batches,
+        epochs=options.epochs,
+        initial_epoch=first,
+        shuffle=False,  # the order is that of `batches`, which a resumed run repeats
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            watchdog or callbacks.Watchdog(),
+            *(make(writer) for make in extra_callbacks),
+            seconds,
+            callbacks.Scalars(writer),
+            keras.callbacks.CSVLogger(history, append=True),
+            checkpoint,
+        ],
+    )
+    writer.close()
+    return float(list(csv.DictReader(history.open()))[-1]["seconds"])
+
+
+def _cut_history(path, epochs):
+    """Drop rows of epochs that will be run again; returns the seconds that the kept ones took."""
+    rows = list(csv.DictReader(path.open())) if path.exists() else []
+    kept = [row for row in rows if int(row["epoch"]) < epochs]
+    if kept:
+        text = io.StringIO()
+        table = csv.DictWriter(text, kept[0].keys(), lineterminator="\n")
+        table.writeheader()
+        table.writerows(kept)
+        write_text(path, text.getvalue())
+        return float(kept[-1]["seconds"])
+    path.unlink(missing_ok=True)
+    return 0.0
+
+
+def save_model(model, path):
+    temporary = path.with_name(f"writing-{path.name}")
+    model.save(temporary)
+    os.replace(temporary, path)
+
+
+def write_text(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"writing-{path.name}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def table(header, rows):
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def spread(values, digits=2):
+    """`mean ± standard deviation` over seeds; of one value, the value."""
+    values = np.asarray(values, "float64")
+    mean = f"{values.mean():.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):.{digits}f}"
+
+
+def provenance(options, seeds):
+    """One line under each table: what it was made with."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return (
+        f"Data `{options.data}`, preset `{options.preset}`, {options.epochs} epochs, seeds {seeds}; "
+        f"{os.cpu_count()} x {platform.machine()} CPU; Keras {keras.__version__} on {keras.backend.backend()}; "
+        f"kgan {kgan.__version__}, commit {commit.stdout.strip() or 'unknown'}.\n"
+    )
+
+
+def run(main):
+    """Run a recipe. What the user can mend is said in one line, with exit status 2."""
+    try:
+        main()
+    except (ValueError, FileNotFoundError, ImportError, FloatingPointError) as error:
+        if os.environ.get("KGAN_TRACEBACK"):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+    except KeyboardInterrupt:
+        print("stopped; --resume goes on after the last complete epoch", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,269 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from model_contract import check_golden, check_model, noise
+
+import kgan
+from kgan.models.cvae_gan.networks import build_classifier, build_discriminator, build_encoder, build_generator
+
+MODELS = ["CVAEGAN", "CVAE", "CGAN", "FMCGAN"]
+
+
+def make(name, **options):
+    return getattr(kgan, name)(num_classes=3, image_size=32, channels=1, latent_dim=8, width=0.05, **options)
+
+
+def data(n):
+    return noise((n, 32, 32, 1), salt=3), np.arange(n, dtype="int32") % 3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(name, tmp_path):
+    check_model(lambda: make(name), data(7), 4, tmp_path)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_golden(name):
+    model = make(name)
+    model.compile({player: keras.optimizers.SGD(1e-3) for player in model.players})
+    check_golden(name.lower(), model, data(8))
+
+
+# === Networks ===
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_networks_fit_every_size(size, channels):
+    args = (size, channels, 5)
+    encoder, generator = build_encoder(*args, 16, 0.05), build_generator(*args, 16, 0.05)
+    discriminator, classifier = build_discriminator(size, channels, 0.05), build_classifier(*args, 0.05)
+    image = (None, size, size, channels)
+    assert encoder.input_shape == [image, (None, 5)] and encoder.output_shape["mean"] == (None, 16)
+    assert generator.output_shape == image
+    assert discriminator.output_shape["logits"] == (None, 1)
+    assert classifier.output_shape["logits"] == (None, 5)
+
+
+def test_generator_is_the_papers_at_128():
+    generator = build_generator(128, 3, 10, 256, 1.0)
+    deconvolutions = [la for la in generator.layers if isinstance(la, keras.layers.Conv2DTranspose)]
+    assert [la.filters for la in deconvolutions] == [256, 256, 128, 92, 64, 3]
+    assert [la.kernel_size[0] for la in deconvolutions] == [3, 3, 5, 5, 5, 5]
+    assert sum(isinstance(la, keras.layers.Dense) for la in generator.layers) == 2
+
+
+def test_label_reaches_every_network_that_takes_one():
+    images, (a, b) = data(2)[0], np.eye(3, dtype="float32")[[0, 1]]
+    labels = [np.tile(each, (2, 1)) for each in (a, b)]
+    model = make("CVAEGAN")
+    latents = noise((2, 8), salt=1)
+    assert np.abs(np.subtract(*(model.generator([latents, y]) for y in labels))).max() > 1e-3
+    assert np.abs(np.subtract(*(model.encoder([images, y])["mean"] for y in labels))).max() > 1e-3
+    conditional = make("CGAN").discriminator
+    assert np.abs(np.subtract(*(conditional([images, y])["logits"] for y in labels))).max() > 1e-5
+
+
+def test_feature_layers_join_the_features():
+    plain, more = make("CVAEGAN"), make("CVAEGAN", feature_layers=("discriminator_conv2", "classifier_fc6"))
+    extra = np.prod(plain.discriminator.get_layer("discriminator_conv2").output.shape[1:])
+    sizes = [m.discriminator.output["features"].shape[-1] for m in (plain, more)]
+    assert sizes[1] == sizes[0] + extra
+    assert more.classifier.output["features"].shape[-1] > plain.classifier.output["features"].shape[-1]
+    with pytest.raises(ValueError, match="must start with"):
+        make("CVAEGAN", feature_layers=("encoder_conv1",))
+
+
+def test_features_are_the_input_of_the_last_layer():
+    model, images = make("CVAEGAN"), data(4)[0]
+    for network in (model.discriminator, model.classifier):
+        out = {k: ops.convert_to_numpy(v) for k, v in network(images).items()}
+        last = network.get_layer(f"{network.name}_logits")
+        kernel, bias = (ops.convert_to_numpy(w.value) for w in last.weights)
+        np.testing.assert_allclose(out["features"] @ kernel + bias, out["logits"], rtol=1e-4, atol=1e-5)
+
+
+# === Losses of a step, against NumPy ===
+
+
+def test_losses_are_equations_1_to_7(monkeypatch):
+    """The step's losses from the networks' own outputs, recomputed in NumPy float64."""
+    model = make("CVAEGAN", lambdas=(2.0, 3.0, 5.0, 7.0), decay=0.5)
+    calls = {"discriminator": [], "classifier": []}
+    for name, seen in calls.items():
+        network = getattr(model, name)
+        call = network.call
+
+        def record(*args, call=call, seen=seen, **kwargs):
+            seen.append(call(*args, **kwargs))
+            return seen[-1]
+
+        monkeypatch.setattr(network, "call", record)
+    images, labels = data(6)
+    result = {k: float(v) for k, v in model.step(ops.convert_to_tensor(images), labels, training=False).items()}
+
+    def numpy(x):
+        return ops.convert_to_numpy(x).astype("float64")
+
+    (dr, df, dp), (cr, cf, cp) = ([{k: numpy(v) for k, v in o.items()} for o in seen] for seen in calls.values())
+
+    def cross_entropy(logits, sign):
+        return np.mean(np.logaddexp(0, -sign * logits))
+
+    def half_square(a, b):
+        return 0.5 * np.mean(np.sum((a - b) ** 2, axis=1))
+
+    discriminator = cross_entropy(dr["logits"], 1) + cross_entropy(df["logits"], -1) + cross_entropy(dp["logits"], -1)
+    np.testing.assert_allclose(result["discriminator"], discriminator, rtol=1e-5)
+    log_p = cr["logits"] - np.log(np.exp(cr["logits"]).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(result["classifier"], -log_p[np.arange(6), labels].mean(), rtol=1e-5)
+    mean_d = 0.5 * np.sum((dr["features"].mean(axis=0) - dp["features"].mean(axis=0)) ** 2)
+    np.testing.assert_allclose(result["mean_matching"], mean_d, rtol=1e-4)
+    d, c = half_square(dr["features"], df["features"]), half_square(cr["features"], cf["features"])
+    np.testing.assert_allclose(result["pairwise_discriminator"], d, rtol=1e-4)
+    np.testing.assert_allclose(result["pairwise_classifier"], c, rtol=1e-4)
+    pairwise = 3 * (result["pixel"] + d + c)
+    np.testing.assert_allclose(result["encoder"], 2 * result["kl"] + pairwise, rtol=1e-5)
+    generator = pairwise + 5 * mean_d + 7 * result["class_matching"]
+    np.testing.assert_allclose(result["generator"], generator, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("literal", "power"), [(False, 0.5), (True, 1.0)])
+def test_sampling(literal, power, monkeypatch):
+    model = make("CVAE", literal_sampling=literal)
+    seen = []
+    call = model.generator.call
+    monkeypatch.setattr(model.generator, "call", lambda x, **kw: (seen.append(x), call(x, **kw))[1])
+    model.encoder.get_layer("log_variance").bias.assign(np.full(8, 2 * np.log(3.0), "float32"))
+    model.encoder.get_layer("log_variance").kernel.assign(np.zeros_like(model.encoder.get_layer("log_variance").kernel))
+    images, labels = data(3)
+    monkeypatch.setattr(keras.random, "normal", lambda shape, seed=None: ops.ones(tuple(int(n) for n in shape)))
+    model.reconstruct_for_training(images, model.one_hot(labels), training=False)
+    mean = ops.convert_to_numpy(model.encoder([images, model.one_hot(labels)])["mean"])
+    np.testing.assert_allclose(ops.convert_to_numpy(seen[0][0]) - mean, np.exp(2 * np.log(3.0) * power), rtol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["image", "discriminator", "classifier"])
+def test_ablation_removes_a_part_of_the_generators_loss(part):
+    matching = tuple({"image", "discriminator", "classifier"} - {part})
+    full, less = (make("CVAEGAN", matching=m) for m in (("image", "discriminator", "classifier"), matching))
+    less.set_weights(full.get_weights())
+    keras.utils.set_random_seed(1)
+    less.seed_generator.state.assign(full.seed_generator.state)
+    images, labels = data(6)
+    a, b = ({k: float(v) for k, v in m.step(images, labels, training=False).items()} for m in (full, less))
+    removed = {
+        "image": a["pixel"],
+        "discriminator": a["pairwise_discriminator"] + 1e-3 * a["mean_matching"],
+        "classifier": a["pairwise_classifier"] + 1e-3 * a["class_matching"],
+    }[part]
+    np.testing.assert_allclose(a["generator"] - b["generator"], removed, rtol=1e-3)
+    assert a["discriminator"] == pytest.approx(b["discriminator"], rel=1e-5)
+
+
+# === Inference ===
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(3)
+    return make("CVAEGAN")
+
+
+def test_generate(model):
+    labels = np.array([0, 1, 2, 2])
+    first = model.generate(labels, seed=5)
+    assert first.shape == (4, 32, 32, 1) and np.abs(first).max() <= 1
+    np.testing.assert_array_equal(first, model.generate(labels, seed=5))
+    assert np.abs(first - model.generate(labels, seed=6)).max() > 1e-4
+    np.testing.assert_allclose(first, model.generate(np.eye(3)[labels], seed=5), atol=1e-6)
+    for wrong in ([3], [-1], [0.5], np.ones((1, 2))):
+        with pytest.raises(ValueError, match="abels must be"):
+            model.generate(wrong)
+
+
+def test_morph_ends_are_reconstructions(model):
+    images, _ = data(4)
+    a, b = images[:2], images[2:]
+    steps = model.morph(a, b, label=1, steps=5)
+    assert steps.shape == (2, 5, 32, 32, 1)
+    np.testing.assert_allclose(steps[:, 0], model.reconstruct(a, np.array([1, 1])), atol=1e-5)
+    np.testing.assert_allclose(steps[:, -1], model.reconstruct(b, np.array([1, 1])), atol=1e-5)
+    middle = (model.encode(a, [1, 1])[0] + model.encode(b, [1, 1])[0]) / 2
+    np.testing.assert_allclose(steps[:, 2], model.generate([1, 1], latents=middle), atol=1e-5)
+
+
+def test_inpaint_is_equation_8(model):
+    images, labels = data(2)
+    mask = np.zeros((32, 32, 1), "float32")
+    mask[8:20, 4:16] = 1
+    once = model.inpaint(images, labels, mask, iterations=1)
+    np.testing.assert_allclose(once, mask * model.reconstruct(images, labels) + (1 - mask) * images, atol=1e-6)
+    twice = model.inpaint(images, labels, mask, iterations=2)
+    np.testing.assert_allclose(twice, model.inpaint(once, labels, mask, iterations=1), atol=1e-5)
+    np.testing.assert_array_equal(twice[:, mask[..., 0] == 0], images[:, mask[..., 0] == 0])
+    with pytest.raises(ValueError, match="iterations=0"):
+        model.inpaint(images, labels, mask, iterations=0)
+
+
+def test_super_resolve_keeps_the_content(model):
+    images, labels = data(2)
+    small = 0.3 * images.reshape(2, 8, 4, 8, 4, 1).mean(axis=(2, 4))
+    large = model.super_resolve(small, labels, iterations=2)
+    assert large.shape == images.shape
+    np.testing.assert_allclose(large.reshape(2, 8, 4, 8, 4, 1).mean(axis=(2, 4)), small, atol=2e-2)
+    with pytest.raises(ValueError, match="divides"):
+        model.super_resolve(images[:, :7, :7], labels)
+
+
+def test_mix_identities(model):
+    same = model.mix_identities([[1, 1, 1]], seed=2)
+    np.testing.assert_allclose(same, model.generate([1], seed=2), atol=1e-5)
+    weighted = model.mix_identities([[0, 1]], weights=[[3, 1]], seed=2)
+    np.testing.assert_allclose(weighted, model.generate([[0.75, 0.25, 0]], seed=2), atol=1e-5)
+    with pytest.raises(ValueError, match="Labels must be 0 to 2"):
+        model.mix_identities([[0, 3]])
+
+
+# === Bad input ===
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 48}, "image_size=48: must be a power of two"),
+        ({"channels": 2}, "channels=2"),
+        ({"num_classes": 1}, "at least two classes"),
+        ({"width": 0}, "width=0"),
+        ({"matching": ()}, "matching"),
+        ({"decay": 1.0}, "decay=1.0"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kgan.CVAEGAN(**{"num_classes": 3, "image_size": 32, "width": 0.05, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x * 127, y), r"must be in \[-1, 1\]"),
+        (lambda x, y: (x * np.nan, y), r"must be in \[-1, 1\]"),
+        (lambda x, y: (x, y + 1), "Labels must be 0 to 2, got values from 1 to 3"),
+        (lambda x, y: (x, y - 1), "Labels must be 0 to 2, got values from -1 to 1"),
+        (lambda x, y: (x, y + 0.5), "Labels must be integers"),
+        (lambda x, y: (x[:, :16], y), "Images must be"),
+        (lambda x, y: (x, None), "images and labels"),
+    ],
+)
+def test_bad_data_is_refused_before_anything_changes(model, change, message):
+    before = model.get_weights()
+    model.compile()
+    images, labels = change(*data(4))
+    with pytest.raises(ValueError, match=message):
+        model.fit(images, labels, verbose=0)
+    if labels is not None:
+        with pytest.raises(ValueError, match=message):
+            model.fit(kgan.data.Batches(images, labels, 4), verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))

@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kgan import backend
+from kgan.layers import MovingCentres
+
+
+def test_constant_features_are_their_own_centre_after_any_number_of_steps():
+    """A moving average that starts at zero and is not corrected, or that does not move, fails here."""
+    features = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    labels = np.array([0, 2, 2, 0], "int32")
+    centres = MovingCentres(4, 4, decay=0.9)
+    for _ in range(5):
+        real, fake = centres(features[labels], labels, 2 * features[labels], labels)
+        for c in (0, 2):
+            np.testing.assert_allclose(ops.convert_to_numpy(real)[c], features[c], rtol=1e-5)
+            np.testing.assert_allclose(ops.convert_to_numpy(fake)[c], 2 * features[c], rtol=1e-5)
+        np.testing.assert_array_equal(ops.convert_to_numpy(real)[[1, 3]], 0)
+
+
+def test_average_is_adams():
+    rng = np.random.default_rng(1)
+    batches, decay = rng.normal(size=(6, 5, 3)), 0.8
+    centres = MovingCentres(1, 3, decay)
+    average = np.zeros(3)
+    for t, batch in enumerate(batches, start=1):
+        average = decay * average + (1 - decay) * batch.mean(axis=0)
+        zeros = np.zeros(5, "int32")
+        real, _ = centres(batch.astype("float32"), zeros, batch.astype("float32"), zeros)
+        np.testing.assert_allclose(ops.convert_to_numpy(real)[0], average / (1 - decay**t), rtol=1e-5)
+
+
+def test_class_without_a_sample_keeps_its_centre():
+    centres = MovingCentres(2, 1, decay=0.5)
+    both, one = np.array([0, 1], "int32"), np.array([0, 0], "int32")
+    centres(np.array([[1.0], [5.0]], "float32"), both, np.array([[2.0], [7.0]], "float32"), both)
+    real, fake = centres(np.ones((2, 1), "float32"), one, np.ones((2, 1), "float32"), one)
+    assert float(real[1, 0]) == pytest.approx(5.0)
+    assert float(fake[1, 0]) == pytest.approx(7.0)
+
+
+@keras.saving.register_keras_serializable("kgan-test")
+class Scale(keras.Model):
+    """Features are `weight * x`; only there so that a gradient can be taken on every backend."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.add_weight((), "ones", name="weight")
+        self.centres = MovingCentres(2, 1, decay=0.9)
+        self.optimizer = keras.optimizers.SGD()
+        self.built = True
+
+
+def test_gradient_is_the_current_batchs_without_the_decay():
+    """Value from the average, gradient as if the centre were the batch's mean; a class without samples gives none."""
+    model = Scale()
+    zeros, x = np.zeros(2, "int32"), np.array([[1.0], [3.0]], "float32")
+    model.centres(10 * x, np.array([0, 1], "int32"), 10 * x, np.array([0, 1], "int32"))
+
+    def phase():
+        _, fake = model.centres(x, zeros, model.weight * x, zeros)
+        return {"first": fake[0, 0], "second": fake[1, 0] + 0 * model.weight}
+
+    if keras.backend.backend() == "jax":
+        state = [(v, v.value) for v in [*model.variables, *model.optimizer.variables]]
+        with keras.StatelessScope(state_mapping=state):
+            scalars, grads = backend.gradients(model, phase, {"first": [model.weight], "second": [model.weight]})
+    else:
+        scalars, grads = backend.gradients(model, phase, {"first": [model.weight], "second": [model.weight]})
+    average = (0.9 * 0.1 * 10 + 0.1 * 2) / (1 - 0.9**2)
+    assert float(scalars["first"]) == pytest.approx(average, rel=1e-5)
+    assert float(grads["first"][0]) == pytest.approx(2.0, rel=1e-6)  # mean of x, not 0.1 times it
+    assert float(grads["second"][0]) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_averages_are_weights_and_decay_is_checked():
+    assert {v.name for v in MovingCentres(2, 3, 0.5).weights} == {
+        f"{kind}_{what}" for kind in ("real", "fake") for what in ("average", "mass")
+    }
+    with pytest.raises(ValueError, match="decay=1"):
+        MovingCentres(2, 3, 1)

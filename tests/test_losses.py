@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+from scipy.integrate import quad
+from scipy.stats import norm
+from sklearn.metrics import log_loss
+
+from kgan import losses
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def value(tensor):
+    return float(ops.convert_to_numpy(tensor))
+
+
+def tensor(array):
+    return ops.convert_to_tensor(array, "float32")
+
+
+def test_gan_losses_are_cross_entropies():
+    real, fake, other = (numbers(9, 1, seed=s) * 3 for s in range(3))
+    probability = {name: 1 / (1 + np.exp(-x[:, 0])) for name, x in (("r", real), ("f", fake), ("o", other))}
+    ones, zeros = np.ones(9), np.zeros(9)
+    expected = log_loss(ones, probability["r"], labels=[0, 1]) + log_loss(zeros, probability["f"], labels=[0, 1])
+    assert value(losses.gan_discriminator_loss(tensor(real), tensor(fake))) == pytest.approx(expected, rel=1e-5)
+    expected += log_loss(zeros, probability["o"], labels=[0, 1])
+    three = losses.gan_discriminator_loss(tensor(real), tensor(fake), tensor(other))
+    assert value(three) == pytest.approx(expected, rel=1e-5)
+    expected = log_loss(ones, probability["f"], labels=[0, 1])
+    assert value(losses.gan_generator_loss(tensor(fake))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gan_losses_stay_finite_for_a_certain_discriminator():
+    sure = tensor(np.full((2, 1), 1e4))
+    assert value(losses.gan_discriminator_loss(sure, -sure)) == pytest.approx(0, abs=1e-6)
+    assert value(losses.gan_discriminator_loss(-sure, sure)) == pytest.approx(2e4)
+    assert value(losses.gan_generator_loss(-sure)) == pytest.approx(1e4)
+
+
+def test_wasserstein_losses():
+    real, fake = tensor([[1.0], [3.0]]), tensor([[-1.0], [0.5]])
+    assert value(losses.wasserstein_discriminator_loss(real, fake)) == pytest.approx(-2.25)
+    assert value(losses.wasserstein_generator_loss(fake)) == pytest.approx(0.25)
+
+
+def test_gradient_penalty():
+    slopes = np.zeros((3, 2, 2, 1))
+    slopes[0, 0, 0], slopes[1, 0, 0], slopes[1, 1, 1] = 1, 3, 4
+    assert value(losses.gradient_penalty(tensor(slopes))) == pytest.approx((0 + 16 + 1) / 3, rel=1e-5)
+
+
+def test_matching_losses_are_half_of_sums_not_means_over_features():
+    a, b = numbers(5, 4, 4, 3), numbers(5, 4, 4, 3, seed=1)
+    expected = 0.5 * np.sum((a - b) ** 2) / 5
+    assert value(losses.pairwise_matching_loss(tensor(a), tensor(b))) == pytest.approx(expected, rel=1e-5)
+    expected = 0.5 * np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
+    centres = (tensor(x.mean(axis=0).reshape(-1)) for x in (a, b))
+    assert value(losses.mean_matching_loss(*centres)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_mean_matching_is_not_the_error_of_unpaired_samples():
+    """The slip of several published versions: equal means must cost nothing, whatever the samples are."""
+    a = numbers(6, 3)
+    shuffled = a[::-1]
+    means = [tensor(x.mean(axis=0)) for x in (a, shuffled)]
+    assert value(losses.mean_matching_loss(*means)) == pytest.approx(0, abs=1e-10)
+    assert value(losses.pairwise_matching_loss(tensor(a), tensor(shuffled.copy()))) > 0.1
+
+
+@settings(max_examples=20, deadline=None)
+@given(mean=st.floats(-3, 3), log_variance=st.floats(-3, 2))
+def test_kl_divergence_is_the_integral(mean, log_variance):
+    q = norm(mean, np.exp(log_variance / 2))
+    expected, _ = quad(lambda z: q.pdf(z) * (q.logpdf(z) - norm.logpdf(z)), *q.interval(1 - 1e-13))
+    assert value(losses.kl_divergence(tensor([[mean]]), tensor([[log_variance]]))[0, 0]) == pytest.approx(
+        expected, rel=1e-4, abs=1e-5
+    )
+
+
+def test_kl_loss_sums_over_dimensions_and_averages_over_the_batch():
+    mean, log_variance = tensor([[1.0, 2.0], [0.0, 0.0]]), tensor(np.zeros((2, 2)))
+    assert value(losses.kl_loss(mean, log_variance)) == pytest.approx((1 + 4) / 2 / 2)
+
+
+def test_classifier_loss():
+    logits, labels = numbers(7, 4), np.arange(7) % 4
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = log_loss(labels, probability, labels=range(4))
+    assert value(losses.classifier_loss(labels.astype("int32"), tensor(logits))) == pytest.approx(expected, rel=1e-5)
