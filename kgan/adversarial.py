@@ -172,37 +172,35 @@ class AdversarialModel(backend.TrainStep, keras.Model):
     def update(self, data):
         optimizers = {optimizer.name: optimizer for optimizer in self.optimizer.optimizers}
         owned = self._player_variables()
-        for phase, batch in self._schedule(data):
+        for phase, batch, size in self._schedule(data):
             scalars, grads = backend.gradients(
                 self, partial(phase.run, *batch, training=True), {player: owned[player] for player in phase.players}
             )
             for player in phase.players:
                 optimizers[player].apply(grads[player], owned[player])
-            self._track(scalars, batch)
+            self._track(scalars, size)
         self.optimizer.iterations.assign_add(1)
         return self.get_metrics_result()
 
     def assess(self, data):
-        for phase, batch in self._schedule(data):
+        for phase, batch, size in self._schedule(data):
             with keras.StatelessScope(state_mapping=[(v, v.value) for v in self.variables]):
                 scalars = phase.run(*batch, training=False)
-            self._track(scalars, batch)
+            self._track(scalars, size)
         return self.get_metrics_result()
 
     def _schedule(self, data):
-        """Yield each run of each phase with its share of the batch."""
+        """Yield each run of each phase with its share of the batch and the size of the whole."""
         batch = keras.tree.map_structure(ops.convert_to_tensor, _unpack(data))
+        size = ops.shape(keras.tree.flatten(batch)[0])[0]
         phases = self.phases()
         shares = max(phase.repeats for phase in phases)
         for phase in phases:
             for i in range(phase.repeats):
-                yield (
-                    phase,
-                    batch if shares == 1 else keras.tree.map_structure(partial(_share, i=i, shares=shares), batch),
-                )
+                share = partial(_share, i=i, shares=shares)
+                yield phase, batch if shares == 1 else keras.tree.map_structure(share, batch), size
 
-    def _track(self, scalars, batch):
-        size = ops.shape(keras.tree.flatten(batch)[0])[0]
+    def _track(self, scalars, size):
         for name, value in scalars.items():
             name = f"{name}_loss" if name in self.players else name
             self._trackers[name].update_state(value, sample_weight=size)

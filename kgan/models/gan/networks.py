@@ -51,7 +51,7 @@ def dcgan_discriminator(image_size=64, channels=3, base=64, norm="batch", name="
 
     Example:
 
-    >>> dcgan_discriminator(32, channels=1, base=16).output_shape["logits"]
+    >>> dcgan_discriminator(32, channels=1, base=16).output["logits"].shape
     (None, 1)
     """
     if norm not in ("batch", "layer"):

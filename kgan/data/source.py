@@ -1,0 +1,116 @@
+"""What every data set in memory or on disk has in common: sampling, conversion, and the way from samples to `fit`."""
+
+import numpy as np
+from PIL import Image
+
+from kgan.data.batches import SourceBatches
+
+
+class Source:
+    """Samples that become images only when they are asked for.
+
+    Args:
+        labels: int array `(n,)`, the class of each sample.
+        class_names: list of str, in label order.
+        image_size: height and width of the images in pixels.
+        channels: 1 (grey) or 3 (RGB).
+    """
+
+    def __init__(self, labels, class_names, image_size, channels):
+        self.labels = np.asarray(labels, "int32")
+        self.class_names = list(class_names)
+        self.image_size = image_size
+        self.channels = channels
+
+    @property
+    def nbytes(self):
+        """Size in bytes of all images as float32."""
+        return 4 * len(self.labels) * self.image_size**2 * self.channels
+
+    def images(self, indices):
+        """Returns float32 `(len(indices), image_size, image_size, channels)` in [-1, 1]."""
+        raise NotImplementedError
+
+    def arrays(self):
+        """Returns all images and their labels."""
+        return self.images(np.arange(len(self.labels))), self.labels
+
+    def batches(self, batch_size, seed):
+        """Returns a `keras.utils.PyDataset` that makes the images batch by batch."""
+        return SourceBatches(self, batch_size, seed)
+
+
+class GreyArray(Source):
+    """Grey pictures held in memory at their own size, resized and scaled when they are asked for.
+
+    Args:
+        pixels: array `(n, height, width)` in [0, `peak`].
+        peak: the value of white.
+    """
+
+    def __init__(self, pixels, labels, class_names, image_size, channels, peak):
+        super().__init__(labels, class_names, image_size, channels)
+        self.pixels = pixels
+        self.peak = peak
+
+    def images(self, indices):
+        size = (self.image_size, self.image_size)
+        images = np.empty((len(indices), *size, self.channels), "float32")
+        for image, index in zip(images, indices, strict=True):
+            resized = Image.fromarray(self.pixels[index].astype("float32")).resize(size, Image.Resampling.BICUBIC)
+            image[:] = np.asarray(resized)[..., None]
+        images *= 2 / self.peak
+        images -= 1
+        # Bicubic resizing overshoots at edges.
+        return np.clip(images, -1, 1, out=images)
+
+
+def ranks_in_class(labels, seed):
+    """Returns int `(n,)`: the place of each sample in a random order of its own class, drawn from `seed`."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    counts = np.bincount(labels)
+    ranks = np.empty(len(labels), int)
+    ranks[order] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
+    return ranks
+
+
+def stratified_split(labels, split, seed, test_share=0.2):
+    """Chooses the samples of one side of a random split that keeps the share of each class.
+
+    Args:
+        labels: int array `(n,)`.
+        split: `"train"` or `"test"`.
+        seed: the split's seed; both sides must be asked for with the same one.
+        test_share: share of each class that goes to the test side, rounded to whole samples.
+
+    Returns:
+        Increasing int array, the indices of the chosen samples.
+    """
+    check_split(split, ("train", "test"))
+    in_test = ranks_in_class(labels, seed) < np.round(test_share * np.bincount(labels))[labels]
+    return np.flatnonzero(in_test == (split == "test"))
+
+
+def balanced_subset(labels, count, seed):
+    """Chooses `count` random samples, as many of each class as there are.
+
+    Args:
+        labels: int array `(n,)`.
+        count: number of samples, or None for all.
+        seed: the seed of the choice. A smaller subset of the same seed lies inside a larger one.
+
+    Returns:
+        Increasing int array `(count,)`, the indices of the chosen samples.
+    """
+    if count is None:
+        return np.arange(len(labels))
+    if count > len(labels):
+        raise ValueError(f"count={count}, but the split has only {len(labels)} samples: pass at most that many")
+    return np.sort(np.lexsort((labels, ranks_in_class(labels, seed)))[:count])
+
+
+def check_split(split, available):
+    """Raises ValueError when `split` is not one of `available`."""
+    if split not in available:
+        raise ValueError(f"split={split!r} is not one of {', '.join(map(repr, available))}")

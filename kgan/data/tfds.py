@@ -1,0 +1,145 @@
+"""TensorFlow Datasets by name, for any of its sets with an image and a label."""
+
+import contextlib
+import difflib
+import re
+
+import keras
+import numpy as np
+
+from kgan.data.source import balanced_subset, check_split, stratified_split
+
+# Named where TFDS is not installed and cannot list its sets.
+WELL_KNOWN = ("oxford_flowers102", "mnist", "svhn_cropped", "caltech_birds2011", "lfw")
+INSTALL = "pip install tensorflow tensorflow-datasets"
+SHUFFLE_BYTES = 2**27
+
+
+def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_dir, others):
+    """Returns a `tf.data.Dataset` of batches `(images, labels)`; the train split is shuffled anew each epoch."""
+    builder = open_builder(name, data_dir, others)
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        # Else TensorFlow takes the GPU's memory from the backend that computes.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
+    fetch(builder, name)
+    height, width, depth = builder.info.features["image"].shape
+    bordered = (height, width) == (28, 28)
+    image_size = image_size or (32 if bordered else height if height and height == width else 64)
+    channels = channels or (1 if depth == 1 else 3)
+    part, labels, kept = choose(builder, split, count, seed)
+
+    def to_square(index, example):
+        image = tf.image.convert_image_dtype(example["image"], "float32")
+        if bordered:
+            image = tf.image.resize_with_crop_or_pad(image, 32, 32)
+        if depth == 1:
+            image = tf.image.grayscale_to_rgb(image)
+        image = image[..., :3] if channels == 3 else tf.image.rgb_to_grayscale(image[..., :3])
+        side = tf.reduce_min(tf.shape(image)[:2])
+        image = tf.image.resize_with_crop_or_pad(image, side, side)
+        image = tf.image.resize(image, (image_size, image_size), tf.image.ResizeMethod.LANCZOS3, antialias=True)
+        image = tf.ensure_shape(image, (image_size, image_size, channels))
+        label = example["label"] if labels is None else tf.gather(labels, index)
+        # Bytes take a quarter of the shuffle buffer that floats would.
+        return tf.image.convert_image_dtype(image, "uint8", saturate=True), tf.cast(label, "int32")
+
+    dataset = builder.as_dataset(split=part).enumerate()
+    if kept is not None:
+        mask = np.isin(np.arange(len(labels)), kept)
+        dataset = dataset.filter(lambda index, example: tf.gather(mask, index))
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(kept)))
+    dataset = dataset.map(to_square, num_parallel_calls=tf.data.AUTOTUNE)
+    if split == "train":
+        dataset = dataset.shuffle(max(1024, SHUFFLE_BYTES // (image_size**2 * channels)), seed=seed)
+    dataset = dataset.batch(batch_size)
+    dataset = dataset.map(lambda images, labels: (tf.cast(images, "float32") / 127.5 - 1, labels))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def tfds_class_names(name, data_dir, others):
+    """Returns the names of a set's classes; sorted where its labels are text, as in `"lfw"`."""
+    builder = open_builder(name, data_dir, others)
+    if has_text_labels(builder):
+        fetch(builder, name)
+        return text_class_names(builder)
+    return list(builder.info.features["label"].names)
+
+
+def open_builder(name, data_dir, others):
+    """Returns the builder of a TFDS name, or raises an error that names what there is."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        if name in WELL_KNOWN:
+            raise ImportError(f"{name!r} comes from TensorFlow Datasets: {INSTALL}") from None
+        names, also = WELL_KNOWN, f"those of TensorFlow Datasets ({INSTALL})"
+    else:
+        names = tfds.list_builders(with_community_datasets=False)
+        also = f"the {len(names)} names of TensorFlow Datasets"
+        if re.split("[:/]", name)[0] in names:
+            builder = tfds.builder(name, data_dir=data_dir)
+            features = dict(builder.info.features)
+            label = features.get("label")
+            if "image" not in features or not isinstance(label, tfds.features.ClassLabel | tfds.features.Text):
+                raise ValueError(f"{name!r} has no image with one class label, but {', '.join(features)}")
+            return builder
+    close = [own for own in others if name in own] or difflib.get_close_matches(name, [*others, *names])
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
+    raise ValueError(f"unknown data set {name!r}{hint} There are {', '.join(others)} and {also}")
+
+
+def fetch(builder, name):
+    """Makes sure that the data are there."""
+    try:
+        builder.download_and_prepare()
+    except ImportError as error:
+        raise ImportError(f"{name!r} needs a package that is not installed: pip install {error.name}") from error
+    except Exception as error:  # Whatever the network, the host or the set's own script raises.
+        folder = builder.data_dir_root
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise FileNotFoundError(
+            f"{name!r} is not in {folder} and could not be fetched ({reason}): tfds build {name} --data_dir {folder}"
+        ) from error
+
+
+def choose(builder, split, count, seed):
+    """Finds the samples of a split.
+
+    Returns:
+        part: name of the split to read.
+        labels: int array of the labels of that split, or None when they are what the set has.
+        kept: increasing int array of the samples to keep, or None for all.
+    """
+    available = tuple(builder.info.splits)
+    part = split
+    if split == "test" and "test" not in available:
+        part = "validation" if "validation" in available else "train"
+    check_split(part, available)
+    in_one_piece = split in ("train", "test") and not {"test", "validation"} & set(available)
+    if not in_one_piece and count is None and not has_text_labels(builder):
+        return part, None, None
+    labels = read_labels(builder, part)
+    if has_text_labels(builder):
+        labels = np.searchsorted(text_class_names(builder), [label.decode() for label in labels])
+    kept = stratified_split(labels, split, seed) if in_one_piece else np.arange(len(labels))
+    return part, labels, kept[balanced_subset(labels[kept], count, seed)]
+
+
+def has_text_labels(builder):
+    return not hasattr(builder.info.features["label"], "names")
+
+
+def text_class_names(builder):
+    """Returns the sorted names that occur in any split."""
+    return sorted({label.decode() for part in builder.info.splits for label in read_labels(builder, part)})
+
+
+def read_labels(builder, part):
+    """Returns the labels of a split in the order of its samples, without decoding an image."""
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(split=part, decoders={"image": tfds.decode.SkipDecoding()})
+    return np.array([example["label"] for example in examples.as_numpy_iterator()])

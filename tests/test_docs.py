@@ -1,0 +1,49 @@
+"""Every example in a docstring runs: `>>>` lines give what they say, and blocks of ```python``` run through."""
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kgan
+
+ROOT = Path(kgan.__file__).parent
+
+
+def examples(style):
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        module = ".".join(["kgan", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                text = ast.get_docstring(node) or ""
+                if style in text:
+                    found.append(pytest.param(module, text, id=f"{module}.{getattr(node, 'name', '')}"))
+    return found
+
+
+def namespace(module):
+    import importlib
+
+    return {**vars(importlib.import_module(module)), "kgan": kgan, "np": np, "ops": keras.ops, "keras": keras}
+
+
+@pytest.mark.parametrize(("module", "text"), examples(">>>"))
+def test_prompts(module, text):
+    test = doctest.DocTestParser().get_doctest(text, namespace(module), module, None, None)
+    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+
+
+@pytest.mark.parametrize(("module", "text"), examples("```python"))
+def test_blocks(module, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = kgan.data.load("digits", count=80)
+    known = {"images": images, "labels": labels, "np": np, "keras": keras, "kgan": kgan}
+    model = kgan.CGAN(10, 32, channels=1, latent_dim=8, width=0.05)
+    model.compile()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, module, "exec"), {**known, "model": model})
