@@ -161,12 +161,11 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
     # === Training and evaluation ===
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, sample_weight=None, **kwargs):
         """`keras.Model.fit`. Arrays are checked first (`check_batch`), of a `keras.utils.PyDataset` its first batch."""
-        if isinstance(x, keras.utils.PyDataset):
-            self.check_batch(*_unpack(x[0]))
-        elif isinstance(x, (np.ndarray, dict)):
-            self.check_batch(*_unpack((x, y)))
+        batch = _unpack(x[0] if isinstance(x, keras.utils.PyDataset) else (x, y, sample_weight))
+        if isinstance(x, (np.ndarray, dict, keras.utils.PyDataset)):
+            self.check_batch(*batch)
         return super().fit(x, y, **kwargs)
 
     def update(self, data):

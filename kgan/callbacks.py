@@ -103,8 +103,7 @@ class ImageGrid(keras.callbacks.Callback):
     Args:
         writer: `SummaryWriter`.
         sample: function of the model that returns images `(n, height, width, channels)` in [-1, 1], the same each time
-            for the
-            same weights, for example `lambda model: model.generate(labels, seed=0)`.
+            for the same weights, for example `lambda model: model.generate(labels, seed=0)`.
         columns: of the grid.
         folder: where each epoch's grid is kept as a PNG too; default: nowhere.
     """
@@ -198,8 +197,8 @@ class Watchdog(keras.callbacks.Callback):
         self.pinned = self.pinned + 1 if pinned else 0
         if self.pinned == self.patience:
             warnings.warn(
-                f"Epoch {self.epoch + 1}: the discriminator's accuracy has been {min(accuracy):.3f} on real and generated "
-                f"samples alike for {self.patience} epochs: it may have too easy, or too hard, a time.",
+                f"Epoch {self.epoch + 1}: the discriminator's accuracy has been {min(accuracy):.3f} on real and "
+                f"generated samples alike for {self.patience} epochs: it may have too easy, or too hard, a time.",
                 stacklevel=2,
             )
 
@@ -246,7 +245,10 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with h5py.File(newest) as file:
                 file.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)
-            model.load_weights(newest)
+            with warnings.catch_warnings():
+                # Of an optimizer that does not fit Keras only warns, and goes on with a fresh one.
+                warnings.filterwarnings("error", "Skipping variable loading", UserWarning)
+                model.load_weights(newest)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(

@@ -86,3 +86,42 @@ class MovingCentres(keras.layers.Layer):
         mass.assign(ops.where(present, self.decay * mass + (1 - self.decay), mass.value))
         value = average / ops.maximum(mass, 1e-12)
         return value + (means - constant), mass > 0
+
+
+@keras.saving.register_keras_serializable("kgan")
+class SampleNormalization(keras.layers.Layer):
+    """Layer norm over all axes of a sample, with a gain and an offset per channel, as WGAN-GP's critics use it.
+
+    `keras.layers.LayerNormalization` will not do for a gradient penalty: on TensorFlow it rests on `tf.nn.moments`,
+    which holds the mean fixed inside the variance. That leaves the gradient right and the gradient of the gradient
+    wrong.
+
+    Args:
+        epsilon: added to the variance.
+
+    Call arguments:
+        inputs: `(batch, ..., channels)`.
+
+    Example:
+
+    >>> norm = SampleNormalization()
+    >>> round(float(ops.std(norm(ops.reshape(ops.arange(8.0), (1, 2, 2, 2))))), 3)
+    1.0
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight((input_shape[-1],), initializer="ones", name="gamma")
+        self.beta = self.add_weight((input_shape[-1],), initializer="zeros", name="beta")
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+    def call(self, inputs):
+        axes = tuple(range(1, len(inputs.shape)))
+        centred = inputs - ops.mean(inputs, axis=axes, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)
+        return centred * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta

@@ -18,6 +18,13 @@ import kgan
 from kgan import callbacks
 
 
+def at_least_one(text):
+    """The type of an option that is a number of things."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return int(text)
+
+
 def parse_options(description, presets, default_out, **extra):
     """Options of the command line over those of the preset.
 
@@ -31,7 +38,7 @@ def parse_options(description, presets, default_out, **extra):
     parser.add_argument("--preset", choices=presets, default="quick")
     parser.add_argument("--data", help="a name for kgan.data.load")
     parser.add_argument("--out", type=Path, default=Path(default_out), help="folder of the run (default: %(default)s)")
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--epochs", type=at_least_one)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly")
     for name, keywords in extra.items():
@@ -44,8 +51,12 @@ def parse_options(description, presets, default_out, **extra):
     return options
 
 
-def open_run(options):
-    """Make the run's folder with `options.json`; a resumed run must have the options that it was started with."""
+def check_run(options):
+    """Refuse to overwrite a run, and to resume one with options that it was not started with.
+
+    Returns:
+        The options as `open_run` writes them.
+    """
     path = options.out / "options.json"
     now = {name: value for name, value in vars(options).items() if name not in ("out", "resume")}
     now = json.loads(json.dumps({**now, "backend": keras.backend.backend()}, sort_keys=True))
@@ -59,14 +70,21 @@ def open_run(options):
             raise ValueError(f"--resume needs the options of the first run: {listed}.")
     elif path.exists():
         raise ValueError(f"{options.out} holds a run already: give --resume to go on with it, or another --out.")
-    write_json(path, now)
+    return now
+
+
+def open_run(options):
+    """Make the run's folder with `options.json`. Call it when the data are at hand: what fails before can be mended
+    and run again."""
+    write_json(options.out / "options.json", check_run(options))
     return options.out
 
 
 def compile_options():
     """XLA's convolutions are half as fast as TensorFlow's own on a CPU (measured on CVAE-GAN's step)."""
-    on_cpu = not keras.distribution.list_devices("gpu")
-    return {"jit_compile": False} if keras.backend.backend() == "tensorflow" and on_cpu else {}
+    if keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
+        return {"jit_compile": False}
+    return {}
 
 
 def train(model, images, labels, folder, options, seed, extra_callbacks=(), watchdog=None):

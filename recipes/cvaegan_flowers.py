@@ -24,6 +24,8 @@ from functools import partial
 import keras
 import numpy as np
 from common import (
+    at_least_one,
+    check_run,
     compile_options,
     open_run,
     parse_options,
@@ -55,6 +57,7 @@ ABLATIONS = {
     "D": ("image", "classifier"),
     "C": ("image", "discriminator"),
 }
+FEATURES = 64  # of the evaluators, in which distances are measured
 PRESETS = {
     "quick": {
         "data": "synthetic/flowers",
@@ -113,17 +116,21 @@ def main():
         PRESETS,
         "runs/cvaegan_flowers",
         image_size={"type": int, "help": "32, 64, 128 or 256"},
+        count={"type": int, "help": "number of training images"},
         models={"nargs": "+", "choices": MODELS, "help": "which to train"},
-        seeds={"type": int, "help": "train each model this many times"},
+        seeds={"type": at_least_one, "help": "train each model this many times"},
         width={"type": float, "help": "scales the channels of all networks"},
         lambdas={"type": float, "nargs": 4, "help": "weights of eq. 7: KL, pairwise, mean matching, class matching"},
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
-    out = open_run(options)
+    check_run(options)
     load = partial(kgan.data.load, options.data, image_size=options.image_size, seed=options.seed)
     images, labels = as_arrays(load("train", count=options.count))
     test = as_arrays(load("test"))
     names = kgan.data.class_names(options.data)
+    check_data(labels, test[1], names)
+    new_model(options.models[0], images, len(names), options).check_batch(images, labels)
+    out = open_run(options)
     print(f"{len(images)} training and {len(test[0])} test images, {len(names)} classes")
 
     evaluators = [evaluator(out, i, images, labels, len(names), options) for i in (0, 1)]
@@ -133,7 +140,7 @@ def main():
     models = {}
     for seed in seeds:
         for name in options.models:
-            models[name], result = train_and_measure(name, seed, out, images, labels, measure, options)
+            models[name], result = train_and_measure(name, seed, out, images, labels, len(names), measure, options)
             results.setdefault(name, {})[str(seed)] = result
     write_json(out / "metrics.json", results)
     write_text(out / "results.md", results_table(results, options, seeds))
@@ -150,6 +157,16 @@ def as_arrays(data):
     return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
 
+def check_data(train_labels, test_labels, names):
+    """Refuse, before anything is trained, data that could not be measured afterwards."""
+    for split, labels in (("train", train_labels), ("test", test_labels)):
+        few = [name for name, n in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if n < 2]
+        if few:
+            raise ValueError(f"The {split} split has fewer than two images of {', '.join(few)}; give more.")
+    if len(test_labels) <= FEATURES:
+        raise ValueError(f"{len(test_labels)} test images: the Frechet distance needs more than {FEATURES}.")
+
+
 # === Measuring ===
 
 
@@ -164,7 +181,7 @@ def evaluator(out, number, images, labels, num_classes, options):
     for width in widths:
         x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
         x = layers.MaxPooling2D(2)(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x)))
-    features = layers.Dense(64, activation="relu", name="features")(layers.Flatten()(x))
+    features = layers.Dense(FEATURES, activation="relu", name="features")(layers.Flatten()(x))
     outputs = layers.Dense(num_classes, activation="softmax", name="probabilities")(layers.Dropout(0.3)(features))
     network = keras.Model(inputs, outputs, name=f"evaluator_{number}")
     network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **compile_options())
@@ -192,7 +209,14 @@ def measure_images(first, second, images, labels, real):
     }
 
 
-def train_and_measure(name, seed, out, images, labels, measure, options):
+def new_model(name, images, num_classes, options):
+    extra = {} if name == "cgan" else {"lambdas": options.lambdas}
+    if options.ablate and name == "cvaegan":
+        extra["matching"] = ABLATIONS[options.ablate]
+    return MODELS[name](num_classes, options.image_size, images.shape[-1], options.latent_dim, options.width, **extra)
+
+
+def train_and_measure(name, seed, out, images, labels, num_classes, measure, options):
     """Train one model with one seed; returns it and its numbers. A run that has ended before is read back."""
     folder = out / f"{name}-seed{seed}"
     result = folder / "result.json"
@@ -200,10 +224,11 @@ def train_and_measure(name, seed, out, images, labels, measure, options):
         return keras.saving.load_model(folder / "model.keras"), json.loads(result.read_text())
     print(f"--- {TITLES[name]}, seed {seed}")
     keras.utils.set_random_seed(seed)
-    num_classes = int(labels.max()) + 1
-    extra = {"matching": ABLATIONS[options.ablate]} if options.ablate and name == "cvaegan" else {}
-    model = MODELS[name](num_classes, options.image_size, images.shape[-1], options.latent_dim, options.width, **extra)
-    optimizers = {player: keras.optimizers.Adam(options.learning_rate, beta_1=0.5) for player in model.players}
+    model = new_model(name, images, num_classes, options)
+    rates = dict.fromkeys(model.players, options.learning_rate)
+    if "discriminator" in rates:
+        rates["discriminator"] = options.discriminator_learning_rate
+    optimizers = {player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()}
     model.compile(optimizers, **compile_options())
 
     shown = np.repeat(np.arange(min(num_classes, 16)), 8)

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden"
+# On TensorFlow, XLA would take most of the time; that it works is tested on a small model (test_adversarial.py).
+COMPILE = False if keras.backend.backend() == "tensorflow" else "auto"
 
 
 def check_model(make_model, data, batch_size, folder):
@@ -25,9 +27,9 @@ def check_model(make_model, data, batch_size, folder):
     length = len(keras.tree.flatten(data)[0])
     assert length % batch_size and length > batch_size, "the data must end in a ragged batch"
     check_config(make_model)
-    check_phases(make_model, data)
+    check_phases(make_model, keras.tree.map_structure(lambda a: a[:batch_size], data))
     straight = check_logs(make_model, data, batch_size, folder / "half_way.keras")
-    check_evaluate(straight, data, batch_size)
+    check_evaluate(straight, keras.tree.map_structure(lambda a: a[:batch_size], data))
     check_save(make_model, straight, data, batch_size, folder / "half_way.keras")
 
 
@@ -42,7 +44,7 @@ def changed(before, variables):
 def new(make_model):
     keras.utils.set_random_seed(7)
     model = make_model()
-    model.compile()
+    model.compile(jit_compile=COMPILE)
     return model
 
 
@@ -106,14 +108,14 @@ def check_logs(make_model, data, batch_size, half_way):
     return straight
 
 
-def check_evaluate(model, data, batch_size):
+def check_evaluate(model, data):
     """`evaluate` reports the same names and changes no state at all, seeds included."""
     before = values(model.variables)
-    first = model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
+    first = model.evaluate(*data, verbose=0, return_dict=True)
     assert not any(changed(before, model.variables))
     assert set(first) == {metric.name for metric in model.metrics}
     assert all(np.isfinite(v) for v in first.values()), first
-    assert first == model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
+    assert first == model.evaluate(*data, verbose=0, return_dict=True)
 
 
 def check_save(make_model, straight, data, batch_size, half_way):
@@ -168,8 +170,10 @@ def check_golden(name, model, batch, rtol=1e-4):
     result = golden_step(model, batch)
     expected = json.loads((GOLDEN / f"{name}.json").read_text())
     assert result.keys() == expected.keys()
-    for key in expected:
-        np.testing.assert_allclose(result[key], expected[key], rtol=rtol, atol=rtol * 0.01, err_msg=key)
+    for key, wanted in expected.items():
+        # The projections of a weight are relative to its norm, which comes first.
+        scale = abs(wanted[0]) if isinstance(wanted, list) else 0.01
+        np.testing.assert_allclose(result[key], wanted, rtol=rtol, atol=rtol * scale, err_msg=key)
 
 
 def golden_step(model, batch):

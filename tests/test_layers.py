@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from kgan import backend
-from kgan.layers import MovingCentres
+from kgan.layers import MovingCentres, SampleNormalization
 
 
 def test_constant_features_are_their_own_centre_after_any_number_of_steps():
@@ -45,12 +45,19 @@ def test_class_without_a_sample_keeps_its_centre():
 class Scale(keras.Model):
     """Features are `weight * x`; only there so that a gradient can be taken on every backend."""
 
-    def __init__(self):
+    def __init__(self, shape=()):
         super().__init__()
-        self.weight = self.add_weight((), "ones", name="weight")
+        self.weight = self.add_weight(shape, "ones", name="weight")
         self.centres = MovingCentres(2, 1, decay=0.9)
         self.optimizer = keras.optimizers.SGD()
         self.built = True
+
+
+def gradients(model, phase, groups):
+    if keras.backend.backend() != "jax":
+        return backend.gradients(model, phase, groups)
+    with keras.StatelessScope(state_mapping=[(v, v.value) for v in [*model.variables, *model.optimizer.variables]]):
+        return backend.gradients(model, phase, groups)
 
 
 def test_gradient_is_the_current_batchs_without_the_decay():
@@ -63,12 +70,7 @@ def test_gradient_is_the_current_batchs_without_the_decay():
         _, fake = model.centres(x, zeros, model.weight * x, zeros)
         return {"first": fake[0, 0], "second": fake[1, 0] + 0 * model.weight}
 
-    if keras.backend.backend() == "jax":
-        state = [(v, v.value) for v in [*model.variables, *model.optimizer.variables]]
-        with keras.StatelessScope(state_mapping=state):
-            scalars, grads = backend.gradients(model, phase, {"first": [model.weight], "second": [model.weight]})
-    else:
-        scalars, grads = backend.gradients(model, phase, {"first": [model.weight], "second": [model.weight]})
+    scalars, grads = gradients(model, phase, {"first": [model.weight], "second": [model.weight]})
     average = (0.9 * 0.1 * 10 + 0.1 * 2) / (1 - 0.9**2)
     assert float(scalars["first"]) == pytest.approx(average, rel=1e-5)
     assert float(grads["first"][0]) == pytest.approx(2.0, rel=1e-6)  # mean of x, not 0.1 times it
@@ -81,3 +83,38 @@ def test_averages_are_weights_and_decay_is_checked():
     }
     with pytest.raises(ValueError, match="decay=1"):
         MovingCentres(2, 3, 1)
+
+
+def test_sample_normalization_is_layer_norm():
+    x = np.random.default_rng(0).normal(2, 3, (3, 4, 4, 2)).astype("float32")
+    expected = (x - x.mean(axis=(1, 2, 3), keepdims=True)) / np.sqrt(x.var(axis=(1, 2, 3), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(SampleNormalization()(x)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_of_the_gradient_through_the_norm():
+    """TensorFlow's moments hold the mean fixed in the variance: right once, wrong by 1 / size in a gradient penalty."""
+    cubes = np.array([0.3, -1.0, 0.5, 2.0])
+    direction, x = np.array([1.0, 0.5, -0.3, 0.2]), np.array([0.5, -1.0, 2.0, 0.7])
+    model = Scale(shape=(4,))
+    norm = SampleNormalization(epsilon=0.0)
+    norm.build((None, 4))
+
+    def phase():
+        def value(t):
+            return ops.sum(ops.convert_to_tensor(cubes, "float32") * norm(model.weight * t) ** 3)
+
+        slope = backend.input_gradient(value, ops.convert_to_tensor(x[None], "float32"))
+        return {"penalty": ops.sum(ops.convert_to_tensor(direction, "float32") * slope)}
+
+    _, grads = gradients(model, phase, {"penalty": [model.weight]})
+
+    def along(weight, h=1e-4):  # the directional derivative of the value by x, in float64
+        def value(x):
+            y = weight * x
+            return np.sum(cubes * ((y - y.mean()) / y.std()) ** 3)
+
+        return (value(x + h * direction) - value(x - h * direction)) / (2 * h)
+
+    h = 1e-4
+    expected = [(along(1 + h * e) - along(1 - h * e)) / (2 * h) for e in np.eye(4)]
+    np.testing.assert_allclose(ops.convert_to_numpy(grads["penalty"][0]), expected, rtol=1e-3, atol=1e-3)

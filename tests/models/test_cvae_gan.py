@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from model_contract import check_golden, check_model, noise
+from model_contract import COMPILE, check_golden, check_model, noise
 
 import kgan
 from kgan.models.cvae_gan.networks import build_classifier, build_discriminator, build_encoder, build_generator
@@ -10,8 +10,8 @@ from kgan.models.cvae_gan.networks import build_classifier, build_discriminator,
 MODELS = ["CVAEGAN", "CVAE", "CGAN", "FMCGAN"]
 
 
-def make(name, **options):
-    return getattr(kgan, name)(num_classes=3, image_size=32, channels=1, latent_dim=8, width=0.05, **options)
+def make(name, width=0.05, **options):
+    return getattr(kgan, name)(num_classes=3, image_size=32, channels=1, latent_dim=8, width=width, **options)
 
 
 def data(n):
@@ -25,9 +25,10 @@ def test_contract(name, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_golden(name):
-    model = make(name)
-    model.compile({player: keras.optimizers.SGD(1e-3) for player in model.players})
-    check_golden(name.lower(), model, data(8))
+    # Few channels or samples make deep batch norm badly conditioned: float32 alone then moves gradients by 2 %.
+    model = make(name, width=0.1)
+    model.compile({player: keras.optimizers.SGD(1e-5) for player in model.players}, jit_compile=COMPILE)
+    check_golden(name.lower(), model, data(32))
 
 
 # === Networks ===

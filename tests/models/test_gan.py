@@ -30,5 +30,5 @@ def test_contract(name, tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_golden(name):
     model = make(name)
-    model.compile({player: keras.optimizers.SGD(0.05) for player in model.players})
+    model.compile({player: keras.optimizers.SGD(1e-3) for player in model.players})
     check_golden(name.lower(), model, (samples(8),))

@@ -245,9 +245,7 @@ class CVAEGAN(Encoding):
         pairwise_d = losses.pairwise_matching_loss(d_real["features"], d_reconstructed["features"])
         pairwise_c = losses.pairwise_matching_loss(c_real["features"], c_reconstructed["features"])
         mean_d = losses.mean_matching_loss(_mean(d_real["features"]), _mean(d_prior["features"]))
-        mean_c = losses.mean_matching_loss(
-            *self.centres(c_real["features"], labels, c_prior["features"], prior_labels)
-        )
+        mean_c = losses.mean_matching_loss(*self.centres(c_real["features"], labels, c_prior["features"], prior_labels))
 
         lambda_1, lambda_2, lambda_3, lambda_4 = self.lambdas
         use_image, use_d, use_c = (float(part in self.matching) for part in ("image", "discriminator", "classifier"))
@@ -381,9 +379,7 @@ class FMCGAN(ClassConditional):
         d_real, d_prior = (self.discriminator(x, training=training) for x in (images, prior))
         c_real, c_prior = (self.classifier(x, training=training) for x in (images, prior))
         mean_d = losses.mean_matching_loss(_mean(d_real["features"]), _mean(d_prior["features"]))
-        mean_c = losses.mean_matching_loss(
-            *self.centres(c_real["features"], labels, c_prior["features"], prior_labels)
-        )
+        mean_c = losses.mean_matching_loss(*self.centres(c_real["features"], labels, c_prior["features"], prior_labels))
         return {
             "classifier": losses.classifier_loss(labels, c_real["logits"]),
             "discriminator": losses.gan_discriminator_loss(d_real["logits"], d_prior["logits"]),

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from kgan.layers import SampleNormalization
+
 SIZES = (32, 64, 128, 256)
 
 
@@ -60,7 +62,7 @@ def dcgan_discriminator(image_size=64, channels=3, base=64, norm="batch", name="
     for i, width in enumerate(_widths(image_size, channels, base)):
         x = layers.Conv2D(width, 4, strides=2, padding="same", use_bias=i == 0)(x)
         if i:  # DCGAN: no normalisation of the input layer
-            x = _batch_norm()(x) if norm == "batch" else layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-5)(x)
+            x = _batch_norm()(x) if norm == "batch" else SampleNormalization()(x)
         x = layers.LeakyReLU(0.2)(x)
     features = layers.Flatten(dtype="float32")(x)
     logits = layers.Dense(1, dtype="float32")(features)

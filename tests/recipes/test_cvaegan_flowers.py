@@ -1,0 +1,213 @@
+"""The recipe on scikit-learn's digits and tiny networks: what it writes, killed and resumed, and bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kgan
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+sys.path.insert(0, str(RECIPES))
+import common  # noqa: E402
+import cvaegan_flowers  # noqa: E402
+
+TINY = ["--data", "digits", "--width", "0.05", "--count", "100", "--models", "cgan", "--epochs", "3"]
+
+
+@pytest.fixture
+def recipe(monkeypatch, capsys):
+    """Function of command-line arguments that runs the recipe and returns `(exit status, stderr)`."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["cvaegan_flowers.py", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            common.run(cvaegan_flowers.main)
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return run
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def history(folder):
+    """Rows of `train.csv` without the clock's."""
+    rows = csv.DictReader((folder / "train.csv").open())
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def assert_refused(result, *words):
+    status, error = result
+    assert status == 2
+    assert error.startswith("error: ") and error.count("\n") == 1, error
+    for word in words:
+        assert word in error
+
+
+# === A run, killed and resumed ===
+
+
+@pytest.mark.parametrize("model", ["cgan", pytest.param("cvaegan", marks=pytest.mark.slow)])
+def test_killed_run_resumes_to_the_end_of_an_uninterrupted_one(model, recipe, tmp_path):
+    arguments = [*TINY, "--models", model]
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    kill_in_second_epoch(arguments, killed, killed / f"{model}-seed0")
+    refused_without_change(recipe, killed, arguments)
+    assert recipe(*arguments, "--out", killed, "--resume")[0] == 0
+    assert recipe(*arguments, "--out", straight)[0] == 0
+
+    folders = [run / f"{model}-seed0" for run in (killed, straight)]
+    rows = history(folders[0])
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert rows == history(folders[1])
+    first, second = (keras.saving.load_model(folder / "model.keras") for folder in folders)
+    variables = [[*m.variables, *m.optimizer.variables] for m in (first, second)]
+    for a, b in zip(*variables, strict=True):
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(v.value) for v in (a, b)), err_msg=a.path)
+
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (killed, straight)]
+    for numbers in metrics:
+        del numbers[model]["0"]["seconds"]
+    assert metrics[0] == metrics[1]
+    if model == "cgan":
+        check_contents(straight, model)
+        a_finished_model_is_not_trained_again(recipe, arguments, killed, model)
+
+
+def kill_in_second_epoch(arguments, out, folder):
+    command = [sys.executable, str(RECIPES / "cvaegan_flowers.py"), *arguments, "--out", str(out)]
+    path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        while process.poll() is None and not (folder / "checkpoints" / "epoch-0001.weights.h5").exists():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        error = process.stderr.read().decode()
+    assert process.returncode == -signal.SIGKILL, error
+    assert not (folder / "checkpoints" / "epoch-0003.weights.h5").exists() and not (folder / "result.json").exists()
+
+
+def refused_without_change(recipe, run, arguments):
+    before = snapshot(run)
+    assert_refused(recipe(*arguments, "--out", run), "--resume")
+    other = recipe(*arguments, "--out", run, "--resume", "--epochs", 4, "--seed", 7)
+    assert_refused(other, "epochs was 3, is 4", "seed was 0, is 7")
+    assert snapshot(run) == before
+
+
+def check_contents(run, model):
+    options = json.loads((run / "options.json").read_text())
+    assert options["data"] == "digits" and options["backend"] == keras.backend.backend() and options["count"] == 100
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics) == {"real", model} and metrics[model]["0"]["images"] == 10 * options["per_class"]
+    table = (run / "results.md").read_text()
+    assert f"{metrics[model]['0']['top1']:.2f}" in table and "61.97" in table
+    for picture in ("samples.png", "models.png"):
+        assert np.asarray(Image.open(run / picture)).std() > 0
+    folder = run / f"{model}-seed0"
+    assert len(list((folder / "samples").glob("epoch-*.png"))) == 3
+    assert list((folder / "logs").glob("events.out.tfevents.*"))
+    assert not list(run.rglob("writing-*"))
+
+
+def a_finished_model_is_not_trained_again(recipe, arguments, run, model):
+    """A run that was killed after its last epoch still has to measure, but not to train."""
+    folder = run / f"{model}-seed0"
+    before, weights = json.loads((folder / "result.json").read_text()), snapshot(folder / "checkpoints")
+    (folder / "result.json").unlink()
+    assert recipe(*arguments, "--out", run, "--resume")[0] == 0
+    assert json.loads((folder / "result.json").read_text()) == before
+    assert snapshot(folder / "checkpoints") == weights
+
+    newest = folder / "checkpoints" / "epoch-0003.weights.h5"
+    newest.write_bytes(newest.read_bytes()[:5000])
+    (folder / "result.json").unlink()
+    before = snapshot(folder / "checkpoints")
+    assert_refused(recipe(*arguments, "--out", run, "--resume"), "epoch-0003.weights.h5 cannot be restored", "delete")
+    assert snapshot(folder / "checkpoints") == before
+
+
+# === The parts that only some models have ===
+
+
+def test_pictures_of_a_model_with_encoder(tmp_path):
+    images, labels = kgan.data.load("digits", "test")
+    model = kgan.CVAEGAN(10, 32, 1, 4, 0.05)
+    cvaegan_flowers.write_pictures(tmp_path, {"cvaegan": model}, images, labels, list("0123456789"))
+    expected = ("samples", "models", "reconstructions", "morphing", "inpainting", "super_resolution", "mixed")
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in expected}
+
+
+def new_model(name, **options):
+    options = Namespace(**{**cvaegan_flowers.PRESETS["quick"], "width": 0.05, "ablate": None, **options})
+    return cvaegan_flowers.new_model(name, np.zeros((2, 32, 32, 1), "float32"), 3, options)
+
+
+def test_ablation_leaves_out_its_part():
+    for part, left_out in (("img", "image"), ("D", "discriminator"), ("C", "classifier")):
+        assert set(new_model("cvaegan", ablate=part).matching) == {"image", "discriminator", "classifier"} - {left_out}
+
+
+def test_lambdas_reach_the_models():
+    for name in ("cvaegan", "cvae", "fmcgan"):
+        assert new_model(name, lambdas=[9.0, 8.0, 7.0, 6.0]).lambdas == (9.0, 8.0, 7.0, 6.0)
+
+
+# === Bad input ===
+
+
+def write_images(folder, classes, n):
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            Image.new("L", (8, 8), 10 * i).save(folder / name / f"{i}.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "digitz"], ["digitz"]),
+        (["--data", "folder:nowhere"], ["nowhere"]),
+        (["--data", "folder:empty"], ["empty"]),
+        (["--data", "folder:one"], ["one class", "'rose'"]),
+        (["--data", "folder:few", "--count", "8"], ["test split has fewer than two images of rose, tulip"]),
+        (["--image-size", "48"], ["image_size=48", "power of two"]),
+        (["--width", "0"], ["width=0"]),
+        (["--count", "3"], ["train split has fewer than two images of 0"]),
+        (["--resume"], ["no run to resume"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    write_images(tmp_path / "one", ["rose"], 9)
+    write_images(tmp_path / "few", ["rose", "tulip"], 5)
+    result = recipe(*TINY[:6], "--models", "cgan", *arguments, "--out", "run")
+    assert_refused(result, *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--seeds", "0"], ["--models", "vae"], ["--ablate", "E"]])
+def test_options_out_of_range(arguments, recipe, tmp_path):
+    status, error = recipe(*arguments, "--out", tmp_path / "run")
+    assert status == 2 and arguments[0] in error
+    assert not (tmp_path / "run").exists()

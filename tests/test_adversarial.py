@@ -1,0 +1,352 @@
+"""What `fit` of an `AdversarialModel` keeps of Keras, beside the contract that each model passes."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from model_contract import noise, values
+
+import kgan
+from kgan.adversarial import AdversarialModel, Phase
+
+BACKEND = keras.backend.backend()
+TESTS = Path(__file__).resolve().parent
+
+
+@keras.saving.register_keras_serializable("test_adversarial")
+class Duel(AdversarialModel):
+    """Points from latents, or from the data where not `noisy`, judged behind a `lens` that belongs to no player."""
+
+    players = {"generator": ("generator",), "discriminator": ("discriminator",)}
+    logged = ("gap",)
+
+    def __init__(self, noisy=True, repeats=1, **kwargs):
+        super().__init__(**kwargs)
+        self.noisy, self.repeats = noisy, repeats
+        self.generator, self.discriminator = self.network(2), self.network(1)
+        self.lens = self.network(2)
+
+    def network(self, units):
+        return keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(units, dtype="float32")]
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "noisy": self.noisy, "repeats": self.repeats}
+
+    def phases(self):
+        return [Phase(self.judge, ("discriminator",), self.repeats), Phase(self.imitate, ("generator",))]
+
+    def fake(self, x, training):
+        latents = keras.random.normal(ops.shape(x), seed=self.seed_generator) if self.noisy else -x
+        return self.generator(latents, training=training)
+
+    def score(self, x, training):
+        return self.discriminator(self.lens(x), training=training)
+
+    def judge(self, x, training):
+        real, fake = self.score(x, training), self.score(self.fake(x, training), training)
+        return {"discriminator": ops.mean(ops.square(1 - real) + ops.square(fake)), "gap": ops.mean(real - fake)}
+
+    def imitate(self, x, training):
+        return {"generator": ops.mean(ops.square(1 - self.score(self.fake(x, training), training)))}
+
+
+DATA = noise((10, 2), salt=5)
+
+
+def compiled(options=None, optimizer=keras.optimizers.Adam, rate=1e-2, **compile_options):
+    keras.utils.set_random_seed(11)
+    model = Duel(**(options or {}))
+    model.compile({player: optimizer(rate) for player in Duel.players}, **compile_options)
+    return model
+
+
+def fit(model, epochs=3, **options):
+    return model.fit(DATA, batch_size=4, epochs=epochs, shuffle=False, verbose=0, **options).history
+
+
+def assert_same(a, b, rtol=1e-6, atol=1e-7):
+    for first, second in zip(_state(a), _state(b), strict=True):
+        np.testing.assert_allclose(first, second, rtol=rtol, atol=atol)
+
+
+def _state(model):
+    return values([*model.variables, *model.optimizer.variables])
+
+
+@pytest.fixture(scope="module")
+def straight():
+    model = compiled()
+    return model, fit(model)
+
+
+# === Interrupted and saved runs ===
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 1 and batch == 1:
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def test_backup_and_restore(straight, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(compiled(), callbacks=[keras.callbacks.BackupAndRestore(tmp_path), Interrupt()])
+    resumed = compiled()
+    keras.utils.set_random_seed(99)
+    history = fit(resumed, callbacks=[keras.callbacks.BackupAndRestore(tmp_path)])
+    assert len(history["gap"]) == 2
+    np.testing.assert_allclose(history["gap"], straight[1]["gap"][1:], rtol=1e-5)
+    assert_same(straight[0], resumed)
+
+
+def test_model_checkpoint(straight, tmp_path):
+    fit(compiled(), epochs=2, callbacks=[keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")])
+    again = keras.saving.load_model(tmp_path / "2.keras")
+    fit(again, initial_epoch=2)
+    assert_same(straight[0], again)
+
+
+# === Ways to run the same step ===
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution on torch")
+def test_steps_per_execution(straight):
+    model = compiled(steps_per_execution=2)
+    history = fit(model)
+    assert_same(straight[0], model)
+    for name, expected in straight[1].items():
+        np.testing.assert_allclose(history[name], expected, rtol=1e-5, err_msg=name)
+
+
+def test_run_eagerly(straight):
+    model = compiled(run_eagerly=True)
+    fit(model)
+    assert_same(straight[0], model, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch.compile takes minutes")
+def test_jit_compile():
+    # Without noise: XLA draws other random numbers than TensorFlow does from the same seed.
+    jitted, plain = (compiled({"noisy": False}, jit_compile=jit_compile) for jit_compile in (True, False))
+    for model in (jitted, plain):
+        fit(model)
+    assert_same(jitted, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_bfloat16():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = compiled()
+        assert model.generator.layers[0].compute_dtype == "bfloat16"
+        before = values(model.trainable_variables)
+        history = fit(model)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.isfinite(value).all() for value in history.values())
+    assert {v.dtype for v in [*model.weights, *model.optimizer.variables]} <= {"float32", "int32", "int64"}
+    assert not any(np.array_equal(a, b) for a, b in zip(before, values(model.trainable_variables), strict=True))
+
+
+# === Callbacks and data ===
+
+
+def test_validation_data(straight):
+    model = compiled()
+    history = fit(model, validation_data=(DATA[:5],))
+    names = {"generator_loss", "discriminator_loss", "gap"}
+    assert set(history) == names | {f"val_{name}" for name in names}
+    assert_same(straight[0], model)  # looking on moves no weight and draws no number
+    last = model.evaluate(DATA[:5], batch_size=4, verbose=0, return_dict=True)
+    for name in names:
+        np.testing.assert_allclose(history[f"val_{name}"][-1], last[name], rtol=1e-5)
+
+
+def test_learning_rate_scheduler():
+    model = compiled(rate=0.1)
+    before = values(model.generator.variables)
+    history = fit(model, epochs=2, callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.5 * epoch)])
+    assert history["learning_rate_generator"] == history["learning_rate_discriminator"] == [0.0, 0.5]
+    assert {float(optimizer.learning_rate) for optimizer in model.optimizer.optimizers} == {0.5}
+    still = compiled(rate=0.1)
+    fit(still, epochs=1, callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)])
+    for a, b in zip(before, values(still.generator.variables), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(before[0], values(model.generator.variables)[0])
+
+
+def test_keras_tensorboard(tmp_path):
+    pytest.importorskip("tensorflow")
+    fit(compiled(), epochs=1, callbacks=[keras.callbacks.TensorBoard(tmp_path)])
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros(10, "float32")])
+def test_sample_weight_is_refused(labels):
+    with pytest.raises(ValueError, match="no sample weights"):
+        compiled().fit(DATA, labels, sample_weight=np.ones(10, "float32"), verbose=0)
+
+
+# === Players and phases ===
+
+
+def test_network_of_no_player_is_frozen():
+    model = compiled()
+    before = values(model.lens.variables)
+    fit(model, epochs=1)
+    assert not model.lens.trainable
+    assert not {v.path for v in model.lens.variables} & {v.path for v in model.trainable_variables}
+    for a, b in zip(before, values(model.lens.variables), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def shares(size, repeats):
+    """Rows that each run of the two phases saw of one batch of `size` rows."""
+    model = compiled({"repeats": repeats}, run_eagerly=True)
+    seen = {"judge": [], "imitate": []}
+
+    def recording(phase):
+        def run(x, training):
+            seen[phase.run.__name__].append(ops.convert_to_numpy(x)[:, 0].astype(int).tolist())
+            return phase.run(x, training)
+
+        return phase._replace(run=run)
+
+    phases = [recording(phase) for phase in model.phases()]
+    model.phases = lambda: phases
+    model.train_on_batch(np.stack([np.arange(size), np.zeros(size)], axis=1).astype("float32"))
+    return seen["judge"], seen["imitate"]
+
+
+def test_repeats_share_the_batch():
+    discriminator, generator = shares(6, 3)
+    assert sorted(sum(discriminator, [])) == list(range(6)) and [len(share) for share in discriminator] == [2, 2, 2]
+    assert generator == [discriminator[0]]
+    assert shares(6, 1) == ([list(range(6))], [list(range(6))])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7])
+def test_ragged_batch_wraps_around(size):
+    discriminator, _ = shares(size, 3)
+    assert {len(share) for share in discriminator} == {-(-size // 3)}
+    assert set(sum(discriminator, [])) == set(range(size))
+
+
+def sgd():
+    return keras.optimizers.SGD()
+
+
+def test_compile_refuses():
+    model, one = Duel(), sgd()
+    with pytest.raises(ValueError, match=r"players \['discriminator', 'generator'\], got \['generator'\]"):
+        model.compile({"generator": sgd()})
+    with pytest.raises(ValueError, match="got .*'encoder'"):
+        model.compile({"generator": sgd(), "discriminator": sgd(), "encoder": sgd()})
+    with pytest.raises(ValueError, match="several players"):
+        model.compile({"generator": one, "discriminator": one})
+    model.players = {"generator": ("generator", "lens"), "discriminator": ("discriminator", "lens")}
+    with pytest.raises(ValueError, match="belongs to two players: generator and discriminator"):
+        model.compile({"generator": sgd(), "discriminator": sgd()})
+
+
+def test_mixed_float16_is_refused():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with pytest.raises(ValueError, match="use mixed_bfloat16"):
+            compiled()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+# === Several devices, and without TensorFlow ===
+
+
+def one_step(path):
+    """Save the weights after one SGD step on a batch of 8, then the logs."""
+    model = compiled({"noisy": False}, keras.optimizers.SGD, 0.1)
+    history = model.fit(DATA[:8], batch_size=8, verbose=0).history
+    np.savez(path, *values(model.weights), **{name: value[0] for name, value in history.items()})
+
+
+def two_devices(path):
+    if BACKEND == "jax":
+        devices = keras.distribution.list_devices()
+        assert len(devices) == 2
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+        one_step(path)
+    else:
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        assert strategy.num_replicas_in_sync == 2
+        with strategy.scope():
+            one_step(path)
+
+
+def python(code, **environment):
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras has no distribution on torch")
+def test_two_devices_take_the_step_of_one(tmp_path):
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    python(f"import test_adversarial; test_adversarial.two_devices({str(tmp_path / 'two.npz')!r})", XLA_FLAGS=flags)
+    one_step(tmp_path / "one.npz")
+    one, two = (np.load(tmp_path / name) for name in ("one.npz", "two.npz"))
+    assert set(one) == set(two) > {"gap", "generator_loss", "discriminator_loss"}
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="the other backends do without TensorFlow")
+def test_fit_without_tensorflow():
+    code = """
+import sys
+for name in ("tensorflow", "tensorflow_datasets", "keras_cv"):
+    sys.modules[name] = None  # so that importing it fails
+import kgan, numpy, kgan.callbacks, kgan.data, kgan.metrics, kgan.plots, kgan.losses
+import test_adversarial
+images, labels = kgan.data.load("digits", count=4)
+print(test_adversarial.fit(test_adversarial.compiled(), epochs=1).keys(), images.shape)
+"""
+    assert "gap" in python(code)
+
+
+def test_only_the_backend_folder_imports_a_backend():
+    root = Path(kgan.__file__).parent
+    found = {"module": set(), "function": set()}
+    for file in root.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        at_module_level = {id(node) for node in tree.body}
+        for node in ast.walk(tree):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                packages = {name.split(".")[0] for name in names if name}
+                level = "module" if id(node) in at_module_level else "function"
+                place = file.relative_to(root).as_posix()
+                wanted = {"tensorflow", "jax", "torch", "tensorflow_datasets", "keras_cv", "tensorboard"} & packages
+                found[level] |= {(place, package) for package in wanted}
+    assert found["module"] == {(f"backend/{name}.py", name) for name in ("tensorflow", "jax", "torch")}
+    assert {place for place, package in found["function"] if package in ("jax", "torch")} == set()
+    assert {place for place, package in found["function"] if package == "tensorflow"} <= {"data/tfds.py", "export.py"}
