@@ -80,6 +80,14 @@ def open_run(options):
     return options.out
 
 
+def as_arrays(data):
+    """The whole of a data set: arrays as they are, anything else batch by batch."""
+    if isinstance(data, tuple):
+        return data
+    batches = [tuple(np.asarray(part) for part in batch) for batch in data]
+    return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+
+
 def compile_options():
     """XLA's convolutions are half as fast as TensorFlow's own on a CPU (measured on CVAE-GAN's step)."""
     if keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):

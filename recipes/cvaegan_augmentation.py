@@ -23,7 +23,6 @@ import math
 import common
 import keras
 import numpy as np
-from cvaegan_flowers import as_arrays
 from keras import layers
 from sklearn.metrics.pairwise import paired_cosine_distances
 from sklearn.neighbors import NearestNeighbors

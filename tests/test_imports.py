@@ -1,0 +1,70 @@
+"""Where the packages of a backend are imported, and that JAX and PyTorch do without TensorFlow's."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import kgan
+
+ROOT = Path(kgan.__file__).parent
+
+WITHOUT_TENSORFLOW = """
+import sys
+for name in ("tensorflow", "tensorflow_datasets", "keras_cv"):
+    sys.modules[name] = None  # so that importing it fails
+import kgan
+from kgan import callbacks, losses, metrics, plots
+from kgan.models.gan import dcgan_discriminator, dcgan_generator
+
+images, _ = kgan.data.load("digits", count=8)
+model = kgan.GAN(dcgan_generator(32, 1, 8, base=2), dcgan_discriminator(32, 1, base=2), latent_dim=8)
+model.compile()
+writer = callbacks.SummaryWriter(sys.argv[1])
+grid = callbacks.ImageGrid(writer, lambda model: model.generate(4, seed=0), columns=2)
+watchers = [callbacks.Scalars(writer), grid, callbacks.Checkpoint(sys.argv[1])]
+model.fit(images, batch_size=4, verbose=0, callbacks=watchers)
+writer.histogram("pixels", images, step=0)
+writer.close()
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="the other backends do without TensorFlow")
+def test_fit_and_event_files_without_tensorflow(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT.parent), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "epoch-0001.weights.h5").exists()
+    assert sum(path.stat().st_size for path in tmp_path.glob("events.out.tfevents.*")) > 1000
+
+
+def imports(file):
+    """`(package, inside a function)` of each import in a file."""
+    tree = ast.parse(file.read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0], id(node) in inside
+
+
+def test_only_the_backend_folder_imports_a_backend():
+    optional = {"tensorflow", "jax", "torch", "tensorflow_datasets", "keras_cv", "tensorboard"}
+    found = {
+        (file.relative_to(ROOT).as_posix(), *found)
+        for file in ROOT.rglob("*.py")
+        for found in imports(file)
+        if found[0] in optional
+    }
+    at_module_level = {(f"backend/{name}.py", name) for name in ("tensorflow", "jax", "torch")}
+    assert {(file, package) for file, package, inside in found if not inside} == at_module_level
+    in_functions = {(file, package) for file, package, inside in found if inside}
+    assert not [file for file, package in in_functions if package in ("jax", "torch")]
+    assert {file for file, package in in_functions if package == "tensorflow"} <= {"data/tfds.py", "export.py"}
