@@ -128,8 +128,8 @@ def compare(folder, seed, options, known, unseen, mixes, folds, pairs):
 def split_identities(seed, options):
     """Training images of known identities, numbered from 0, and test images of unseen ones."""
     load = {"image_size": options.image_size, "seed": seed}
-    images, labels = as_arrays(kgan.data.load(options.data, "train", count=options.count, **load))
-    test_images, test_labels = as_arrays(kgan.data.load(options.data, "test", **load))
+    images, labels = common.as_arrays(kgan.data.load(options.data, "train", count=options.count, **load))
+    test_images, test_labels = common.as_arrays(kgan.data.load(options.data, "test", **load))
     identities = np.flatnonzero(np.bincount(labels) >= MIN_IMAGES)
     if not 2 <= options.held_out <= len(identities) - 3:
         raise ValueError(

@@ -81,7 +81,7 @@ def mlp(inputs, outputs):
     """Returns the input, the last hidden layer and the output of an MLP with the paper's 32, 64 and 64 units."""
     x = first = keras.Input((inputs,))
     for units in (32, 64, 64):
-        x = layers.Dense(units, activation="relu")(x)
+        x = layers.LeakyReLU(0.2)(layers.Dense(units)(x))
     return first, x, layers.Dense(outputs)(x)
 
 

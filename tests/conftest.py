@@ -8,19 +8,15 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Compiling takes longer than running here: half the time without XLA's costly passes.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+# Tests, and the processes they start, build the same small models many times over; JAX compiles each once.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="kgan-test-jax-"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401
 
 import keras
 import pytest
-
-if keras.backend.backend() == "jax":
-    import jax
-
-    # Tests build the same small model many times over; compile each once.
-    jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="kgan-test-jax-"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)
