@@ -161,12 +161,12 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
     # === Training and evaluation ===
 
-    def fit(self, x=None, y=None, sample_weight=None, **kwargs):
+    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """`keras.Model.fit`. Arrays are checked first (`check_batch`), of a `keras.utils.PyDataset` its first batch."""
         batch = _unpack(x[0] if isinstance(x, keras.utils.PyDataset) else (x, y, sample_weight))
         if isinstance(x, (np.ndarray, dict, keras.utils.PyDataset)):
             self.check_batch(*batch)
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, *args, **kwargs)
 
     def update(self, data):
         optimizers = {optimizer.name: optimizer for optimizer in self.optimizer.optimizers}

@@ -216,6 +216,8 @@ class Checkpoint(keras.callbacks.Callback):
     Example:
 
     ```python
+    from kgan.callbacks import Checkpoint
+
     checkpoint = Checkpoint("runs/example/checkpoints")
     first = checkpoint.restore(model)  # 0 where there is nothing to continue from
     model.fit(kgan.data.Batches(images, labels, initial_epoch=first), initial_epoch=first, epochs=9,

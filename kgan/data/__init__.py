@@ -72,7 +72,7 @@ def load(
 
     ```python
     images, labels = kgan.data.load("synthetic/flowers", image_size=32, count=1200)
-    model.fit(images, labels)
+    model = kgan.CVAEGAN(num_classes=12, image_size=32)
     ```
     """
     if image_size is not None:
