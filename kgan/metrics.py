@@ -286,6 +286,47 @@ def ring_coverage(samples, centre, radius, std, bins=36):
     return {"on_ring": float(on_ring.mean()), "angular_coverage": len(hits) / bins}
 
 
+# --- Verification of identities ---------------------------------------------------------------------------------------
+
+
+def verification_accuracy(similarities, same, folds):
+    """Share of pairs that are told right as same or different, by the protocol of LFW (Huang et al., 2007, view 2).
+
+    A pair is called the same where its similarity reaches a threshold. Each fold is scored at the threshold that is
+    best on all other folds, of equally good ones the lowest, and the folds count equally.
+
+    Args:
+        similarities: `(pairs,)`, more for pairs that look more alike.
+        same: `(pairs,)` booleans, the truth.
+        folds: `(pairs,)` integers, two different ones or more.
+
+    Returns:
+        The accuracy as a float in [0, 1].
+
+    Raises:
+        ValueError: if the shapes do not fit, a similarity is NaN or infinite, or there is only one fold.
+
+    Example:
+
+    >>> verification_accuracy([0.9, 0.2, 0.9, 0.1], [True, False, True, False], [0, 0, 1, 1])
+    1.0
+    """
+    similarities = _matrix("similarities", np.asarray(similarities)[..., None])[:, 0]
+    same, folds = np.asarray(same, bool), np.asarray(folds)
+    if not similarities.shape == same.shape == folds.shape:
+        raise ValueError(f"One value a pair: got {similarities.shape}, {same.shape} and {folds.shape}.")
+    if len(np.unique(folds)) < 2:
+        raise ValueError("A threshold is chosen on the other folds: give two folds or more.")
+    accuracies = []
+    for fold in np.unique(folds):
+        inside = folds == fold
+        thresholds = np.unique(similarities[~inside])
+        correct = np.sum((similarities[~inside] >= thresholds[:, None]) == same[~inside], axis=1)
+        predicted = similarities[inside] >= thresholds[correct.argmax()]
+        accuracies.append(np.mean(predicted == same[inside]))
+    return float(np.mean(accuracies))
+
+
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 

