@@ -222,8 +222,7 @@ def measure(features, labels, folds, pairs):
     nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(features).kneighbors(return_distance=False)[:, 0]
     return {
         "pairs": len(first),
-        "verification": 100
-        * metrics.verification_accuracy(similarities, same, folds[first]),
+        "verification": 100 * metrics.verification_accuracy(similarities, same, folds[first]),
         "nearest_neighbour": 100 * float(np.mean(labels[nearest] == labels)),
     }
 
