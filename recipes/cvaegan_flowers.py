@@ -10,8 +10,7 @@
 Each model generates the same number of images of each class. Top-1 is the share that a classifier trained on real
 data puts into the class asked for; the inception score is by a second such classifier; Frechet and kernel distance to
 real test images, and within-class diversity, are on the features of the first. The paper reports top-1 and inception
-score
-on FaceScrub, which cannot be had: the order of the models is what can be compared.
+score on FaceScrub, which cannot be had: the order of the models is what can be compared.
 
 Writes under --out: options.json, metrics.json, results.md, samples.png (a row per class), models.png (the models side
 by side), reconstructions.png, morphing.png, inpainting.png, super_resolution.png, mixed.png; and per model and seed a
@@ -19,6 +18,7 @@ folder with model.keras, train.csv, samples of each epoch, logs for TensorBoard 
 """
 
 import json
+import math
 from functools import partial
 
 import keras
@@ -74,7 +74,7 @@ PRESETS = {
         "discriminator_learning_rate": 2e-4,
         "lambdas": None,
         "per_class": 50,
-        "evaluator_epochs": 3,
+        "evaluator_steps": 300,
     },
     "small": {
         "data": "synthetic/flowers",
@@ -82,7 +82,7 @@ PRESETS = {
         "count": None,
         "models": list(MODELS),
         "seeds": 3,
-        "epochs": 4,
+        "epochs": 3,
         "width": 0.125,
         "latent_dim": 64,
         "batch_size": 32,
@@ -90,7 +90,7 @@ PRESETS = {
         "discriminator_learning_rate": 2e-4,
         "lambdas": None,
         "per_class": 500,
-        "evaluator_epochs": 3,
+        "evaluator_steps": 1500,
     },
     "paper": {
         "data": "oxford_flowers102",
@@ -106,7 +106,7 @@ PRESETS = {
         "discriminator_learning_rate": 2e-4,
         "lambdas": [3.0, 1.0, 1e-3, 1e-3],
         "per_class": 100,
-        "evaluator_epochs": 60,
+        "evaluator_steps": 5000,
     },
 }
 
@@ -169,7 +169,8 @@ def evaluator(out, number, images, labels, num_classes, options):
     if options.resume and path.exists():
         return keras.saving.load_model(path)
     keras.utils.set_random_seed(1000 + number)
-    x = inputs = keras.Input(images.shape[1:])
+    inputs = keras.Input(images.shape[1:])
+    x = layers.RandomTranslation(0.1, 0.1, fill_mode="nearest")(inputs)  # real sets can be small
     widths = (16, 32, 64, 128, 128)[: max(3, images.shape[1].bit_length() - 3)]
     for width in widths:
         x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
@@ -178,7 +179,8 @@ def evaluator(out, number, images, labels, num_classes, options):
     outputs = layers.Dense(num_classes, activation="softmax", name="probabilities")(layers.Dropout(0.3)(features))
     network = keras.Model(inputs, outputs, name=f"evaluator_{number}")
     network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **compile_options())
-    network.fit(images, labels, batch_size=64, epochs=options.evaluator_epochs, verbose=2)
+    epochs = math.ceil(options.evaluator_steps * 64 / len(images))
+    network.fit(images, labels, batch_size=64, epochs=epochs, verbose=2)
     save_model(network, path)
     return network
 
