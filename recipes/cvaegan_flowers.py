@@ -258,7 +258,10 @@ def results_table(results, options, seeds):
     columns = ("top1", "inception_score", "frechet_distance", "kernel_distance", "diversity", "pixel_diversity")
     real = results["real"]["0"]
     rows = []
-    for name, by_seed in results.items():
+    for name, title in TITLES.items():
+        if name not in results:
+            continue
+        by_seed = results[name]
         each = {column: [r[column] for r in by_seed.values()] for column in columns}
         for column in ("diversity", "pixel_diversity"):
             each[column] = [100 * value / real[column] for value in each[column]]
@@ -266,7 +269,7 @@ def results_table(results, options, seeds):
         seconds = np.mean([r.get("seconds", 0) for r in by_seed.values()])
         rows.append(
             [
-                TITLES[name] + (f" without {options.ablate}" if options.ablate and name == "cvaegan" else ""),
+                title + (f" without {options.ablate}" if options.ablate and name == "cvaegan" else ""),
                 top1,
                 spread(each["top1"]),
                 score,
