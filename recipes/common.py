@@ -88,13 +88,6 @@ def as_arrays(data):
     return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
 
-def compile_options():
-    """XLA's convolutions are half as fast as TensorFlow's own on a CPU (measured on CVAE-GAN's step)."""
-    if keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
-        return {"jit_compile": False}
-    return {}
-
-
 def train(model, images, labels, folder, options, seed, extra_callbacks=(), watchdog=None):
     """Fit a compiled model with everything a run has: progress bar, `train.csv`, TensorBoard, checkpoints, watchdog.
 

@@ -166,7 +166,7 @@ def train_generator(images, labels, folder, seed, options):
     sizes = (int(labels.max()) + 1, options.image_size, images.shape[-1], options.latent_dim, options.width)
     model = kgan.CVAEGAN(*sizes, lambdas=options.lambdas)
     optimizers = {player: keras.optimizers.Adam(options.learning_rate, beta_1=0.5) for player in model.players}
-    model.compile(optimizers, **common.compile_options())
+    model.compile(optimizers)
     shown = np.repeat(np.arange(min(model.num_classes, 16)), 8)
 
     def grid(writer):
@@ -204,7 +204,7 @@ def train_recogniser(images, labels, seed, options):
         x = layers.MaxPooling2D(2)(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x)))
     features = layers.Dense(64, name="features")(layers.Dropout(0.3)(layers.Flatten()(x)))
     network = keras.Model(inputs, layers.Dense(int(labels.max()) + 1, activation="softmax")(features))
-    network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **common.compile_options())
+    network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     epochs = max(1, round(options.recogniser_images / len(images)))
     logs = network.fit(kgan.data.Batches(images, labels, 64, seed), epochs=epochs, shuffle=False, verbose=0).history
     print(f"recogniser: {len(images)} images, {epochs} epochs, training accuracy {logs['accuracy'][-1]:.3f}")

@@ -27,7 +27,6 @@ from common import (
     as_arrays,
     at_least_one,
     check_run,
-    compile_options,
     open_run,
     parse_options,
     provenance,
@@ -178,7 +177,7 @@ def evaluator(out, number, images, labels, num_classes, options):
     features = layers.Dense(FEATURES, activation="relu", name="features")(layers.Flatten()(x))
     outputs = layers.Dense(num_classes, activation="softmax", name="probabilities")(layers.Dropout(0.3)(features))
     network = keras.Model(inputs, outputs, name=f"evaluator_{number}")
-    network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **compile_options())
+    network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     epochs = math.ceil(options.evaluator_steps * 64 / len(images))
     network.fit(images, labels, batch_size=64, epochs=epochs, verbose=2)
     save_model(network, path)
@@ -234,7 +233,7 @@ def train_and_measure(name, seed, out, images, labels, num_classes, measure, opt
     if "discriminator" in rates:
         rates["discriminator"] = options.discriminator_learning_rate
     optimizers = {player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()}
-    model.compile(optimizers, **compile_options())
+    model.compile(optimizers)
 
     shown = np.repeat(np.arange(min(num_classes, 16)), 8)
     sample = lambda model: model.generate(shown, seed=0)  # noqa: E731

@@ -10,8 +10,6 @@ import keras
 import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden"
-# On TensorFlow, XLA would take most of the time; that it works is tested on a small model (test_adversarial.py).
-COMPILE = False if keras.backend.backend() == "tensorflow" else "auto"
 
 
 def check_model(make_model, data, batch_size, folder):
@@ -44,7 +42,7 @@ def changed(before, variables):
 def new(make_model):
     keras.utils.set_random_seed(7)
     model = make_model()
-    model.compile(jit_compile=COMPILE)
+    model.compile()
     return model
 
 
