@@ -41,8 +41,8 @@ class MovingCentres(keras.layers.Layer):
     [1.0, 2.0, 0.0]
     """
 
-    def __init__(self, num_classes, features, decay, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, num_classes, features, decay, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)  # whatever the policy: half precision would lose what a batch adds
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: must be in [0, 1).")
         self.num_classes = num_classes
@@ -53,7 +53,8 @@ class MovingCentres(keras.layers.Layer):
         self.built = True
 
     def _weights(self, kind):
-        weight = partial(self.add_weight, initializer="zeros", dtype="float32", trainable=False)
+        # Keras' default lets every replica of `tf.distribute` go its own way.
+        weight = partial(self.add_weight, initializer="zeros", trainable=False, aggregation="mean")
         return (
             weight((self.num_classes, self.features), name=f"{kind}_average"),
             # The share of the average that is data, 1 - decay^t: what Adam divides by.
@@ -75,7 +76,6 @@ class MovingCentres(keras.layers.Layer):
         return ops.where(both, ops.stop_gradient(real), 0.0), ops.where(both, fake, 0.0)
 
     def _centres(self, average, mass, features, labels):
-        features = ops.cast(features, "float32")
         members = ops.one_hot(labels, self.num_classes, dtype="float32")
         counts = ops.expand_dims(ops.sum(members, axis=0), 1)
         means = ops.matmul(ops.transpose(members), features) / ops.maximum(counts, 1.0)

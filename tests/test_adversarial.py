@@ -12,6 +12,7 @@ from keras import ops
 from model_contract import noise, values
 
 from kgan.adversarial import AdversarialModel, Phase
+from kgan.layers import MovingCentres
 
 BACKEND = keras.backend.backend()
 TESTS = Path(__file__).resolve().parent
@@ -19,7 +20,10 @@ TESTS = Path(__file__).resolve().parent
 
 @keras.saving.register_keras_serializable("test_adversarial")
 class Duel(AdversarialModel):
-    """Points from latents, or from the data where not `noisy`, judged behind a `lens` that belongs to no player."""
+    """Points from latents, or from the data where not `noisy`, judged behind a `lens` that belongs to no player.
+
+    Moving averages of both are kept for the weights that they are: state that changes without a gradient.
+    """
 
     players = {"generator": ("generator",), "discriminator": ("discriminator",)}
     logged = ("gap",)
@@ -29,6 +33,7 @@ class Duel(AdversarialModel):
         self.noisy, self.repeats = noisy, repeats
         self.generator, self.discriminator = self.network(2), self.network(1)
         self.lens = self.network(2)
+        self.centres = MovingCentres(num_classes=1, features=2, decay=0.9)
 
     def network(self, units):
         return keras.Sequential(
@@ -53,7 +58,10 @@ class Duel(AdversarialModel):
         return {"discriminator": ops.mean(ops.square(1 - real) + ops.square(fake)), "gap": ops.mean(real - fake)}
 
     def imitate(self, x, training):
-        return {"generator": ops.mean(ops.square(1 - self.score(self.fake(x, training), training)))}
+        fake = self.fake(x, training)
+        labels = ops.zeros((ops.shape(x)[0],), "int32")
+        self.centres(x, labels, fake, labels)
+        return {"generator": ops.mean(ops.square(1 - self.score(fake, training)))}
 
 
 DATA = noise((10, 2), salt=5)
