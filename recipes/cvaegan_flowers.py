@@ -57,6 +57,11 @@ ABLATIONS = {
     "D": ("image", "classifier"),
     "C": ("image", "discriminator"),
 }
+# At these sizes a pairwise term lets a generator learn fast, and CGAN's discriminator has to keep pace with its own.
+SMALL_RATES = {
+    "learning_rate": {"cvae": 2e-3, "cgan": 1e-3, "fmcgan": 1e-3, "cvaegan": 2e-3},
+    "discriminator_learning_rate": {"cgan": 1e-3, "fmcgan": 2e-4, "cvaegan": 2e-4},
+}
 FEATURES = 64  # of the evaluators, in which distances are measured
 PRESETS = {
     "quick": {
@@ -69,8 +74,7 @@ PRESETS = {
         "width": 0.125,
         "latent_dim": 64,
         "batch_size": 32,
-        "learning_rate": 2e-3,
-        "discriminator_learning_rate": 2e-4,
+        **SMALL_RATES,
         "lambdas": None,
         "per_class": 50,
         "evaluator_steps": 300,
@@ -85,8 +89,7 @@ PRESETS = {
         "width": 0.125,
         "latent_dim": 64,
         "batch_size": 32,
-        "learning_rate": 2e-3,
-        "discriminator_learning_rate": 2e-4,
+        **SMALL_RATES,
         "lambdas": None,
         "per_class": 500,
         "evaluator_steps": 1500,
@@ -101,8 +104,8 @@ PRESETS = {
         "width": 1.0,
         "latent_dim": 256,
         "batch_size": 64,
-        "learning_rate": 2e-4,
-        "discriminator_learning_rate": 2e-4,
+        "learning_rate": dict.fromkeys(MODELS, 2e-4),
+        "discriminator_learning_rate": dict.fromkeys(("cgan", "fmcgan", "cvaegan"), 2e-4),
         "lambdas": [3.0, 1.0, 1e-3, 1e-3],
         "per_class": 100,
         "evaluator_steps": 5000,
@@ -207,9 +210,11 @@ def scaled_lambdas(image_size, channels, num_classes):
     """Where this departs from the paper: its weights 3, 1, 1e-3, 1e-3 are for 128 px colour images of 530 classes.
 
     The pixel term is a sum over pixels and the class term a sum over classes, so that elsewhere the same numbers weigh
-    differently; these keep KL divergence : pixels and class matching : samples as they are there.
+    differently. The first and last keep pace with these sums; the KL divergence counts half as much as there, for the
+    diversity of samples, and mean matching on D a hundred times: at 1e-3 FM-CGAN follows the classifier alone and ends
+    in noise (top-1 10 % on MNIST after an epoch, 94 % at 0.1).
     """
-    return (3.0 * image_size**2 * channels / (128**2 * 3), 1.0, 1e-3, 1e-3 * 530 / num_classes)
+    return (1.5 * image_size**2 * channels / (128**2 * 3), 1.0, 0.1, 1e-3 * 530 / num_classes)
 
 
 def new_model(name, images, num_classes, options):
@@ -229,9 +234,9 @@ def train_and_measure(name, seed, out, images, labels, num_classes, measure, opt
     print(f"--- {TITLES[name]}, seed {seed}")
     keras.utils.set_random_seed(seed)
     model = new_model(name, images, num_classes, options)
-    rates = dict.fromkeys(model.players, options.learning_rate)
+    rates = dict.fromkeys(model.players, options.learning_rate[name])
     if "discriminator" in rates:
-        rates["discriminator"] = options.discriminator_learning_rate
+        rates["discriminator"] = options.discriminator_learning_rate[name]
     optimizers = {player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()}
     model.compile(optimizers)
 
