@@ -1,4 +1,4 @@
-"""Every example in a docstring runs: `>>>` lines give what they say, and blocks of ```python``` run through."""
+"""Every example runs: `>>>` lines give what they say, blocks of ```python``` and those of the README run through."""
 
 import ast
 import doctest
@@ -47,3 +47,12 @@ def test_blocks(module, text, tmp_path, monkeypatch):
     model.compile()
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, module, "exec"), {**known, "model": model})
+
+
+def test_readme(tmp_path, monkeypatch):
+    """The README's Python, from top to bottom in one folder, as a reader would try it."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT.parent / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 3
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
