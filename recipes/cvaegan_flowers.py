@@ -219,6 +219,8 @@ def scaled_lambdas(image_size, channels, num_classes):
 
 def new_model(name, images, num_classes, options):
     lambdas = options.lambdas or scaled_lambdas(options.image_size, images.shape[-1], num_classes)
+    if name == "cvae" and not options.lambdas:
+        lambdas = (1.0, 1.0, 0.0, 0.0)  # its evidence lower bound: alone it needs a stronger prior than CVAE-GAN
     extra = {} if name == "cgan" else {"lambdas": lambdas}
     if options.ablate and name == "cvaegan":
         extra["matching"] = ABLATIONS[options.ablate]

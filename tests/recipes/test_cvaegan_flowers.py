@@ -172,6 +172,13 @@ def test_lambdas_reach_the_models():
         assert new_model(name, lambdas=[9.0, 8.0, 7.0, 6.0]).lambdas == (9.0, 8.0, 7.0, 6.0)
 
 
+def test_lambdas_where_none_are_given_follow_the_sizes():
+    """32 x 32 x 1 pixels are 1/48 of the paper's, and 3 classes are 3/530."""
+    for name in ("cvaegan", "fmcgan"):
+        assert new_model(name, lambdas=None).lambdas == pytest.approx((1.5 / 48, 1.0, 0.1, 0.53 / 3))
+    assert new_model("cvae", lambdas=None).lambdas[:2] == (1.0, 1.0)
+
+
 # === Bad input ===
 
 
