@@ -17,6 +17,14 @@ import numpy as np
 import kgan
 from kgan import callbacks
 
+# Asked for when the run begins: the next commit may come before its end.
+COMMIT = (
+    subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    ).stdout.strip()
+    or "unknown"
+)
+
 
 def at_least_one(text):
     """The type of an option that is a number of things."""
@@ -169,13 +177,10 @@ def spread(values, digits=2):
 
 def provenance(options, seeds):
     """One line under each table: what it was made with."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
     return (
         f"Data `{options.data}`, preset `{options.preset}`, {options.epochs} epochs, seeds {seeds}; "
         f"{os.cpu_count()} x {platform.machine()} CPU; Keras {keras.__version__} on {keras.backend.backend()}; "
-        f"kgan {kgan.__version__}, commit {commit.stdout.strip() or 'unknown'}.\n"
+        f"kgan {kgan.__version__}, commit {COMMIT}.\n"
     )
 
 
