@@ -17,13 +17,18 @@ import numpy as np
 import kgan
 from kgan import callbacks
 
-# Asked for when the run begins: the next commit may come before its end.
-COMMIT = (
-    subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    ).stdout.strip()
-    or "unknown"
-)
+
+def commit():
+    """Short name of the commit that is checked out, where there is one."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+    except FileNotFoundError:  # no git
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+COMMIT = commit()  # when the run begins: the next commit may come before its end
 
 
 def at_least_one(text):

@@ -12,6 +12,9 @@ data puts into the class asked for; the inception score is by a second such clas
 real test images, and within-class diversity, are on the features of the first. The paper reports top-1 and inception
 score on FaceScrub, which cannot be had: the order of the models is what can be compared.
 
+Expected on two CPU cores: quick, top-1 of 96 % in 2 min 40 s, diversity 57 % of that of real images; small on MNIST, in
+an hour, top-1 of 98 %, 96 %, 73 % and 98 % (CVAE-GAN, FM-CGAN, CGAN, CVAE) with Frechet distances of 6, 29, 158 and 67.
+
 Writes under --out: options.json, metrics.json, results.md, samples.png (a row per class), models.png (the models side
 by side), reconstructions.png, morphing.png, inpainting.png, super_resolution.png, mixed.png; and per model and seed a
 folder with model.keras, train.csv, samples of each epoch, logs for TensorBoard and checkpoints.
