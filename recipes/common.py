@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -17,18 +18,9 @@ import numpy as np
 import kgan
 from kgan import callbacks
 
-
-def commit():
-    """Short name of the commit that is checked out, where there is one."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    except FileNotFoundError:  # no git
-        return "unknown"
-    return done.stdout.strip() or "unknown"
-
-
-COMMIT = commit()  # when the run begins: the next commit may come before its end
+# When the run begins: the next commit may come before its end.
+_status, _name = subprocess.getstatusoutput(f"git -C {shlex.quote(str(Path(__file__).parent))} rev-parse --short HEAD")
+COMMIT = "unknown" if _status else _name
 
 
 def at_least_one(text):
