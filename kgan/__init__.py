@@ -18,7 +18,10 @@ _MODULE_OF = {
     "CGAN": "kgan.models.cvae_gan",
     "FMCGAN": "kgan.models.cvae_gan",
 }
-_SUBMODULES = ("callbacks", "data", "losses", "metrics", "plots")
+_SUBMODULES = {
+    **{name: f"kgan.{name}" for name in ("callbacks", "data", "losses", "metrics", "plots")},
+    "text_filter": "kgan.models.text_filter",
+}
 
 __all__ = [*_MODULE_OF, *_SUBMODULES]
 
@@ -27,7 +30,7 @@ def __getattr__(name):
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
     if name in _SUBMODULES:
-        return importlib.import_module(f"kgan.{name}")
+        return importlib.import_module(_SUBMODULES[name])
     raise AttributeError(f"module 'kgan' has no attribute {name!r}")
 
 

@@ -119,3 +119,83 @@ def classifier_loss(labels, logits):
         logits: `(batch, classes)`.
     """
     return ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+
+
+def region_loss(labels, logits):
+    """Cross entropy of independent yes / no labels, averaged over all: of 0 / 1 labels the loss of the text filter's
+    teacher, of a teacher's probabilities the soft-label loss, eq. 3 of Zhao et al. (2019).
+
+    Args:
+        labels: `(batch, regions)` in [0, 1].
+        logits: `(batch, regions)`.
+    """
+    return ops.mean(ops.softplus(logits) - labels * logits)
+
+
+# === Distillation ===
+
+
+def boundary_loss(teacher_features, student_features, margin=1.0, reduction="region_mean"):
+    """Activation boundary loss: eq. 1 of Zhao et al. (2019), after Heo et al. (2019).
+
+    Where a teacher's feature is above zero the student's is pushed above `margin`, elsewhere below `-margin`. The
+    paper prints the indicator the other way round, against its own text and against Heo et al.; here it is as both
+    mean it.
+
+    Args:
+        teacher_features: `(batch, regions, features)`, only the sign counts; no gradient.
+        student_features: `(batch, regions, features)`, taken before any ReLU.
+        margin: u of eq. 1, which the paper does not give; 1 in Heo et al.
+        reduction: `"region_mean"`, the squared norm of a region averaged over regions and batch, as eq. 1; or
+            `"sum_batch"`, summed over the regions of a sample, averaged over the batch, as Heo et al. do.
+
+    Raises:
+        ValueError: an unknown reduction.
+
+    Example:
+
+    >>> float(boundary_loss(ops.ones((1, 1, 1)), ops.zeros((1, 1, 1))))
+    1.0
+    """
+    if reduction not in ("region_mean", "sum_batch"):
+        raise ValueError(f'reduction={reduction!r}: pass "region_mean" or "sum_batch".')
+    sides = ops.where(ops.stop_gradient(teacher_features) > 0, 1.0, -1.0)
+    norms = ops.sum(ops.square(ops.relu(margin - sides * student_features)), axis=-1)
+    return ops.mean(norms) if reduction == "region_mean" else ops.mean(ops.sum(norms, axis=-1))
+
+
+def soft_label_kl(teacher_logits, student_logits):
+    """KL divergence of a student's yes / no probabilities from a teacher's, averaged over all: `region_loss` with the
+    teacher's probabilities, less their own entropy, which no student can go below.
+
+    Args:
+        teacher_logits, student_logits: `(batch, regions)`.
+    """
+    probabilities = ops.sigmoid(teacher_logits)
+    return region_loss(probabilities, student_logits) - region_loss(probabilities, teacher_logits)
+
+
+def sign_agreement(teacher_features, student_features):
+    """Share of features that are above zero in both or in neither: how much of the boundary has been transferred."""
+    return ops.mean(ops.cast((teacher_features > 0) == (student_features > 0), "float32"))
+
+
+def reconstruction_error(inputs, reconstruction):
+    """Mean absolute error of an auto-encoder, `|D(x) - x|` in eq. 4 to 6 of Zhao et al. (2019)."""
+    return ops.mean(ops.abs(reconstruction - inputs))
+
+
+def began_discriminator_loss(real_error, fake_error, k):
+    """BEGAN (Berthelot et al., 2017): eq. 4 of Zhao et al. (2019).
+
+    Args:
+        real_error, fake_error: reconstruction errors of real and generated samples, scalars.
+        k: how much of the fake error counts, in [0, 1].
+    """
+    return real_error - k * fake_error
+
+
+def began_balance(real_error, fake_error, diversity_ratio):
+    """By how much the real error, times `diversity_ratio`, is above the fake one: what moves k_t in eq. 6 of Zhao et
+    al. (2019). With `|balance|` added to the real error it is BEGAN's measure of convergence."""
+    return diversity_ratio * real_error - fake_error
