@@ -1,0 +1,685 @@
+"""Scenes with and without text, drawn in any number, with the exact outline of each line of text.
+
+A scene is a background, panels and lettering laid on it in perspective, things in front of them, and what a camera and
+a file format do to a picture. Scenes without text get the same backgrounds, panels (blank, or with patterns that are no
+letters), things and camera, drawn from the same distributions. One scene depends on (seed, split, index) alone, and on
+the fonts that are there.
+"""
+
+import io
+import math
+import numbers
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+
+from kgan.data import files
+from kgan.data.scene_backgrounds import (
+    THINGS,
+    draw_background,
+    gradient,
+    grain,
+    lit,
+    mixed,
+    noise,
+    outline,
+    random_colour,
+    shifted,
+    surface,
+)
+from kgan.data.scene_rendering import Plane, Typesetter, find_fonts, tilted_quad, typeset
+from kgan.data.scene_words import JOINED, between, pick
+from kgan.data.source import check_split
+from kgan.models.text_filter.regions import line_height, polygon_mask
+
+SPLITS = ("train", "test")
+SMALLEST = 5.5  # pixels: lines less high are left out
+# A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
+# whatever else there is in its outline, and where blur has left this share of the contrast of sharp strokes.
+VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 5.0, 0.35, 0.09
+
+
+def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
+    """Draws scenes that look like photographs, a share of them with text.
+
+    Text is printed on signs, plates and labels or straight on a surface, from 6 pixels high to half the picture, in
+    the scripts that the fonts have; it may be small, blurred, noisy, low in contrast, bent, seen at a slant or partly
+    hidden. Lines that are not visible in the finished picture are left out of it.
+
+    Args:
+        indices: number of scenes, or a sequence of ints, the indices of the scenes.
+        size: `(height, width)` in pixels, each from 32 to 2048.
+        seed: non-negative int.
+        split: `"train"` or `"test"`; they share no scene, and no photo.
+        text_share: the share of scenes with text, in [0, 1].
+        photos: photographs without text, which then are three of four backgrounds: a list of uint8 arrays
+            `(height, width, 3)`, or what `load_photos` gives. At least five; every fifth belongs to the test split.
+        fonts: list of `Font`; `find_fonts()`, all that are there, by default. The same fonts give the same scenes.
+
+    Returns:
+        images: uint8 `(n, height, width, 3)`.
+        polygons: list of `n` lists with one float32 array `(k, 2)` per line of text, its corners as x, y in pixels;
+            four of them, or more along a bent line. The list of a scene without text is empty.
+
+    Raises:
+        ValueError: an argument is out of range, or no font has letters.
+
+    Example:
+
+    ```python
+    from kgan.data.scene_text import draw_scenes
+
+    images, polygons = draw_scenes(8, size=(240, 240))
+    ```
+    """
+    check_arguments(size, seed, text_share, photos)
+    check_split(split, SPLITS)
+    indices = range(indices) if isinstance(indices, numbers.Integral) else indices
+    painter = ScenePainter(size, seed, split, text_share, photos, fonts)
+    scenes = [painter.draw(int(index)) for index in indices]
+    images = np.stack([image for image, _ in scenes]) if scenes else np.empty((0, *size, 3), "uint8")
+    return images, [polygons for _, polygons in scenes]
+
+
+def check_arguments(size, seed, text_share, photos):
+    if len(size) != 2 or not all(isinstance(n, numbers.Integral) and 32 <= n <= 2048 for n in size):
+        raise ValueError(f"size={size!r}: pass (height, width), whole numbers from 32 to 2048")
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"seed={seed!r}: pass a whole number of at least 0")
+    if not 0 <= text_share <= 1:
+        raise ValueError(f"text_share={text_share!r}: pass a share in [0, 1]")
+    if photos is None:
+        return
+    if len(photos) < 5:
+        raise ValueError(f"{len(photos)} photos: pass at least 5, of which every fifth is for the test split")
+    for i, photo in enumerate(photos):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < 32:
+            raise ValueError(f"photo {i} is {photo.dtype} {photo.shape}: pass uint8 (height, width, 3) from 32 x 32")
+
+
+def load_photos(path, short_edge=320):
+    """Reads all photographs of a folder (and the folders in it) or of a zip archive, for `draw_scenes`.
+
+    Args:
+        path: the folder or archive. Every file of it with an image's suffix must be one.
+        short_edge: larger photos are reduced to this height or width, whichever is shorter, in pixels.
+
+    Returns:
+        List of uint8 arrays `(height, width, 3)`, in the order of the files' names.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+        ValueError: it has no images.
+
+    Example:
+
+    ```python
+    images, polygons = draw_scenes(8, photos=load_photos("photos.zip"))
+    ```
+    """
+    root = Path(path).expanduser()
+    if root.is_dir():
+        names = [file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()]
+        open_one = files.open_file
+    elif root.is_file():
+        files.archive.cache_clear()
+        names, open_one = files.archive(path, os.getpid()).namelist(), files.open_member
+    else:
+        raise FileNotFoundError(f"no folder or file {str(path)!r}: pass a folder or a zip archive of photographs")
+    names = sorted(name for name in names if Path(name).suffix.lower() in files.SUFFIXES)
+    if not names:
+        raise ValueError(f"{path} has no images ({', '.join(sorted(files.SUFFIXES))})")
+    photos = []
+    for name in names:
+        with open_one(path, name) as file:
+            image = files.open_image(file)
+            image.draft("RGB", (2 * short_edge, 2 * short_edge))
+            image = ImageOps.exif_transpose(image).convert("RGB")
+        scale = short_edge / min(image.size)
+        if scale < 1:
+            image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
+        photos.append(np.asarray(image))
+    return photos
+
+
+def contact_sheet(images, polygons, columns=6):
+    """Lays scenes side by side, with the outlines of the text drawn in.
+
+    Args:
+        images: uint8 `(n, height, width, 3)`.
+        polygons: list of `n` lists of `(k, 2)` arrays.
+        columns: scenes in a row.
+
+    Returns:
+        A Pillow image.
+
+    Example:
+
+    ```python
+    contact_sheet(*draw_scenes(24)).save("scenes.png")
+    ```
+    """
+    count, height, width, _ = images.shape
+    sheet = Image.new("RGB", (columns * (width + 4), math.ceil(count / columns) * (height + 4)))
+    for i in range(count):
+        tile = Image.fromarray(images[i])
+        pen = ImageDraw.Draw(tile)
+        for polygon in polygons[i]:
+            pen.polygon([tuple(point) for point in polygon], outline=(255, 0, 80))
+        sheet.paste(tile, (i % columns * (width + 4), i // columns * (height + 4)))
+    return sheet
+
+
+@dataclass
+class Lettering:
+    """One block of text as it lies in the picture, or the panel of one that is not there.
+
+    `layers` are the sheets to lay over the picture, each a mask of mode L with a colour and an offset on the sheet.
+    """
+
+    plane: Plane
+    panel: tuple | None = None
+    layers: list = field(default_factory=list)
+    boxes: list = field(default_factory=list)
+
+
+class ScenePainter:
+    """Draws the scenes of one split; see `draw_scenes`."""
+
+    def __init__(self, size, seed, split, text_share, photos, fonts):
+        self.size, self.seed, self.text_share = tuple(size), int(seed), text_share
+        self.stream = SPLITS.index(split)
+        self.photos = photos and [p for i, p in enumerate(photos) if (i % 5 == 4) == (split == "test")]
+        self.typesetter = Typesetter(find_fonts() if fonts is None else fonts)
+        if not self.typesetter.scripts:
+            raise ValueError("no font has letters: install matplotlib's fonts again, or pass find_fonts() as fonts")
+
+    def draw(self, index):
+        """Returns the image, uint8 `(height, width, 3)`, and the polygons of scene `index`."""
+        rng, text_rng, front_rng, camera_rng = (
+            np.random.default_rng([self.stream, index, self.seed, part]) for part in range(4)
+        )
+        camera = Camera(camera_rng, self.size)
+        background, plates = self.background(rng, *camera.canvas_size)
+        has_text = rng.random() < self.text_share
+        for _ in range(4):
+            blocks = self.plan(text_rng, background, plates, has_text, float(camera.scale.min()))
+            image, polygons = self.shoot(background, blocks, front_rng, camera)
+            if polygons or not has_text:
+                break
+        return image, polygons
+
+    def background(self, rng, width, height):
+        if self.photos and rng.random() < 0.75:
+            return photo_background(rng, pick(rng, self.photos), width, height), []
+        return draw_background(rng, width, height)
+
+    def shoot(self, background, blocks, front_rng, camera):
+        """Puts the scene together, takes its picture, and takes it again without the lines that are not visible."""
+        state = front_rng.bit_generator.state
+        while True:
+            front_rng.bit_generator.state = state
+            canvas = background.copy()
+            for block in blocks:
+                lay(canvas, block)
+            cover(canvas, front_rng)
+            image = camera.take(canvas)
+            lines = [(block, i) for block in blocks for i in range(len(block.boxes))]
+            polygons = [line_polygon(block, i) / camera.scale for block, i in lines]
+            if not lines:
+                return image, []
+            ink = camera.blur(ink_layer(canvas.size, blocks))
+            seen = [is_visible(image, ink, polygon) for polygon in polygons]
+            if all(seen):
+                return image, [polygon.astype("float32") for polygon in polygons]
+            for block in blocks:
+                hidden = [not s for (b, _), s in zip(lines, seen, strict=True) if b is block]
+                erase(block, hidden)
+
+    def plan(self, rng, background, plates, has_text, scale):
+        """Chooses the blocks of a scene. Without text they are panels that bear no letters, or nothing."""
+        width, height = background.size
+        unit = min(width, height) / 240
+        smallest = 7 * scale
+        blocks = []
+        for quad in plates:
+            if rng.random() < (0.85 if has_text else 0.6):
+                blocks.append(self.vehicle_plate(rng, quad, has_text, scale))
+        kind = rng.random()
+        if kind < 0.5 - 0.35 * bool(blocks):
+            # Signs, small ones above all.
+            low = smallest * pick(rng, (0.85, 1, 1, 1))
+            high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
+            specs = [(math.exp(rng.uniform(math.log(low), math.log(high))), between(rng, 1, 2), pick(rng, (8, 14, 20)))
+                     for _ in range(pick(rng, (1, 2, 3, 5, 8)))]  # fmt: skip
+        elif kind < 0.62:
+            # A page, a poster, a label.
+            low = smallest
+            specs = [(rng.uniform(low, max(1.5 * low, 13 * unit)), between(rng, 3, 12), pick(rng, (16, 28, 45)))]
+        elif kind < 0.82:
+            # Large print.
+            specs = [(unit * math.exp(rng.uniform(math.log(18), math.log(118))), between(rng, 1, 3), pick(rng, (4, 8, 12)))
+                     for _ in range(pick(rng, (1, 1, 2)))]  # fmt: skip
+        else:
+            # The front of a plate, a box or a shop: a large line between smaller ones.
+            specs = [
+                (unit * h, 1, n)
+                for h, n in ((rng.uniform(12, 40), 14), (rng.uniform(50, 110), 8), (rng.uniform(12, 30), 16))
+            ]
+            if blocks:
+                specs = specs[1:2]
+            blocks += self.stack(rng, background, specs, has_text, scale)
+            specs = []
+        if not has_text and rng.random() < 0.5:
+            return blocks
+        for line_height_, count, longest in specs:
+            block = self.block(rng, background, line_height_, count, longest, has_text, scale)
+            if block:
+                blocks.append(block)
+        return blocks
+
+    def set_lines(self, rng, target, count, longest, plate=False):
+        script, font = self.typesetter.choose(rng)
+        lines = self.typesetter.lines(rng, script, font, count, longest, plate)
+        return typeset(rng, lines, font, target * 1.2, script in JOINED)
+
+    def block(self, rng, background, target, count, longest, has_text, scale, place=None, panel=None):
+        """Sets a block of lines `target` canvas pixels high and finds room for it; None where there is none."""
+        plate = count == 1 and rng.random() < 0.15
+        text = self.set_lines(rng, target, count, longest, plate)
+        factor = target / text.line_height
+        width, height = text.ink.width * factor * rng.uniform(0.75, 1.2), text.ink.height * factor
+        steep = pick(rng, (0.05, 0.3, 0.3, 0.8))
+        roll = rng.normal(0, pick(rng, (0.02, 0.06, 0.15))) if rng.random() < 0.94 else rng.uniform(-1.6, 1.6)
+        quad = tilted_quad(width, height, rng.uniform(-steep, steep), 0.6 * rng.uniform(-steep, steep), roll)
+        bend = rng.uniform(-1.3, 1.3) if count == 1 and place is None and rng.random() < 0.12 else 0.0
+        # A strongly bent line that is short for its height would turn in on itself.
+        if abs(bend) > 0.9 * text.ink.width / text.ink.height:
+            bend = 0.0
+        plane = Plane(*text.ink.size, quad, bend)
+        extent = np.concatenate([plane.outline(*box) for box in text.boxes])
+        low, high = extent.min(axis=0), extent.max(axis=0)
+        room = np.array(background.size) * 0.97
+        shrink = min(1, *(room / (high - low)))
+        if target * shrink < SMALLEST * scale:
+            return None
+        low, high, quad = low * shrink, high * shrink, quad * shrink
+        free = np.array(background.size) - (high - low)
+        where = rng.random(2) if place is None else np.array(place)
+        plane = Plane(*text.ink.size, quad + free * where - low, bend)
+        return dress(rng, background, plane, text, target * shrink, has_text, panel)
+
+    def stack(self, rng, background, specs, has_text, scale):
+        """A large line with smaller ones above and below, on a ground that fills the picture."""
+        ground = None
+        blocks = []
+        if rng.random() < 0.75:
+            width, height = background.size
+            inset = rng.uniform(-0.02, 0.12, 4) * min(width, height)
+            quad = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + inset[:, None] * [
+                (1, 1),
+                (-1, 1),
+                (-1, -1),
+                (1, -1),
+            ]
+            ground = random_colour(rng)
+            if rng.random() < 0.5:
+                ground = mixed(
+                    ground, pick(rng, ((255, 255, 255), (255, 255, 255), (245, 210, 60), (20, 40, 120))), 0.8
+                )
+            plane = Plane(width, height, quad)
+            blocks.append(
+                Lettering(
+                    plane, (plane.outline(0, 0, width, height), panel_paint(rng, ground, background.size), ground)
+                )
+            )
+        places = ((0.5, rng.uniform(0.02, 0.12)), (0.5, rng.uniform(0.4, 0.6)), (0.5, rng.uniform(0.9, 0.99)))
+        if len(specs) == 1:
+            places = places[1:2]
+        for (target, count, longest), place in zip(specs, places, strict=True):
+            if len(specs) > 1 and rng.random() < 0.2:
+                continue
+            place = (min(1, max(0, place[0] + rng.normal(0, 0.15))), place[1])
+            block = self.block(rng, background, target, count, longest, has_text, scale, place, ground)
+            if block:
+                blocks.append(block)
+        return blocks
+
+    def vehicle_plate(self, rng, quad, has_text, scale):
+        """The plate of a vehicle: the sheet is cut to the ink and stretched to the quadrilateral."""
+        across = np.ptp(quad[:, 0])
+        text = self.set_lines(rng, 0.6 * np.ptp(quad[:, 1]), 1, 8, plate=True)
+        left, top, right, bottom = text.boxes[0]
+        pad_x, pad_y = 0.06 * (right - left) * rng.uniform(0.5, 2), 0.25 * (bottom - top) * rng.uniform(0.5, 2)
+        window = np.array(
+            [
+                (left - pad_x, top - pad_y),
+                (right + pad_x, top - pad_y),
+                (right + pad_x, bottom + pad_y),
+                (left - pad_x, bottom + pad_y),
+            ]
+        )
+        # The corners of the whole sheet, where those of the window are to lie on the plate.
+        turned = (quad - quad.mean(axis=0)) @ rotation(rng.normal(0, 0.03)) + quad.mean(axis=0)
+        local = Plane(1, 1, turned)
+        sheet = np.array([(0, 0), (text.ink.width, 0), text.ink.size, (0, text.ink.height)])
+        unit_corners = (sheet - window[0]) / (window[2] - window[0])
+        plane = Plane(*text.ink.size, local.to_picture(unit_corners))
+        ground = pick(
+            rng, ((245, 245, 240), (245, 245, 240), (240, 200, 50), (225, 228, 235), (30, 50, 120), random_colour(rng))
+        )
+        panel = (turned, gradient(rng, 16, 16, [ground, shifted(rng, ground, 30)]), ground)
+        block = Lettering(plane, panel)
+        if has_text and line_height(plane.outline(*text.boxes[0])) >= SMALLEST * scale and across < 2000:
+            colour = pick(rng, ((15, 15, 18), (15, 15, 18), (20, 40, 110), (140, 20, 25), (20, 90, 50)))
+            if sum(ground) < 330:
+                colour = (240, 240, 235)
+            block.layers = [(text.ink, colour, (0, 0))]
+            block.boxes = [tuple(text.boxes[0])]
+        return block
+
+
+def rotation(angle):
+    return np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
+
+
+def luminance(colour):
+    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+
+
+def ink_against(rng, ground):
+    """A colour that is lighter or darker than the ground by much, some or little."""
+    contrast = pick(rng, ((90, 230), (90, 230), (90, 230), (45, 100), (45, 100), (22, 50)))
+    contrast = rng.uniform(*contrast)
+    level = luminance(ground)
+    up, down = 255 - level, level
+    sign = 1 if up * rng.random() > down * rng.random() else -1
+    target = level + sign * min(contrast, up if sign > 0 else down)
+    colour = random_colour(rng) if rng.random() < 0.6 else (128, 128, 128)
+    own = luminance(colour)
+    if target < own:
+        return mixed((0, 0, 0), colour, target / max(own, 1))
+    return mixed(colour, (255, 255, 255), (target - own) / max(255 - own, 1))
+
+
+def panel_paint(rng, colour, size):
+    """The face of a panel: one colour, a change of colours, a rough or patterned surface, with light on it."""
+    small = [max(8, n // 3) for n in size]
+    kind = rng.random()
+    if kind < 0.45:
+        face = gradient(rng, *small, [colour, shifted(rng, colour, 25)])
+    elif kind < 0.75:
+        face = gradient(rng, *small, [colour, shifted(rng, colour, 110)])
+    else:
+        face = Image.blend(
+            Image.new("RGB", small, colour), surface(rng, *small, min(small) / 240), rng.uniform(0.1, 0.45)
+        )
+    return lit(rng, face, 0.4) if rng.random() < 0.5 else face
+
+
+def dress(rng, background, plane, text, height, has_text, ground=None):
+    """Gives a block its panel, colours, outline and shadow; without text, the panel alone with other things on it."""
+    boxes = np.array(text.boxes)
+    left, top = boxes[:, :2].min(axis=0)
+    right, bottom = boxes[:, 2:].max(axis=0)
+    block = Lettering(plane)
+    if ground is None and rng.random() < 0.6:
+        ground = random_colour(rng)
+        if rng.random() < 0.4:
+            ground = mixed(ground, pick(rng, ((255, 255, 255), (255, 255, 255), (15, 15, 20))), rng.uniform(0.6, 1))
+        pad = text.line_height * rng.uniform(0.15, 1.2, 4) * (0.6 if plane.radius else 1)
+        block.panel = (
+            plane.outline(left - pad[0], top - pad[1], right + pad[2], bottom + pad[3]),
+            panel_paint(rng, ground, (60, 60)),
+            ground,
+        )
+    elif ground is None:
+        outline_ = plane.outline(left, top, right, bottom)
+        low = np.clip(outline_.min(axis=0), 0, np.array(background.size) - 2)
+        high = np.clip(outline_.max(axis=0), low + 1, background.size)
+        ground = background.resize((1, 1), Image.Resampling.BOX, (*low, *high)).getpixel((0, 0))
+    if not has_text:
+        if block.panel and rng.random() < 0.6:
+            block.panel = (block.panel[0], picture_panel(rng, ground), ground)
+        return block
+    colour = ink_against(rng, ground)
+    ink = text.ink
+    if rng.random() < 0.08:
+        # Worn or badly printed.
+        wear = noise(rng, *ink.size, coarse=12, gain=0.8, octaves=3).point(
+            [min(255, max(0, 4 * (v - 85))) for v in range(256)]
+        )
+        ink = ImageChops.multiply(ink, wear)
+    if text.edge:
+        block.layers.append((text.edge, ink_against(rng, colour), (0, 0)))
+    elif rng.random() < 0.15:
+        shift = rng.uniform(-0.09, 0.09, 2) * text.line_height
+        shade = mixed(ground, pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255))), rng.uniform(0.4, 0.9))
+        block.layers.append((text.ink, shade, tuple(np.round(shift).astype(int).tolist())))
+        boxes = np.concatenate([boxes[:, :2] + np.minimum(0, shift), boxes[:, 2:] + np.maximum(0, shift)], axis=1)
+    block.layers.append((ink, colour, (0, 0)))
+    block.boxes = [tuple(box) for box in boxes]
+    return block
+
+
+def picture_panel(rng, ground):
+    """What a panel without letters shows: a pattern, a picture, an arrow or another sign."""
+    face = Image.new("RGB", (64, 64), ground)
+    if rng.random() < 0.4:
+        return surface(rng, 64, 64, 64 / 240 * rng.uniform(0.7, 2))
+    pen = ImageDraw.Draw(face)
+    colour = ink_against(rng, ground)
+    for _ in range(between(rng, 1, 4)):
+        pen.polygon(outline(rng, rng.uniform(10, 54), rng.uniform(10, 54), rng.uniform(4, 30)), colour)
+    return face
+
+
+def lay(canvas, block):
+    """Draws a block onto the canvas."""
+    if block.panel:
+        corners, face, ground = block.panel
+        low = np.clip(np.floor(corners.min(axis=0)), 0, canvas.size).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, canvas.size).astype(int)
+        wide, tall = (high - low).tolist()
+        if wide > 0 and tall > 0:
+            mask = Image.new("L", (wide, tall))
+            shape = [(x - low[0], y - low[1]) for x, y in corners]
+            ImageDraw.Draw(mask).polygon(shape, 255)
+            face = face.resize((wide, tall), Image.Resampling.BILINEAR)
+            line = sum(corners[0]) % 7
+            if line < 3:
+                # Some panels have a rim.
+                edge = mixed(ground, (0, 0, 0) if line < 1.5 else (255, 255, 255), 0.6)
+                ImageDraw.Draw(face).line([*shape, shape[0]], edge, 1 + int(0.03 * min(wide, tall)))
+            canvas.paste(face, tuple(low.tolist()), mask)
+    for sheet, colour, (dx, dy) in block.layers:
+        cut, place = block.plane.lay(ImageChops.offset(sheet, dx, dy) if dx or dy else sheet, canvas.size)
+        canvas.paste(colour, place, cut)
+
+
+def line_polygon(block, i):
+    return block.plane.outline(*block.boxes[i])
+
+
+def ink_layer(size, blocks):
+    """Where the letters are: an image of mode L, white on black."""
+    layer = Image.new("L", size)
+    for block in blocks:
+        if block.boxes:
+            cut, place = block.plane.lay(block.layers[-1][0], size)
+            layer.paste(255, place, cut)
+    return layer
+
+
+def erase(block, hidden):
+    """Takes lines off a block."""
+    if not any(hidden):
+        return
+    for k, (sheet, colour, offset) in enumerate(block.layers):
+        sheet = sheet.copy()
+        for box, gone in zip(block.boxes, hidden, strict=True):
+            if gone:
+                sheet.paste(
+                    0, [math.floor(box[0]) - 1, math.floor(box[1]) - 1, math.ceil(box[2]) + 1, math.ceil(box[3]) + 1]
+                )
+        block.layers[k] = (sheet, colour, offset)
+    block.boxes = [box for box, gone in zip(block.boxes, hidden, strict=True) if not gone]
+    if not block.boxes:
+        block.layers = []
+
+
+def is_visible(image, ink, polygon):
+    """Whether a line of text can be seen in the finished picture.
+
+    The picture inside the line's outline is regressed on the pattern of its letters, blurred as the picture is: what
+    the pattern explains is the text's contrast, and what is left over is what hides it.
+
+    Args:
+        image: uint8 `(height, width, 3)`, after all effects.
+        ink: uint8 `(height, width)`, the letters, blurred as the picture.
+        polygon: `(k, 2)`, the line's outline.
+    """
+    if line_height(polygon) < SMALLEST - 0.5:
+        return False
+    inside = polygon_mask(polygon, ink.shape)
+    if inside.sum() < 12:
+        return False
+    pattern = ink[inside].astype("float32") / 255
+    values = image[inside].astype("float32")
+    pattern -= pattern.mean()
+    values -= values.mean(axis=0)
+    variance = (pattern**2).mean()
+    if variance < VISIBLE_DETAIL**2:
+        return False
+    slope = pattern @ values / (len(pattern) * variance)
+    signal = np.abs(slope) * math.sqrt(variance)
+    rest = np.sqrt(np.maximum((values**2).mean(axis=0) - signal**2, 0))
+    return bool(np.any((signal >= VISIBLE_LEVELS) & (signal >= VISIBLE_SHARE * rest)))
+
+
+def cover(canvas, rng):
+    """Things in front of everything else: they may hide part of the text."""
+    if rng.random() < 0.82:
+        return
+    width, height = canvas.size
+    size = min(width, height) * rng.uniform(0.15, 0.6)
+    pick(rng, THINGS)(canvas, rng, rng.random() * width, rng.uniform(0.4, 1.2) * height, size)
+
+
+def photo_background(rng, photo, width, height):
+    """A random piece of a photograph, at random mirrored, at the canvas' size."""
+    rows, columns = photo.shape[:2]
+    share = min(columns / width, rows / height) * pick(rng, (1, 1, rng.uniform(0.5, 1)))
+    w, h = share * width, share * height
+    x, y = rng.random() * (columns - w), rng.random() * (rows - h)
+    image = Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC, (x, y, x + w, y + h))
+    return ImageOps.mirror(image) if rng.random() < 0.5 else image
+
+
+class Camera:
+    """What lens, light, sensor and file format do to a scene; all of it is drawn at random beforehand.
+
+    The canvas is larger than the picture by `scale`, so that reducing it smooths the edges.
+    """
+
+    def __init__(self, rng, size):
+        self.rng, self.size = rng, size
+        height, width = size
+        self.unit = min(size) / 240
+        self.canvas_size = math.ceil(width * (s := rng.uniform(1.1, 1.5))), math.ceil(height * s)
+        self.scale = np.array([self.canvas_size[0] / width, self.canvas_size[1] / height])
+        self.filter = pick(rng, (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX))
+        self.defocus = self.unit * rng.uniform(0.3, 1.0 if rng.random() < 0.7 else 2.2) if rng.random() < 0.45 else 0
+        self.motion = self.shifts(rng) if rng.random() < 0.4 else None
+        self.reduced = rng.uniform(0.45, 0.9) if rng.random() < 0.25 else None
+        self.sharpen = rng.random() < 0.2
+        self.state = rng.bit_generator.state
+
+    def shifts(self, rng):
+        """The path of a shaking camera, a straight line of whole pixels; most often nearly level."""
+        length = max(2.0, self.unit * math.exp(rng.uniform(math.log(3), math.log(15))))
+        angle = rng.normal(0, 0.12) if rng.random() < 0.7 else rng.uniform(0, math.pi)
+        steps = np.linspace(-length / 2, length / 2, round(length) + 1)
+        return np.unique(np.round(steps[:, None] * [math.cos(angle), math.sin(angle)]).astype(int), axis=0)
+
+    def blur(self, canvas):
+        """Everything linear: the canvas brought to size, out of focus, shaken, reduced and enlarged again."""
+        height, width = self.size
+        image = canvas.resize((width, height), self.filter)
+        if self.defocus:
+            image = image.filter(ImageFilter.GaussianBlur(self.defocus))
+        if self.reduced:
+            small = [max(8, round(n * self.reduced)) for n in image.size]
+            image = image.resize(small, Image.Resampling.BILINEAR).resize(image.size, Image.Resampling.BICUBIC)
+        pixels = np.asarray(image)
+        if self.motion is not None:
+            reach = int(np.abs(self.motion).max())
+            padded = np.pad(pixels, [(reach, reach)] * 2 + [(0, 0)] * (pixels.ndim - 2), "edge")
+            total = np.zeros(pixels.shape, "uint16")
+            for dx, dy in self.motion:
+                total += padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+            pixels = (total // len(self.motion)).astype("uint8")
+        return pixels
+
+    def take(self, canvas):
+        """Returns the finished picture, uint8 `(height, width, 3)`."""
+        rng = self.rng
+        # The same draws each time a picture is taken again.
+        rng.bit_generator.state = self.state
+        height, width = self.size
+        image = Image.fromarray(self.blur(canvas))
+        if rng.random() < 0.5:
+            image = lit(rng, image, pick(rng, (0.3, 0.6, 0.9)))
+        if self.sharpen:
+            image = image.filter(ImageFilter.UnsharpMask(1.2, between(rng, 40, 150), 0))
+        image = tone(rng, image)
+        if rng.random() < 0.6:
+            strength = math.exp(rng.uniform(math.log(1), math.log(12)))
+            speckle = np.round(grain(rng, width, height, 3 if rng.random() < 0.6 else 1) * strength).astype("int16")
+            pixels = np.asarray(image).astype("int16")
+            pixels += speckle if speckle.ndim == 3 else speckle[..., None]
+            image = Image.fromarray(np.clip(pixels, 0, 255).astype("uint8"))
+        image = frame_picture(rng, image)
+        if rng.random() < 0.8:
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=between(rng, 30, 95), subsampling=pick(rng, (0, 2, 2)))
+            image = Image.open(buffer)
+        return np.asarray(image)
+
+
+def tone(rng, image):
+    """Exposure, contrast, gamma and colour cast, as one table per channel; some pictures are grey."""
+    if rng.random() < 0.06:
+        image = image.convert("L").convert("RGB")
+    level = np.arange(256) / 255
+    gamma, contrast = math.exp(rng.normal(0, 0.25)), math.exp(rng.normal(0, 0.18))
+    cast = 1 + rng.normal(0, 0.05, 3)
+    exposure = math.exp(rng.normal(0, 0.15))
+    dark = rng.uniform(0, 0.12) if rng.random() < 0.3 else 0
+    curve = np.clip(((level**gamma - 0.5) * contrast + 0.5) * exposure, 0, 1) * (1 - dark) + dark
+    tables = [np.clip(255 * curve * c, 0, 255).round().astype(int).tolist() for c in cast]
+    return image.point(tables[0] + tables[1] + tables[2])
+
+
+def frame_picture(rng, image):
+    """A few pictures have a plain border, or the empty corners of one that was turned."""
+    kind = rng.random()
+    if kind > 0.07:
+        return image
+    width, height = image.size
+    pen = ImageDraw.Draw(image)
+    colour = pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255)))
+    if kind > 0.03:
+        pen.rectangle(
+            (0, 0, width - 1, height - 1),
+            outline=colour,
+            width=max(1, int(min(width, height) * rng.uniform(0.01, 0.06))),
+        )
+    else:
+        a, b = width * rng.uniform(0.05, 0.3), height * rng.uniform(0.05, 0.3)
+        for x, y, sx, sy in ((0, 0, 1, 1), (width, 0, -1, 1), (0, height, 1, -1), (width, height, -1, -1)):
+            pen.polygon([(x, y), (x + sx * a, y), (x, y + sy * b)], colour)
+    return image
