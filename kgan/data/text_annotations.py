@@ -393,26 +393,27 @@ def infer(rows, sizes, tolerance):
             numbers, readings = plain_readings(chosen)
         else:
             numbers, readings = [row.numbers for row in chosen], named_readings(kind, chosen)
-        tried = []
+        tried, misfits = {}, {}
         for name, to_points in readings.items():
-            results = [
-                outcome(to_points, values, sizes[i], tolerance) for values, i in zip(numbers, members, strict=True)
-            ]
-            misfits = [i for i, result in enumerate(results) if isinstance(result, str)]
-            tried.append((len(misfits), name, results, misfits))
-        # Sorting is stable: of two readings that fit alike the one listed first is taken.
-        (count, name, results, misfits), *others = sorted(tried, key=lambda item: item[0])
-        if count:
+            pairs = zip(numbers, members, strict=True)
+            tried[name] = [outcome(to_points, values, sizes[index], tolerance) for values, index in pairs]
+            misfits[name] = [i for i, result in enumerate(tried[name]) if isinstance(result, str)]
+        # Of two readings that fit alike, min takes the one listed first.
+        best = min(readings, key=lambda name: len(misfits[name]))
+        if misfits[best]:
+            first = misfits[best][0]
             raise ValueError(
-                f"{chosen[misfits[0]].where}: {results[misfits[0]]}; {len(chosen)} boxes were read as {name}, "
-                f"and {count} do not fit"
+                f"{chosen[first].where}: {tried[best][first]}; {len(chosen)} boxes were read as {best}, "
+                f"and {len(misfits[best])} do not fit"
             )
-        notes.append(f"{len(chosen)} boxes read as {name}")
-        for other_count, other, _, _ in others:
-            if other_count:
-                notes[-1] += f"; {other_count} of them do not fit as {other}"
+        note = f"{len(chosen)} boxes read as {best}"
+        for other in readings.keys() - {best}:
+            if misfits[other]:
+                note += f"; {len(misfits[other])} of them do not fit as {other}"
             else:
-                notes[-1] += f"; AMBIGUOUS: all of them fit as {other} too, and the first is the default"
+                note += f"; AMBIGUOUS: all of them fit as {other} too, and the first is the default"
+        notes.append(note)
+        results = tried[best]
         for index, row, points in zip(members, chosen, results, strict=True):
             words[index] = Word(row.where, points, row.care)
     return words, notes

@@ -107,10 +107,19 @@ def read_icdar2013(path, split, tolerance=1.0):
     Example:
 
     ```python
+    import pathlib
+
+    from PIL import Image
+
     from kgan.data.text_sets import read_icdar2013
 
-    for image in read_icdar2013("icdar2013", "train"):
-        print(image.name, image.size, len(image.polygons))
+    folder = pathlib.Path("icdar2013/train")
+    folder.mkdir(parents=True)
+    Image.new("RGB", (320, 240)).save(folder / "100.jpg")
+    (folder / "gt_100.txt").write_text('158 128 311 181 "Footpath"')
+    (image,) = read_icdar2013("icdar2013", "train")
+    image.polygons[0]  # array([[158., 128.], [311., 128.], [311., 181.], [158., 181.]])
+    image.open().size  # (320, 240)
     ```
     """
     return _read_pairs(path, split, "gt_{}.txt", formats.icdar2013, LICENCES["icdar2013"], tolerance)
@@ -229,7 +238,24 @@ def read_textdis(path, split, tolerance=1.0):
     Returns:
         `TextImages`; its `notes` say how the boxes were read.
 
-    Raises, Example: as `read_icdar2013`.
+    Raises: as `read_icdar2013`.
+
+    Example:
+
+    ```python
+    import pathlib
+
+    from PIL import Image
+
+    from kgan.data.text_sets import read_textdis
+
+    for name in ("train/text/1.png", "train/non-text/2.png"):
+        pathlib.Path("TextDis", name).parent.mkdir(parents=True)
+        Image.new("RGB", (320, 240)).save(f"TextDis/{name}")
+    pathlib.Path("TextDis/train/text/1.txt").write_text("10,20,310,70,some text")
+    images = read_textdis("TextDis", "train")
+    images.notes  # ["1 boxes read as left, top, right, bottom; 1 of them do not fit as left, top, width, height"]
+    ```
     """
     check_split(split, ("train", "test"))
     store = _Store(path)
@@ -279,10 +305,17 @@ def read_boxes_json(path, tolerance=1.0, licence="not stated"):
     Example:
 
     ```python
+    import json
+    import pathlib
+
+    from PIL import Image
+
     from kgan.data.text_sets import read_boxes_json
 
-    images = read_boxes_json("plates.zip")
-    images[0].polygons[0]  # the corners of the first plate, (4, 2)
+    pathlib.Path("plates").mkdir()
+    Image.new("RGB", (320, 240)).save("plates/1.png")
+    pathlib.Path("plates/annotations.json").write_text(json.dumps([{"file": "1.png", "box_xywh": [10, 20, 60, 15]}]))
+    read_boxes_json("plates")[0].polygons[0]  # array([[10., 20.], [70., 20.], [70., 35.], [10., 35.]])
     ```
     """
     store = _Store(path)
@@ -317,10 +350,15 @@ def read_negatives(path, licence="not stated"):
     Example:
 
     ```python
+    import pathlib
+
+    from PIL import Image
+
     from kgan.data.text_sets import read_negatives
 
-    photos = read_negatives("bsds500_images.zip", licence="non-commercial research and education")
-    photos[0].open().size
+    pathlib.Path("photos").mkdir()
+    Image.new("RGB", (320, 240)).save("photos/1.png")
+    read_negatives("photos", licence="CC0")[0].polygons  # []
     ```
     """
     store = _Store(path)
@@ -625,3 +663,16 @@ def open_picture(opener, path, name, size, rotation):
     raise ValueError(
         f"{name}: {stored.width} x {stored.height} pixels, but its annotation is of {size[1]} x {size[0]} pixels"
     )
+
+
+# Readers of the published sets, each called with a path and a split, by the names of `LICENCES`.
+READERS = {
+    "icdar2013": read_icdar2013,
+    "icdar2015": read_icdar2015,
+    "coco_text": read_coco_text,
+    "textocr": read_textocr,
+    "total_text": read_total_text,
+    "svt": read_svt,
+    "td500": read_td500,
+    "textdis": read_textdis,
+}
