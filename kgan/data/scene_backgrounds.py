@@ -46,12 +46,13 @@ def noise(rng, width, height, coarse=3, gain=0.6, octaves=5, stretch=1.0):
     field, amplitude, power = None, 1.0, 0.0
     for _ in range(octaves):
         w, h = max(2, round(coarse * width / short / scale)), max(2, round(coarse * height / short * scale))
-        if field is not None and (w > 1.3 * width or h > 1.3 * height):
+        # Two thirds of the size are fine enough: the picture is reduced from the canvas later.
+        w, h = min(w, 2 * width // 3 + 1, BANK), min(h, 2 * height // 3 + 1, BANK)
+        if field is not None and field.size == (w, h):
             break
-        w, h = min(w, width, BANK), min(h, height, BANK)
         octave = amplitude * grain(rng, w, h)
         if field is not None:
-            octave = octave + np.asarray(field.resize((w, h), Image.Resampling.BICUBIC))
+            octave = octave + np.asarray(field.resize((w, h), Image.Resampling.BILINEAR))
         field = Image.fromarray(octave)
         power += amplitude**2
         amplitude *= gain
@@ -79,8 +80,8 @@ def random_colour(rng):
 
 def shifted(rng, colour, amount):
     """A colour lighter or darker by up to `amount`, and a little of another hue."""
-    light = rng.uniform(-amount, amount)
-    return tuple(min(255, max(0, round(c + light + rng.uniform(-0.25, 0.25) * amount))) for c in colour)
+    light, r, g, b = (amount * (2 * rng.random(4) - 1)).tolist()
+    return tuple(min(255, max(0, round(c + light + 0.25 * d))) for c, d in zip(colour, (r, g, b), strict=True))
 
 
 def mixed(a, b, share):
@@ -145,7 +146,7 @@ def streaks(rng, width, height, unit):
 def bricks(rng, width, height, unit):
     """Bricks, tiles, slabs, ashlar."""
     mortar, base = random_colour(rng), random_colour(rng)
-    high = unit * rng.uniform(5, 40)
+    high = max(3.0, unit * rng.uniform(5, 40))
     wide = high * rng.uniform(0.8, 3.2)
     gap = max(0.6, high * rng.uniform(0.02, 0.16))
     offset = pick(rng, (0, 0.5, 0.5, 0.33))
@@ -328,29 +329,36 @@ def dead_leaves(rng, width, height, unit):
     return picture
 
 
+@functools.cache
+def shapes():
+    """A few hundred closed outlines of radius 1, each `(k, 2)`: round, ragged, angular, long, stars."""
+    rng = np.random.default_rng(2020)
+    bank = []
+    for i in range(400):
+        kind = i / 400
+        if kind < 0.4:
+            angle = np.linspace(0, 2 * math.pi, 28, endpoint=False)
+            waves = rng.uniform(-0.3, 0.3, 6) / np.arange(1, 7) ** 0.5
+            radius = 1 + sum(w * np.cos((k + 1) * angle + 6.28 * rng.random()) for k, w in enumerate(waves))
+        elif kind < 0.6:
+            angle = np.sort(rng.random(between(rng, 3, 7))) * 2 * math.pi
+            radius = np.ones(len(angle))
+        elif kind < 0.85:
+            angle, radius = np.arange(0.25, 2, 0.5) * math.pi, np.ones(4)
+        else:
+            n = between(rng, 5, 12)
+            angle = np.arange(2 * n) * math.pi / n
+            radius = np.where(np.arange(2 * n) % 2, rng.uniform(0.3, 0.8), 1)
+        bank.append(np.stack([radius * np.cos(angle), rng.uniform(0.2, 1) * radius * np.sin(angle)], 1))
+    return bank
+
+
 def outline(rng, x, y, size):
-    """The corners of a random shape of radius `size`: round, ragged, angular or long."""
-    kind = rng.random()
-    turn = rng.random() * 2 * math.pi
-    flat = rng.uniform(0.2, 1)
-    if kind < 0.35:
-        n, waves = 28, rng.uniform(-0.3, 0.3, 5) / np.arange(1, 6) ** 0.5
-        angle = np.linspace(0, 2 * math.pi, n, endpoint=False)
-        phase = rng.random(5) * 6.28
-        radius = 1 + sum(w * np.cos((k + 1) * angle + phase[k]) for k, w in enumerate(waves))
-    elif kind < 0.6:
-        n = between(rng, 3, 6)
-        angle = np.sort(rng.random(n)) * 2 * math.pi
-        radius = np.ones(n)
-    elif kind < 0.85:
-        angle, radius = np.array([0.25, 0.75, 1.25, 1.75]) * math.pi, np.ones(4)
-    else:
-        n = between(rng, 5, 12)
-        angle = np.arange(2 * n) * math.pi / n
-        radius = np.where(np.arange(2 * n) % 2, rng.uniform(0.3, 0.8), 1)
-    u, v = size * radius * np.cos(angle), size * flat * radius * np.sin(angle)
-    c, s = math.cos(turn), math.sin(turn)
-    return list(zip(x + u * c - v * s, y + u * s + v * c, strict=True))
+    """The corners of a random shape of radius `size` about (x, y), turned at random."""
+    turn = rng.random() * 6.2832
+    c, s = size * math.cos(turn), size * math.sin(turn)
+    points = pick(rng, shapes()) @ np.array([(c, s), (-s, c)]) + (x, y)
+    return list(map(tuple, points.tolist()))
 
 
 PATTERNS = (bricks, stripes, bars_of_many_widths, grid, pebbles, lines_and_dots, scribbles)
@@ -371,6 +379,12 @@ def put(canvas, picture, quad):
     mask = Image.new("L", cut.size)
     ImageDraw.Draw(mask).polygon([(x - place[0], y - place[1]) for x, y in quad], 255)
     canvas.paste(cut, place, mask)
+
+
+@functools.cache
+def radial():
+    """Black in the middle, white at the rim."""
+    return Image.radial_gradient("L")
 
 
 # Things. Each takes (canvas, rng, x, y, size): the middle of its foot, and its height.
@@ -395,7 +409,7 @@ def draw_shadow(canvas, x, y, wide, high, strength):
     if box[2] - box[0] < 2 or box[3] - box[1] < 2:
         return
     mask = (
-        Image.radial_gradient("L")
+        radial()
         .resize((box[2] - box[0], box[3] - box[1]))
         .point([round(max(0, 200 - v) * strength) for v in range(256)])
     )
@@ -518,7 +532,7 @@ def tree(canvas, rng, x, y, size):
         return
     side = max(6, int(size * 0.9))
     grainy = noise(rng, side, side, 10, 0.9, 3)
-    ball = ImageChops.invert(Image.radial_gradient("L").resize((side, side)))
+    ball = ImageChops.invert(radial().resize((side, side)))
     crown = ImageChops.add(grainy, ball, 2).point([255 if v > 128 else 0 for v in range(256)])
     leaf = mixed(random_colour(rng), (60, 110, 45), 0.75)
     shaded(canvas, rng, crown, [mixed(leaf, (0, 0, 0), 0.6), leaf, mixed(leaf, (255, 255, 200), 0.3)],
@@ -694,7 +708,8 @@ def room(rng, width, height, unit):
             u, v = rng.uniform(0.1, 0.7), rng.uniform(0.1, 0.5)
             opening = plane.outline(u, v, u + rng.uniform(0.1, 0.3), v + rng.uniform(0.2, 0.5))
             goods = surface(rng, n, n, unit, (*PATTERNS, dead_leaves, plain, plain))
-            put(canvas, Image.eval(goods, lambda c, k=rng.uniform(0.4, 1.5): min(255, int(c * k))), opening.tolist())
+            bright = rng.uniform(0.4, 1.5)
+            put(canvas, goods.point([min(255, int(bright * v)) for v in range(256)] * 3), opening.tolist())
     if rng.random() < 0.6:
         pen = ImageDraw.Draw(canvas)
         rows, vanish = between(rng, 1, 3), ((left + right) / 2, (top + bottom) / 2)
@@ -890,11 +905,12 @@ def draw_background(rng, width, height):
     unit = min(width, height) / 240
     canvas, plates = pick(rng, PLACES)(rng, width, height, unit)
     if rng.random() < 0.15:
-        pick(rng, THINGS)(
-            canvas,
-            rng,
-            rng.random() * width,
-            height * rng.uniform(0.7, 1.2),
-            min(width, height) * rng.uniform(0.3, 0.9),
-        )
+        size = min(width, height) * rng.uniform(0.3, 0.9)
+        pick(rng, THINGS)(canvas, rng, rng.random() * width, height * rng.uniform(0.7, 1.2), size)
+    if rng.random() < 0.7:
+        # No surface of the world is even: a fractal field makes everything a little lighter or darker.
+        veil = noise(rng, width, height, pick(rng, (2, 6, 20)), rng.uniform(0.6, 1.0), 6, pick(rng, (1, 1, 1, 3, 0.3)))
+        strength = pick(rng, (0.2, 0.35, 0.6))
+        veil = veil.point([round(128 + strength * (v - 128)) for v in range(256)])
+        canvas = ImageChops.overlay(canvas, Image.merge("RGB", [veil] * 3))
     return canvas, plates

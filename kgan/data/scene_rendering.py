@@ -18,7 +18,7 @@ NOT_LETTERS = ("symbol", "ding", "emoji", "icon", "barcode", "awesome", "math", 
 BASE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 # Text is set at one of these sizes and brought to its own by the plane it lies on, so that few fonts are opened.
 SIZES = (12, 16, 21, 28, 37, 48, 64, 84, 110)
-MESH = 16
+MESH = 24
 
 
 class Plane:
@@ -135,8 +135,9 @@ class Font:
     letters: frozenset
 
 
+@functools.cache
 def find_fonts():
-    """Returns the `Font` of each font file of the system and of matplotlib that has the Latin letters, by file name.
+    """Returns a tuple of the `Font` of each font file of the system and of matplotlib that has the Latin letters, by file name.
 
     A file that is there twice is taken once. Pillow's own font comes last.
     """
@@ -148,7 +149,7 @@ def find_fonts():
     fonts = [read_font(files[name]) for name in sorted(files)]
     built_in = ImageFont.load_default(SIZES[0])
     fonts.append(Font(built_in.getname()[0], None, frozenset(BASE | set(".,:-+%$&!?/#()"))))
-    return [font for font in fonts if font]
+    return tuple(font for font in fonts if font)
 
 
 @functools.cache
@@ -179,7 +180,7 @@ class Typesetter:
     """Chooses scripts, fonts and words, and sets blocks of lines.
 
     Args:
-        fonts: list of `Font`.
+        fonts: sequence of `Font`.
     """
 
     def __init__(self, fonts):

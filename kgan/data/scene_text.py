@@ -225,13 +225,14 @@ class ScenePainter:
             canvas = background.copy()
             for block in blocks:
                 lay(canvas, block)
+            behind = canvas.copy()
             cover(canvas, front_rng)
             image = camera.take(canvas)
             lines = [(block, i) for block in blocks for i in range(len(block.boxes))]
             polygons = [line_polygon(block, i) / camera.scale for block, i in lines]
             if not lines:
                 return image, []
-            ink = camera.blur(ink_layer(canvas.size, blocks))
+            ink = camera.blur(ink_layer(blocks, behind, canvas))
             seen = [is_visible(image, ink, polygon) for polygon in polygons]
             if all(seen):
                 return image, [polygon.astype("float32") for polygon in polygons]
@@ -244,10 +245,11 @@ class ScenePainter:
         width, height = background.size
         unit = min(width, height) / 240
         smallest = 7 * scale
-        blocks = []
+        blocks, taken = [], []
         for quad in plates:
             if rng.random() < (0.85 if has_text else 0.6):
                 blocks.append(self.vehicle_plate(rng, quad, has_text, scale))
+                taken.append((quad.min(axis=0), quad.max(axis=0)))
         kind = rng.random()
         if kind < 0.5 - 0.35 * bool(blocks):
             # Signs, small ones above all.
@@ -271,12 +273,12 @@ class ScenePainter:
             ]
             if blocks:
                 specs = specs[1:2]
-            blocks += self.stack(rng, background, specs, has_text, scale)
+            blocks += self.stack(rng, background, specs, has_text, scale, taken)
             specs = []
         if not has_text and rng.random() < 0.5:
             return blocks
         for line_height_, count, longest in specs:
-            block = self.block(rng, background, line_height_, count, longest, has_text, scale)
+            block = self.block(rng, background, line_height_, count, longest, has_text, scale, taken)
             if block:
                 blocks.append(block)
         return blocks
@@ -286,8 +288,11 @@ class ScenePainter:
         lines = self.typesetter.lines(rng, script, font, count, longest, plate)
         return typeset(rng, lines, font, target * 1.2, script in JOINED)
 
-    def block(self, rng, background, target, count, longest, has_text, scale, place=None, panel=None):
-        """Sets a block of lines `target` canvas pixels high and finds room for it; None where there is none."""
+    def block(self, rng, background, target, count, longest, has_text, scale, taken, place=None, panel=None):
+        """Sets a block of lines `target` canvas pixels high and finds room for it; None where there is none.
+
+        `taken` is a list of the corners of what is there already; the block is added to it.
+        """
         plate = count == 1 and rng.random() < 0.15
         text = self.set_lines(rng, target, count, longest, plate)
         factor = target / text.line_height
@@ -308,11 +313,19 @@ class ScenePainter:
             return None
         low, high, quad = low * shrink, high * shrink, quad * shrink
         free = np.array(background.size) - (high - low)
-        where = rng.random(2) if place is None else np.array(place)
-        plane = Plane(*text.ink.size, quad + free * where - low, bend)
+        gap = 0.5 * target * shrink
+        for _ in range(8):
+            where = rng.random(2) if place is None else np.clip(np.array(place) + rng.normal(0, 0.04, 2), 0, 1)
+            corner = free * where
+            if all(np.any((corner > b + gap) | (corner + high - low < a - gap)) for a, b in taken):
+                break
+        else:
+            return None
+        taken.append((corner, corner + high - low))
+        plane = Plane(*text.ink.size, quad + corner - low, bend)
         return dress(rng, background, plane, text, target * shrink, has_text, panel)
 
-    def stack(self, rng, background, specs, has_text, scale):
+    def stack(self, rng, background, specs, has_text, scale, taken):
         """A large line with smaller ones above and below, on a ground that fills the picture."""
         ground = None
         blocks = []
@@ -343,7 +356,7 @@ class ScenePainter:
             if len(specs) > 1 and rng.random() < 0.2:
                 continue
             place = (min(1, max(0, place[0] + rng.normal(0, 0.15))), place[1])
-            block = self.block(rng, background, target, count, longest, has_text, scale, place, ground)
+            block = self.block(rng, background, target, count, longest, has_text, scale, taken, place, ground)
             if block:
                 blocks.append(block)
         return blocks
@@ -504,13 +517,17 @@ def line_polygon(block, i):
     return block.plane.outline(*block.boxes[i])
 
 
-def ink_layer(size, blocks):
-    """Where the letters are: an image of mode L, white on black."""
-    layer = Image.new("L", size)
+def ink_layer(blocks, behind, canvas):
+    """Where letters can be seen: an image of mode L, white on black, without what was painted over them."""
+    layer = Image.new("L", canvas.size)
     for block in blocks:
+        if block.panel:
+            ImageDraw.Draw(layer).polygon([tuple(corner) for corner in block.panel[0]], 0)
         if block.boxes:
-            cut, place = block.plane.lay(block.layers[-1][0], size)
+            cut, place = block.plane.lay(block.layers[-1][0], canvas.size)
             layer.paste(255, place, cut)
+    covered = ImageChops.difference(behind, canvas).convert("L").point([0] + [255] * 255)
+    layer.paste(0, (0, 0), covered)
     return layer
 
 
@@ -589,7 +606,7 @@ class Camera:
         self.rng, self.size = rng, size
         height, width = size
         self.unit = min(size) / 240
-        self.canvas_size = math.ceil(width * (s := rng.uniform(1.1, 1.5))), math.ceil(height * s)
+        self.canvas_size = math.ceil(width * (s := rng.uniform(1.1, 1.4))), math.ceil(height * s)
         self.scale = np.array([self.canvas_size[0] / width, self.canvas_size[1] / height])
         self.filter = pick(rng, (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX))
         self.defocus = self.unit * rng.uniform(0.3, 1.0 if rng.random() < 0.7 else 2.2) if rng.random() < 0.45 else 0
@@ -667,12 +684,12 @@ def tone(rng, image):
 def frame_picture(rng, image):
     """A few pictures have a plain border, or the empty corners of one that was turned."""
     kind = rng.random()
-    if kind > 0.07:
+    if kind > 0.05:
         return image
     width, height = image.size
     pen = ImageDraw.Draw(image)
     colour = pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255)))
-    if kind > 0.03:
+    if kind > 0.02:
         pen.rectangle(
             (0, 0, width - 1, height - 1),
             outline=colour,
