@@ -294,6 +294,16 @@ def lines_and_dots(rng, width, height, unit):
     return picture
 
 
+def squiggles(rng, width, height, unit):
+    """Coral, foam, bark, the coats of zebras and leopards, lace: waves of one length, cut into two or three tones."""
+    waves = min(width, height) / (unit * math.exp(rng.uniform(math.log(5), math.log(40))))
+    field = noise(rng, width, height, max(2, waves), 0.35, 2, pick(rng, (1, 1, 1, 2, 4, 0.4)))
+    level, steep = rng.uniform(85, 170), pick(rng, (3, 8, 8))
+    field = field.point([min(255, max(0, round((v - level) * steep + 128))) for v in range(256)])
+    dark, light = random_colour(rng), random_colour(rng)
+    return lit(rng, coloured(field, [dark, mixed(dark, light, rng.random()), light]), 0.6)
+
+
 def scribbles(rng, width, height, unit):
     """Strokes of a pen that are no letters: loops and waves of uneven size, far apart and in no line."""
     picture = gradient(rng, width, height)
@@ -361,7 +371,7 @@ def outline(rng, x, y, size):
     return list(map(tuple, points.tolist()))
 
 
-PATTERNS = (bricks, stripes, bars_of_many_widths, grid, pebbles, lines_and_dots, scribbles)
+PATTERNS = (bricks, stripes, bars_of_many_widths, grid, pebbles, lines_and_dots, squiggles, squiggles, scribbles)
 SURFACES = (plain, plain, rough, rough, rough, streaks, streaks, *PATTERNS, dead_leaves)
 CALM = (plain, plain, rough, rough, streaks, stripes, bricks)
 
@@ -617,7 +627,33 @@ def frame(canvas, rng, x, y, size):
                 pen.polygon(outline(rng, x0, y0, 0.13 * size), colour)
 
 
-THINGS = (creature, creature, creature, person, vehicle, tree, box, box, round_thing, frame)
+def herd(canvas, rng, x, y, size):
+    """Animals on the plain, people, boats, houses, posts: a row of like things, small and unevenly spaced."""
+    pen = ImageDraw.Draw(canvas)
+    colour = random_colour(rng)
+    small = size * rng.uniform(0.04, 0.2)
+    kind, spread = pick(rng, (0, 1, 2)), pick(rng, (10, 40, 90))
+    place = x - size * rng.uniform(0.3, 1.2)
+    for _ in range(between(rng, 3, 16)):
+        place += small * rng.uniform(0.5, 2.2)
+        foot, high = y + small * rng.normal(0, 0.25), small * rng.uniform(0.6, 1.2)
+        tone = shifted(rng, colour, spread)
+        if kind == 0:
+            pen.polygon(outline(rng, place, foot - high / 2, high / 2), tone)
+            for leg in (-0.25, 0.2):
+                pen.line(
+                    (place + leg * high, foot - 0.4 * high, place + leg * high, foot), tone, max(1, int(high * 0.12))
+                )
+        elif kind == 1:
+            person(canvas, rng, place, foot, high * 1.4)
+        else:
+            wide = high * rng.uniform(0.3, 1)
+            pen.rectangle((place - wide / 2, foot - high, place + wide / 2, foot), tone)
+            pen.polygon([(place - wide / 2, foot - high), (place + wide / 2, foot - high), (place, foot - 1.4 * high)],
+                        shifted(rng, colour, 90))  # fmt: skip
+
+
+THINGS = (creature, creature, creature, person, vehicle, tree, box, box, round_thing, frame, herd)
 
 
 # Places. Each takes (rng, width, height, unit) and returns a canvas and a list of quads where a plate would be.
@@ -663,7 +699,9 @@ def landscape(rng, width, height, unit):
             canvas.crop((0, 0, width, below)).transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((width, height - below))
         )
         canvas.paste(Image.blend(mirror, streaks(rng, *mirror.size, unit), 0.3), (0, below))
-    return canvas, populate(canvas, rng, horizon, unit, (tree, tree, creature, person, round_thing, box, vehicle))
+    return canvas, populate(
+        canvas, rng, horizon, unit, (tree, tree, creature, person, round_thing, box, vehicle, herd, herd)
+    )
 
 
 def populate(canvas, rng, horizon, unit, things):
@@ -872,38 +910,27 @@ def leaves(rng, width, height, unit):
     return dead_leaves(rng, width, height, unit), []
 
 
-PLACES = (
-    close_up,
-    close_up,
-    landscape,
-    landscape,
-    room,
-    room,
-    room,
-    street,
-    street,
-    parked,
-    parked,
-    studio,
-    studio,
-    drawing,
-    shelf,
-    leaves,
-)
+# How often a scene without and with text is at a place: where people build there is more to read.
+PLACES = {
+    close_up: (2.5, 1.5), landscape: (3.5, 1), leaves: (1, 0.7), studio: (3, 1.2), drawing: (1, 0.7), shelf: (0.8, 1.5),
+    room: (2, 4), street: (2, 3.5), parked: (1.2, 2.5),
+}  # fmt: skip
+SHARES = np.array(list(PLACES.values())).cumsum(axis=0) / np.sum(list(PLACES.values()), axis=0)
 
 
-def draw_background(rng, width, height):
-    """Draws a place without text.
+def draw_background(rng, width, height, has_text):
+    """Draws a place; nothing is written on it yet.
 
     Args:
         rng: NumPy Generator.
         width, height: size in pixels.
+        has_text: whether text is to come; places where people build are then more frequent.
 
     Returns:
         RGB image, and a list of `(4, 2)` arrays: quadrilaterals on which a number plate would be.
     """
     unit = min(width, height) / 240
-    canvas, plates = pick(rng, PLACES)(rng, width, height, unit)
+    canvas, plates = list(PLACES)[np.searchsorted(SHARES[:, int(has_text)], rng.random())](rng, width, height, unit)
     if rng.random() < 0.15:
         size = min(width, height) * rng.uniform(0.3, 0.9)
         pick(rng, THINGS)(canvas, rng, rng.random() * width, height * rng.uniform(0.7, 1.2), size)

@@ -39,7 +39,7 @@ SPLITS = ("train", "test")
 SMALLEST = 5.5  # pixels: lines less high are left out
 # A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
 # whatever else there is in its outline, and where blur has left this share of the contrast of sharp strokes.
-VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 5.0, 0.35, 0.09
+VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.5, 0.25, 0.06
 
 
 def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
@@ -203,8 +203,8 @@ class ScenePainter:
             np.random.default_rng([self.stream, index, self.seed, part]) for part in range(4)
         )
         camera = Camera(camera_rng, self.size)
-        background, plates = self.background(rng, *camera.canvas_size)
         has_text = rng.random() < self.text_share
+        background, plates = self.background(rng, *camera.canvas_size, has_text)
         for _ in range(4):
             blocks = self.plan(text_rng, background, plates, has_text, float(camera.scale.min()))
             image, polygons = self.shoot(background, blocks, front_rng, camera)
@@ -212,10 +212,10 @@ class ScenePainter:
                 break
         return image, polygons
 
-    def background(self, rng, width, height):
+    def background(self, rng, width, height, has_text):
         if self.photos and rng.random() < 0.75:
             return photo_background(rng, pick(rng, self.photos), width, height), []
-        return draw_background(rng, width, height)
+        return draw_background(rng, width, height, has_text)
 
     def shoot(self, background, blocks, front_rng, camera):
         """Puts the scene together, takes its picture, and takes it again without the lines that are not visible."""
@@ -610,7 +610,7 @@ class Camera:
         self.scale = np.array([self.canvas_size[0] / width, self.canvas_size[1] / height])
         self.filter = pick(rng, (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX))
         self.defocus = self.unit * rng.uniform(0.3, 1.0 if rng.random() < 0.7 else 2.2) if rng.random() < 0.45 else 0
-        self.motion = self.shifts(rng) if rng.random() < 0.4 else None
+        self.motion = self.shifts(rng) if rng.random() < 0.45 else None
         self.reduced = rng.uniform(0.45, 0.9) if rng.random() < 0.25 else None
         self.sharpen = rng.random() < 0.2
         self.state = rng.bit_generator.state
