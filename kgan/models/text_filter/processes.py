@@ -1,0 +1,111 @@
+"""Work spread over processes: results in order, and a process that dies takes nothing else with it."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+
+def processors():
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def spread(work, groups, processes, start, arguments, crashed):
+    """Calls `work(*arguments)` in other processes.
+
+    When a process dies, nobody knows whose fault it was: what was under way is done once more, one by one, and what
+    then takes a process down again is `crashed`.
+
+    Args:
+        work: a function that can be pickled.
+        groups: iterator of lists of `(key, arguments)`; a group is sent to a process at once, keys stay here.
+        processes: their number.
+        start, arguments: function that each process calls first, and its arguments.
+        crashed: what stands for the result of a call that takes its process down.
+
+    Yields:
+        `((key, arguments), result)` in the order they came in.
+
+    Raises:
+        ChildProcessError: the processes do not start.
+    """
+
+    def open_pool(size):
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(size, context, initialise, (start, arguments))
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            pool.shutdown()
+            raise ChildProcessError(
+                "the processes that decode images do not start; in a script, call this below "
+                '`if __name__ == "__main__":`'
+            ) from None
+        return pool
+
+    def submit(group):
+        try:
+            return pool.submit(each, work, [arguments for _, arguments in group])
+        except BrokenProcessPool as error:
+            failed = Future()
+            failed.set_exception(error)
+            return failed
+
+    def one_by_one(group):
+        nonlocal pool
+        for _, arguments in group:
+            try:
+                yield pool.submit(work, *arguments).result()
+            except BrokenProcessPool:
+                pool.shutdown()
+                pool = open_pool(1)
+                yield crashed
+
+    groups = iter(groups)
+    pool = open_pool(processes)
+    waiting = deque()
+    try:
+        while True:
+            while len(waiting) < 2 * processes + 1 and (group := next(groups, None)) is not None:
+                waiting.append((group, submit(group)))
+            if not waiting:
+                return
+            if not died(waiting[0][1]):
+                group, future = waiting.popleft()
+                yield from zip(group, future.result(), strict=True)
+                continue
+            pool.shutdown()
+            pool = open_pool(1)
+            for group, future in waiting:
+                yield from zip(group, one_by_one(group) if died(future) else future.result(), strict=True)
+            waiting.clear()
+            pool.shutdown()
+            pool = open_pool(processes)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def died(future):
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def each(work, calls):
+    return [work(*arguments) for arguments in calls]
+
+
+def initialise(start, arguments):
+    """First thing in a new process."""
+    # Ctrl-C is the parent's business; and where the parent is killed, nobody tells its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    start(*arguments)
+
+
+def end_with_parent():
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
