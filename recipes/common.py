@@ -31,14 +31,8 @@ def at_least_one(text):
 
 
 def parse_options(description, presets, default_out, **extra):
-    """Options of the command line over those of the preset.
-
-    Args:
-        description: the recipe's docstring.
-        presets: `{preset: {option: value}}`; an option of the same name on the command line wins.
-        default_out: folder of the run where `--out` is not given.
-        **extra: `argparse` keywords of each option beside the common ones, by name.
-    """
+    """Options of the command line over those of the preset in `presets`, `{preset: {option: value}}`; `extra` gives
+    the `argparse` keywords of each option beside the common ones, by name."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=presets, default="quick")
     parser.add_argument("--data", help="a name for kgan.data.load")
@@ -83,6 +77,13 @@ def open_run(options):
     and run again."""
     write_json(options.out / "options.json", check_run(options))
     return options.out
+
+
+def set_seed(seed):
+    """Random state and names of layers as in a new process: by name TensorFlow orders its sums, and before a model a
+    resumed run builds less than the first one did."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(seed)
 
 
 def as_arrays(data):

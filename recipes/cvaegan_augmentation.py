@@ -162,7 +162,7 @@ def train_generator(images, labels, folder, seed, options):
     path = folder / "model.keras"
     if options.resume and path.exists():
         return keras.saving.load_model(path)
-    keras.utils.set_random_seed(seed)
+    common.set_seed(seed)
     sizes = (int(labels.max()) + 1, options.image_size, images.shape[-1], options.latent_dim, options.width)
     model = kgan.CVAEGAN(*sizes, lambdas=options.lambdas)
     optimizers = {player: keras.optimizers.Adam(options.learning_rate, beta_1=0.5) for player in model.players}
@@ -196,7 +196,7 @@ def add_generated(model, images, labels, identities, first_label, each, seed):
 
 def train_recogniser(images, labels, seed, options):
     """A classifier of all identities in the training data; returns the network up to its features."""
-    keras.utils.set_random_seed(seed)
+    common.set_seed(seed)
     inputs = keras.Input(images.shape[1:])
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for stage in range(images.shape[1].bit_length() - 3):  # down to 4 x 4

@@ -35,6 +35,7 @@ from common import (
     provenance,
     run,
     save_model,
+    set_seed,
     spread,
     table,
     train,
@@ -173,7 +174,7 @@ def evaluator(out, number, images, labels, num_classes, options):
     path = out / f"evaluator-{number}.keras"
     if options.resume and path.exists():
         return keras.saving.load_model(path)
-    keras.utils.set_random_seed(1000 + number)
+    set_seed(1000 + number)
     inputs = keras.Input(images.shape[1:])
     x = layers.RandomTranslation(0.1, 0.1, fill_mode="nearest")(inputs)  # real sets can be small
     widths = (16, 32, 64, 128, 128)[: max(3, images.shape[1].bit_length() - 3)]
@@ -237,7 +238,7 @@ def train_and_measure(name, seed, out, images, labels, num_classes, measure, opt
     if options.resume and result.exists():
         return keras.saving.load_model(folder / "model.keras"), json.loads(result.read_text())
     print(f"--- {TITLES[name]}, seed {seed}")
-    keras.utils.set_random_seed(seed)
+    set_seed(seed)
     model = new_model(name, images, num_classes, options)
     rates = dict.fromkeys(model.players, options.learning_rate[name])
     if "discriminator" in rates:

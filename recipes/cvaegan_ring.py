@@ -119,7 +119,7 @@ def train_and_measure(name, seed, folder, options):
     """Train one model with one seed; returns what each epoch measured. A run that has ended before is read back."""
     if not (options.resume and (folder / "model.keras").exists()):
         print(f"--- {TITLES[name]}, seed {seed}")
-        keras.utils.set_random_seed(seed)
+        common.set_seed(seed)
         model = MODELS[name](*networks(), LATENT_DIM)
         # In networks this small a return to Python costs as much as a step; TensorFlow alone can stay away from it.
         steps = options.iterations if keras.backend.backend() == "tensorflow" else 1

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.metrics import log_loss
 
-from kgan import losses
+from kgan import backend, losses
 
 
 def numbers(*shape, seed=0):
@@ -92,3 +93,107 @@ def test_classifier_loss():
     probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = log_loss(labels, probability, labels=range(4))
     assert value(losses.classifier_loss(labels.astype("int32"), tensor(logits))) == pytest.approx(expected, rel=1e-5)
+
+
+# === Text filter ===
+
+
+def gradient(function, inputs, by):
+    """Of a function of tensors, by one of them, on the active backend."""
+    variables = [tensor(x) for x in inputs]
+
+    def of_one(x):
+        # The added zero is a path from x where the function has none.
+        return function(*variables[:by], x, *variables[by + 1 :]) + 0 * ops.sum(x)
+
+    if keras.backend.backend() == "torch":
+        variables[by].requires_grad_()
+    return ops.convert_to_numpy(backend.input_gradient(of_one, variables[by]))
+
+
+def slope_float64(function, inputs, i, epsilon=1e-6):
+    """Central differences in NumPy's float64."""
+    inputs = [np.array(x, "float64") for x in inputs]
+    slope = np.zeros_like(inputs[i])
+    for place in np.ndindex(*slope.shape):
+        values = []
+        for step in (epsilon, -epsilon):
+            moved = [x.copy() for x in inputs]
+            moved[i][place] += step
+            values.append(function(*moved))
+        slope[place] = (values[0] - values[1]) / (2 * epsilon)
+    return slope
+
+
+def numpy_boundary(teacher, student, margin=1.0, reduction="region_mean"):
+    total = 0.0
+    for b in range(teacher.shape[0]):
+        for m in range(teacher.shape[1]):
+            for t, s in zip(teacher[b, m], student[b, m], strict=True):
+                total += max(margin - s, 0) ** 2 if t > 0 else max(margin + s, 0) ** 2
+    return total / teacher.shape[0] / (teacher.shape[1] if reduction == "region_mean" else 1)
+
+
+def numpy_region(labels, logits):
+    p = 1 / (1 + np.exp(-logits))
+    return -np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p))
+
+
+def numpy_kl(teacher, student):
+    p, q = 1 / (1 + np.exp(-teacher)), 1 / (1 + np.exp(-student))
+    return np.mean(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
+
+
+REGIONS = (2, 4)
+FEATURES = (2, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, inputs, by",
+    [
+        (losses.boundary_loss, numpy_boundary, (numbers(*FEATURES), numbers(*FEATURES, seed=1)), 1),
+        (
+            lambda t, s: losses.boundary_loss(t, s, 0.5, "sum_batch"),
+            lambda t, s: numpy_boundary(t, s, 0.5, "sum_batch"),
+            (numbers(*FEATURES), numbers(*FEATURES, seed=1)),
+            1,
+        ),
+        (losses.region_loss, numpy_region, (np.abs(np.tanh(numbers(*REGIONS))), numbers(*REGIONS, seed=1)), 1),
+        (losses.soft_label_kl, numpy_kl, (numbers(*REGIONS), numbers(*REGIONS, seed=1)), 1),
+        (losses.reconstruction_error, lambda x, r: np.mean(np.abs(r - x)), (numbers(5), numbers(5, seed=1)), 1),
+        (losses.reconstruction_error, lambda x, r: np.mean(np.abs(r - x)), (numbers(5), numbers(5, seed=1)), 0),
+        (losses.began_discriminator_loss, lambda r, f, k: r - k * f, (0.7, 0.5, 0.3), 0),
+        (losses.began_discriminator_loss, lambda r, f, k: r - k * f, (0.7, 0.5, 0.3), 1),
+        (losses.began_balance, lambda r, f, n: n * r - f, (0.7, 0.5, 0.75), 1),
+    ],
+)
+def test_distillation_losses_and_their_gradients(ours, theirs, inputs, by):
+    assert value(ours(*map(tensor, inputs))) == pytest.approx(theirs(*inputs), rel=1e-5)
+    np.testing.assert_allclose(gradient(ours, inputs, by), slope_float64(theirs, inputs, by), rtol=1e-4, atol=1e-6)
+
+
+def test_boundary_pushes_the_student_to_the_teachers_side():
+    """The paper prints the indicator inverted: with it an active teacher would push the student down."""
+    for side in (1.0, -1.0):
+        teacher, student = np.full((1, 1, 1), side), np.zeros((1, 1, 1))
+        assert gradient(losses.boundary_loss, (teacher, student), 1).item() == pytest.approx(-2 * side)
+        assert gradient(losses.boundary_loss, (teacher, student), 0).item() == 0
+        assert gradient(losses.boundary_loss, (teacher, 1.5 * teacher), 1).item() == 0
+    # Zero belongs to the inactive side.
+    assert gradient(losses.boundary_loss, (0 * student, student), 1).item() == pytest.approx(2)
+
+
+def test_boundary_refuses_an_unknown_reduction():
+    with pytest.raises(ValueError, match="reduction"):
+        losses.boundary_loss(tensor([[[1.0]]]), tensor([[[1.0]]]), reduction="mean")
+
+
+def test_soft_label_kl_is_zero_for_equals_and_finite_for_the_certain():
+    logits = tensor(numbers(3, 34))
+    assert value(losses.soft_label_kl(logits, logits)) == pytest.approx(0, abs=1e-6)
+    assert value(losses.soft_label_kl(tensor([[200.0]]), tensor([[-200.0]]))) == pytest.approx(200)
+
+
+def test_sign_agreement():
+    agreement = losses.sign_agreement(tensor([[1.0, -2.0, 0.0, 3.0]]), tensor([[0.5, 1.0, -1.0, 0.1]]))
+    assert value(agreement) == pytest.approx(0.75)

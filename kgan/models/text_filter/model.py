@@ -35,8 +35,9 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
     """Base of the networks of the text filter: images in, features and a logit for each region out.
 
     `fit(images, labels)` takes uint8 or float images in 0..255, `(batch, height, width, 3)`, and labels of regions
-    `(batch, 34)` in [0, 1], and logs beside the loss `region_auc` and `image_auc`, of single regions and of the greatest
-    probability of an image's regions. A call returns `{"features": (batch, 34, features), "logits": (batch, 34)}`.
+    `(batch, 34)` in [0, 1], and logs beside the loss `region_auc` and `image_auc`, of single regions and of the
+    greatest probability of an image's regions. A call returns `{"features": (batch, 34, features), "logits": (batch,
+    34)}`.
     """
 
     def __init__(self, network, name=None, **options):
@@ -305,7 +306,7 @@ class SoftLabelDistiller(RegionDistiller):
 
 @keras.saving.register_keras_serializable("kgan")
 class AdversarialDistiller(AdversarialModel):
-    """Training of the student: soft labels, and features that a BEGAN discriminator takes for the teacher's, eq. 2 to 6.
+    """Training of the student, eq. 2 to 6: soft labels, and features that a discriminator takes for the teacher's.
 
     The discriminator is an auto-encoder of region features that reconstructs the teacher's better than the student's.
     `k`, kept in [0, 1] as in BEGAN (the paper does not say), weighs how much it looks at the student's, so that

@@ -1,7 +1,7 @@
 """The networks of the text filter: the teacher, the student, MSP-Net, and the auto-encoder that judges features.
 
-All take RGB images in 0..255 of any size and normalise them inside. Out come, for each of the 34 regions (`regions.py`),
-a feature vector and a logit.
+The first three take RGB images in 0..255 of any size and normalise them inside. Out come, for each of the 34 regions
+(`regions.py`), a feature vector and a logit.
 """
 
 import keras

@@ -26,8 +26,8 @@ def region_labels(boxes, size, threshold=0.01, rule="area"):
         float32 `(34,)`: the cells of the 5x5 grid row by row, then those of the 3x3 grid.
 
     Raises:
-        ValueError: a box of another shape or with numbers that are not finite, an unknown rule, or a threshold
-            outside (0, 1].
+        ValueError: an image of less than 5 x 5 pixels, a box of another shape or with numbers that are not finite, an
+            unknown rule, or a threshold outside (0, 1].
 
     Example:
 
@@ -42,6 +42,8 @@ def region_labels(boxes, size, threshold=0.01, rule="area"):
         raise ValueError(f'rule={rule!r}: pass "area" or "msp_net"')
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold={threshold!r}: pass a share in (0, 1]")
+    if min(size) < max(GRIDS):
+        raise ValueError(f"size={tuple(size)}: regions need at least {max(GRIDS)} pixels on each side")
     masks = [polygon_mask(box, size) for box in boxes]
     if not masks:
         return np.zeros(NUM_REGIONS, "float32")
@@ -58,15 +60,18 @@ def region_labels(boxes, size, threshold=0.01, rule="area"):
 
 def region_means(values):
     """Means of `(height, width)` values over the 34 regions, `(34,)` float64."""
-    height, width = values.shape
-    return np.concatenate([_grid(height, n).T @ values @ _grid(width, n) for n in GRIDS], axis=None)
+    means = []
+    for n in GRIDS:
+        rows, columns = (_cells(length, n) for length in values.shape)
+        sums = rows.T @ values @ columns
+        means.append(sums / np.outer(rows.sum(axis=0), columns.sum(axis=0)))
+    return np.concatenate(means, axis=None)
 
 
-def _grid(length, n):
-    """`(length, n)`: the share of each of `n` cells that a pixel makes up."""
-    cell = ((np.arange(length) + 0.5) * n / length).astype(int)
-    member = (cell[:, None] == np.arange(n)).astype("float64")
-    return member / np.maximum(member.sum(axis=0), 1)
+def _cells(length, n):
+    """`(length, n)`: 1 where a pixel's centre lies in a cell."""
+    cell = (2 * np.arange(length) + 1) * n // (2 * length)
+    return (cell[:, None] == np.arange(n)).astype("float64")
 
 
 def polygon_mask(box, size):
