@@ -84,6 +84,12 @@ def shifted(rng, colour, amount):
     return tuple(min(255, max(0, round(c + light + 0.25 * d))) for c, d in zip(colour, (r, g, b), strict=True))
 
 
+def tints(rng, colour, amount):
+    """Sixteen colours such as `shifted` gives, for things of which there are many."""
+    light, hue = 2 * amount * (rng.random((16, 1)) - 0.5), 0.5 * amount * (rng.random((16, 3)) - 0.5)
+    return list(map(tuple, np.clip(colour + light + hue, 0, 255).astype(int).tolist()))
+
+
 def mixed(a, b, share):
     return tuple(round(p + share * (q - p)) for p, q in zip(a, b, strict=True))
 
@@ -134,7 +140,7 @@ def streaks(rng, width, height, unit):
     stretch = pick(rng, (10, 25, 60, 1 / 10, 1 / 25, 1 / 60))
     field = noise(rng, width, height, pick(rng, (4, 10, 20)), rng.uniform(0.6, 1.0), 4, stretch)
     picture = coloured(field, colours)
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         # Fur and grass do not run straight: the rows or columns are pushed about by a smooth wave.
         plane = Plane(width, height, [(0, 0), (width, 0), (width, height), (0, height)], rng.uniform(-1.2, 1.2))
         bent, place = plane.lay(picture, (width, height))
@@ -151,13 +157,14 @@ def bricks(rng, width, height, unit):
     gap = max(0.6, high * rng.uniform(0.02, 0.16))
     offset = pick(rng, (0, 0.5, 0.5, 0.33))
     spread = pick(rng, (0, 10, 25, 60))
+    clays = tints(rng, base, spread)
     picture = Image.new("RGB", (width, height), mortar)
     pen = ImageDraw.Draw(picture)
     for row in range(-1, math.ceil(height / high)):
         shift = (row * offset % 1) * wide
         for column in range(-1, math.ceil(width / wide) + 1):
             x, y = column * wide + shift, row * high
-            pen.rectangle((x, y, x + wide - gap, y + high - gap), shifted(rng, base, spread))
+            pen.rectangle((x, y, x + wide - gap, y + high - gap), pick(rng, clays))
     return (
         ImageChops.overlay(picture, noise(rng, width, height, 30, 0.9, 3).convert("RGB"))
         if rng.random() < 0.5
@@ -202,7 +209,7 @@ def bars_of_many_widths(rng, width, height, unit):
 def grid(rng, width, height, unit):
     """Windows of a facade, a keyboard without letters, tiles, crates, solar panels, circuits' pads."""
     wall = random_colour(rng)
-    panes = [random_colour(rng) for _ in range(between(rng, 1, 3))]
+    panes = [tint for _ in range(between(rng, 1, 3)) for tint in tints(rng, random_colour(rng), 25)]
     wide, high = (unit * math.exp(rng.uniform(math.log(5), math.log(45))) for _ in range(2))
     fill_x, fill_y = rng.uniform(0.35, 0.9), rng.uniform(0.35, 0.9)
     frame = rng.random() < 0.4
@@ -212,11 +219,11 @@ def grid(rng, width, height, unit):
     outline = shifted(rng, wall, 90)
     y = -rng.random() * high
     while y < height:
-        x = -rng.random() * wide * 0.0
+        x = 0.0
         while x < width:
             if rng.random() >= drop:
                 box = (x, y, x + max(1, wide * fill_x), y + max(1, high * fill_y))
-                pen.rectangle(box, shifted(rng, pick(rng, panes), 25), outline if frame else None)
+                pen.rectangle(box, pick(rng, panes), outline if frame else None)
                 if frame and wide * fill_x > 8:
                     middle = (box[0] + box[2]) / 2
                     pen.line((middle, box[1], middle, box[3]), outline)
@@ -228,25 +235,27 @@ def grid(rng, width, height, unit):
 def pebbles(rng, width, height, unit):
     """Pebbles, fruit, leaves, scales, crowds: many like shapes over each other, each with light and shade."""
     base = [random_colour(rng) for _ in range(between(rng, 1, 3))]
+    spread = pick(rng, (15, 40, 80))
+    lights = [tint for colour in base for tint in tints(rng, colour, spread)]
+    pairs = [(light, mixed(light, (0, 0, 0), 0.3)) for light in lights]
     picture = Image.new("RGB", (width, height), mixed(base[0], (0, 0, 0), 0.6))
     pen = ImageDraw.Draw(picture)
     radius = unit * math.exp(rng.uniform(math.log(2.5), math.log(22)))
     count = min(420, int(1.6 * width * height / (radius * radius * 3)))
-    spread = pick(rng, (15, 40, 80))
     x, y = rng.random(count) * width, rng.random(count) * height
     size = radius * rng.uniform(0.5, 1.3, count)
     if leaf := rng.random() < 0.5:
         angle, slim = rng.random(count) * 2 * math.pi, rng.uniform(0.2, 0.5)
     for i in range(count):
-        colour = shifted(rng, pick(rng, base), spread)
+        colour, dark = pick(rng, pairs)
         if leaf:
             dx, dy = size[i] * math.cos(angle[i]), size[i] * math.sin(angle[i])
             points = [(x[i] - dx, y[i] - dy), (x[i] - slim * dy, y[i] + slim * dx), (x[i] + dx, y[i] + dy)]
-            pen.polygon(points, mixed(colour, (0, 0, 0), 0.25))
+            pen.polygon(points, dark)
             pen.polygon([points[0], points[2], (x[i] + slim * dy, y[i] - slim * dx)], colour)
         else:
             r = size[i]
-            pen.ellipse((x[i] - r, y[i] - 0.8 * r, x[i] + r, y[i] + 0.8 * r), mixed(colour, (0, 0, 0), 0.35))
+            pen.ellipse((x[i] - r, y[i] - 0.8 * r, x[i] + r, y[i] + 0.8 * r), dark)
             r *= 0.75
             pen.ellipse((x[i] - r, y[i] - r, x[i] + 0.8 * r, y[i] + 0.5 * r), colour)
     return picture

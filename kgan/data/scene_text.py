@@ -30,7 +30,7 @@ from kgan.data.scene_backgrounds import (
     shifted,
     surface,
 )
-from kgan.data.scene_rendering import Plane, Typesetter, find_fonts, tilted_quad, typeset
+from kgan.data.scene_rendering import Plane, find_fonts, tilted_quad, typeset, typesetter
 from kgan.data.scene_words import JOINED, between, pick
 from kgan.data.source import check_split
 from kgan.models.text_filter.regions import line_height, polygon_mask
@@ -57,7 +57,7 @@ def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5,
         text_share: the share of scenes with text, in [0, 1].
         photos: photographs without text, which then are three of four backgrounds: a list of uint8 arrays
             `(height, width, 3)`, or what `load_photos` gives. At least five; every fifth belongs to the test split.
-        fonts: list of `Font`; `find_fonts()`, all that are there, by default. The same fonts give the same scenes.
+        fonts: sequence of `Font`; `find_fonts()`, all that are there, by default. The same fonts give the same scenes.
 
     Returns:
         images: uint8 `(n, height, width, 3)`.
@@ -193,7 +193,7 @@ class ScenePainter:
         self.size, self.seed, self.text_share = tuple(size), int(seed), text_share
         self.stream = SPLITS.index(split)
         self.photos = photos and [p for i, p in enumerate(photos) if (i % 5 == 4) == (split == "test")]
-        self.typesetter = Typesetter(find_fonts() if fonts is None else fonts)
+        self.typesetter = typesetter(find_fonts() if fonts is None else tuple(fonts))
         if not self.typesetter.scripts:
             raise ValueError("no font has letters: install matplotlib's fonts again, or pass find_fonts() as fonts")
 
@@ -205,8 +205,10 @@ class ScenePainter:
         camera = Camera(camera_rng, self.size)
         has_text = rng.random() < self.text_share
         background, plates = self.background(rng, *camera.canvas_size, has_text)
-        for _ in range(4):
-            blocks = self.plan(text_rng, background, plates, has_text, float(camera.scale.min()))
+        for attempt in range(8):
+            # Where nothing could be seen, the next text is larger.
+            scale = float(camera.scale.min()) * 1.15**attempt
+            blocks = self.plan(text_rng, background, plates, has_text, scale)
             image, polygons = self.shoot(background, blocks, front_rng, camera)
             if polygons or not has_text:
                 break
@@ -242,8 +244,7 @@ class ScenePainter:
 
     def plan(self, rng, background, plates, has_text, scale):
         """Chooses the blocks of a scene. Without text they are panels that bear no letters, or nothing."""
-        width, height = background.size
-        unit = min(width, height) / 240
+        unit = min(background.size) / 240
         smallest = 7 * scale
         blocks, taken = [], []
         for quad in plates:
@@ -255,16 +256,16 @@ class ScenePainter:
             # Signs, small ones above all.
             low = smallest * pick(rng, (0.85, 1, 1, 1))
             high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
-            specs = [(math.exp(rng.uniform(math.log(low), math.log(high))), between(rng, 1, 2), pick(rng, (8, 14, 20)))
-                     for _ in range(pick(rng, (1, 2, 3, 5, 8)))]  # fmt: skip
+            sizes = [math.exp(rng.uniform(math.log(low), math.log(high))) for _ in range(pick(rng, (1, 2, 3, 5, 8)))]
+            specs = [(height, between(rng, 1, 2), pick(rng, (8, 14, 20))) for height in sizes]
         elif kind < 0.62:
             # A page, a poster, a label.
             low = smallest
             specs = [(rng.uniform(low, max(1.5 * low, 13 * unit)), between(rng, 3, 12), pick(rng, (16, 28, 45)))]
         elif kind < 0.82:
             # Large print.
-            specs = [(unit * math.exp(rng.uniform(math.log(18), math.log(118))), between(rng, 1, 3), pick(rng, (4, 8, 12)))
-                     for _ in range(pick(rng, (1, 1, 2)))]  # fmt: skip
+            sizes = [unit * math.exp(rng.uniform(math.log(18), math.log(118))) for _ in range(pick(rng, (1, 1, 2)))]
+            specs = [(height, between(rng, 1, 3), pick(rng, (4, 8, 12))) for height in sizes]
         else:
             # The front of a plate, a box or a shop: a large line between smaller ones.
             specs = [
@@ -277,8 +278,8 @@ class ScenePainter:
             specs = []
         if not has_text and rng.random() < 0.5:
             return blocks
-        for line_height_, count, longest in specs:
-            block = self.block(rng, background, line_height_, count, longest, has_text, scale, taken)
+        for height, count, longest in specs:
+            block = self.block(rng, background, height, count, longest, has_text, scale, taken)
             if block:
                 blocks.append(block)
         return blocks
@@ -294,6 +295,8 @@ class ScenePainter:
         `taken` is a list of the corners of what is there already; the block is added to it.
         """
         plate = count == 1 and rng.random() < 0.15
+        # Large print is short, or it would be reduced to fit in.
+        longest = max(2, min(longest, int(background.width / (0.6 * target))))
         text = self.set_lines(rng, target, count, longest, plate)
         factor = target / text.line_height
         width, height = text.ink.width * factor * rng.uniform(0.75, 1.2), text.ink.height * factor

@@ -20,11 +20,27 @@ LANGUAGES = {
         "a e i o u é è ê à ou eau ai oi eu ie â",
         "_ _ _ _ r s t l n x que nt lle ge",
     ),
-    "spanish": ("b c d f g h l m n p r s t v ll ñ qu tr br pl ch z _ _", "a e i o u a e o ia ie io ue á é í ó", "_ _ _ _ n s r l d z"),
-    "polish": ("b c d g k l m n p r s t w z cz sz rz dz ł ś ż pr kr sk č ř š ž", "a e i o u y ą ę ó ie ia", "_ _ _ k n m j ć ń ł w ch st"),
+    "spanish": (
+        "b c d f g h l m n p r s t v ll ñ qu tr br pl ch z _ _",
+        "a e i o u a e o ia ie io ue á é í ó",
+        "_ _ _ _ n s r l d z",
+    ),
+    "polish": (
+        "b c d g k l m n p r s t w z cz sz rz dz ł ś ż pr kr sk č ř š ž",
+        "a e i o u y ą ę ó ie ia",
+        "_ _ _ k n m j ć ń ł w ch st",
+    ),
     "turkish": ("b c ç d g h k l m n p r s ş t v y z _ _", "a e ı i o ö u ü a e", "_ _ _ n r l k m t ş z r ğ"),
-    "vietnamese": ("b c d đ g h k l m n ph q r s t th tr v x ng nh", "a ă â e ê i o ô ơ u ư á à ế ồ ữ ị ạ", "_ _ n ng c m t i"),
-    "russian": ("б в г д ж з к л м н п р с т ф х ц ч ш щ пр ст тр _ _", "а е и о у ы э ю я а о е", "_ _ _ _ н т р с л й к в ть м ш"),
+    "vietnamese": (
+        "b c d đ g h k l m n ph q r s t th tr v x ng nh",
+        "a ă â e ê i o ô ơ u ư á à ế ồ ữ ị ạ",
+        "_ _ n ng c m t i",
+    ),
+    "russian": (
+        "б в г д ж з к л м н п р с т ф х ц ч ш щ пр ст тр _ _",
+        "а е и о у ы э ю я а о е",
+        "_ _ _ _ н т р с л й к в ть м ш",
+    ),
     "greek": ("β γ δ ζ θ κ λ μ ν ξ π ρ σ τ φ χ ψ στ πρ τρ _ _", "α ε η ι ο υ ω ου αι ει ά έ ή ί ό", "_ _ _ _ _ ν ρ λ"),
     "armenian": ("բ գ դ զ թ ժ լ խ կ հ ձ ղ մ ն շ պ ռ ս վ տ ր փ ք", "ա ե է ը ի ո ա ե", "_ _ _ ն ր կ մ լ ս ք"),
     "georgian": ("ბ გ დ ვ ზ თ კ ლ მ ნ პ ჟ რ ს ტ ფ ქ ღ ყ შ ჩ ც ძ წ ჭ ხ ჯ", "ა ე ი ო უ ა ე ი", "_ _ _ _ ს მ ნ რ ლ დ"),
@@ -92,21 +108,21 @@ def make_word(rng, script, letters):
 
 def make_number(rng):
     """Returns a price, a time, a date, a telephone number and so on."""
-    n = rng.integers(0, 10, 12)
-    digits = "".join(map(str, n))
+    d = "".join(map(str, rng.integers(0, 10, 12)))
+    hour, day, month = between(rng, 0, 23), between(rng, 1, 31), between(rng, 1, 12)
     return pick(rng, (
-        digits[:1], digits[:2], digits[:3], digits[:4], digits[:2], digits[:3],
-        f"{digits[:2]}.{digits[2:3]}0", f"{digits[:1]},{digits[1:3]} €", f"${digits[:2]}.{digits[2:4]}", f"£{digits[:2]}",
-        f"{n[0]}0%", f"-{n[0]}0%", f"{between(rng, 0, 23)}:{n[0] % 6}{n[1]}", f"{between(rng, 1, 31)}.{between(rng, 1, 12)}.20{digits[:2]}",
-        f"0{digits[:3]} {digits[3:9]}", f"+{digits[:2]} {digits[2:5]} {digits[5:8]} {digits[8:]}", f"#0{n[0] % 4 + 1}-{digits[:2]}",
-        f"{digits[:3]} km", f"{digits[:3]} ml", f"No. {digits[:2]}", f"{digits[:1]}/{digits[1:2]}",
+        d[:1], d[:2], d[:3], d[:4], d[:2], d[:3], f"{d[:2]}.{d[2]}0", f"{d[0]},{d[1:3]} €", f"${d[:2]}.{d[2:4]}",
+        f"£{d[:2]}", f"{d[0]}0%", f"-{d[0]}0%", f"{hour}:{d[0]}0", f"{day}.{month}.20{d[:2]}", f"0{d[:3]} {d[3:9]}",
+        f"+{d[:2]} {d[2:5]} {d[5:8]} {d[8:]}", f"#0{d[0]}-{d[:2]}", f"{d[:3]} km", f"{d[:3]} ml", f"No. {d[:2]}",
     ))  # fmt: skip
 
 
 def make_plate(rng):
     """Returns the number of a vehicle: letters and digits in one of many countries' orders."""
-    pattern = pick(rng, ("AA-000AA", "AAA 000", "AAA-0000", "000 AAA", "AA 0000", "A 00000", "0A0 0000", "AA00 AAA", "000-AA", "A00 0AA",
-                         "AA AA 00", "AAA·0000", "0AAA000", "00-AA-00", "AA·000", "AAAA 00", "000000", "AAAAAA"))  # fmt: skip
+    pattern = pick(rng, (
+        "AA-000AA", "AAA 000", "AAA-0000", "000 AAA", "AA 0000", "A 00000", "0A0 0000", "AA00 AAA", "000-AA", "A00 0AA",
+        "AA AA 00", "AAA·0000", "0AAA000", "00-AA-00", "AA·000", "AAAA 00", "000000", "AAAAAA",
+    ))  # fmt: skip
     letters, digits = string.ascii_uppercase, string.digits
     return "".join(pick(rng, {"A": letters, "0": digits}[c]) if c in "A0" else c for c in pattern)
 
