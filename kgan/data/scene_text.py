@@ -296,6 +296,7 @@ class ScenePainter:
         """
         plate = count == 1 and rng.random() < 0.15
         # Large print is short, or it would be reduced to fit in.
+        count = max(1, min(count, int(background.height / (1.7 * target))))
         longest = max(2, min(longest, int(background.width / (0.6 * target))))
         text = self.set_lines(rng, target, count, longest, plate)
         factor = target / text.line_height
