@@ -96,6 +96,10 @@ def nearest_bucket(image, buckets):
 
 def orientation(image):
     """The EXIF orientation, 1 to 8; 1 where there is none, or none that makes sense."""
+    if image.format == "PNG":
+        # Its EXIF may come behind the pixels, which Pillow would then load below, and a failure would pass for one of
+        # EXIF; what is loaded after that is black.
+        image.load()
     try:
         found = image.getexif().get(ORIENTATION)
         return found if found in UPRIGHT else 1
@@ -128,28 +132,29 @@ def views(image, bucket):
 
 
 def eight_bits(image):
-    """Brings samples to 8 bits, and with them the transparent value that a PNG file names in its own depth."""
-    transparent = image.info.get("transparency")
+    """Scales 16-bit samples to 8 bits; Pillow would clamp them, and turn a scan white."""
     if image.mode == "F":
         raise Undecodable("unsupported", "pixels are floating-point numbers of unknown range")
-    if image.mode.startswith("I"):
-        # Pillow would clamp to 255, and turn a scan white.
-        values = np.clip(np.asarray(image), 0, 65535)
-        grey = Image.fromarray((values >> 8).astype("uint8"))
-        if transparent is not None:
-            grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype("uint8")))
-        return grey
-    if image.format == "PNG" and transparent is not None and image.tile:
-        stored = image.tile[0].args
-        if stored in ("RGB;16B", "L;2", "L;4"):
-            image.load()
-            image = image.copy()
-            if stored == "RGB;16B":
-                transparent = tuple(value >> 8 for value in transparent)
-            else:
-                transparent *= 85 if stored == "L;2" else 17
-            image.info["transparency"] = transparent
-    return image
+    if not image.mode.startswith("I"):
+        return image
+    values = np.clip(np.asarray(image), 0, 65535)
+    grey = Image.fromarray((values >> 8).astype("uint8"))
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype("uint8")))
+    return grey
+
+
+def scale_transparent_value(image):
+    """Brings the transparent value of a PNG file, which has the file's depth, to the 8 bits of Pillow's samples.
+
+    To be called before the image is loaded: then the depth is forgotten.
+    """
+    if image.format == "PNG" and "transparency" in image.info:
+        value, stored = image.info["transparency"], image.tile[0].args
+        if stored == "RGB;16B":
+            image.info["transparency"] = tuple(v >> 8 for v in value)
+        elif stored in ("L;2", "L;4"):
+            image.info["transparency"] = value * (85 if stored == "L;2" else 17)
 
 
 def decode(data, buckets=BUCKETS):
@@ -174,6 +179,7 @@ def decode(data, buckets=BUCKETS):
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=[kind])
+            scale_transparent_value(image)
             bucket = nearest_bucket(image, buckets)
             lying = orientation(image) >= 5
             size = (image.width, image.height) if lying else (image.height, image.width)

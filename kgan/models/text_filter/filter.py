@@ -265,7 +265,7 @@ def unpack(data):
             model = data[: min(member.header_offset for member in archive.infolist())]
     except (zipfile.BadZipFile, KeyError):
         raise ValueError(f"there is no {MEMBER} behind the model; `kgan export` puts it there") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"its {MEMBER} is damaged ({error})") from None
     check(metadata)
     if hashlib.sha256(model).hexdigest() != metadata["digest"]:
