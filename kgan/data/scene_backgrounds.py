@@ -939,7 +939,14 @@ def draw_background(rng, width, height, has_text):
         RGB image, and a list of `(4, 2)` arrays: quadrilaterals on which a number plate would be.
     """
     unit = min(width, height) / 240
-    canvas, plates = list(PLACES)[np.searchsorted(SHARES[:, int(has_text)], rng.random())](rng, width, height, unit)
+    place = list(PLACES)[np.searchsorted(SHARES[:, int(has_text)], rng.random())]
+    canvas, plates = place(rng, width, height, unit)
+    if place in (room, street, parked) and rng.random() < 0.35:
+        # Dim halls and streets at night, in which lamps, and the signs to come, are bright.
+        gamma = rng.uniform(1.4, 3)
+        warm = 1 + rng.uniform(0, 0.25) * np.array([0, -0.4, -1])
+        curve = 255 * (np.arange(256) / 255) ** gamma
+        canvas = canvas.point((warm[:, None] * curve).astype(int).ravel().tolist())
     if rng.random() < 0.15:
         size = min(width, height) * rng.uniform(0.3, 0.9)
         pick(rng, THINGS)(canvas, rng, rng.random() * width, height * rng.uniform(0.7, 1.2), size)

@@ -39,7 +39,7 @@ SPLITS = ("train", "test")
 SMALLEST = 5.5  # pixels: lines less high are left out
 # A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
 # whatever else there is in its outline, and where blur has left this share of the contrast of sharp strokes.
-VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.5, 0.25, 0.06
+VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 4.0, 0.35, 0.06
 
 
 def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
@@ -234,7 +234,7 @@ class ScenePainter:
             polygons = [line_polygon(block, i) / camera.scale for block, i in lines]
             if not lines:
                 return image, []
-            ink = camera.blur(ink_layer(blocks, behind, canvas))
+            ink = camera.take_ink(ink_layer(blocks, behind, canvas))
             seen = [is_visible(image, ink, polygon) for polygon in polygons]
             if all(seen):
                 return image, [polygon.astype("float32") for polygon in polygons]
@@ -252,13 +252,13 @@ class ScenePainter:
                 blocks.append(self.vehicle_plate(rng, quad, has_text, scale))
                 taken.append((quad.min(axis=0), quad.max(axis=0)))
         kind = rng.random()
-        if kind < 0.5 - 0.35 * bool(blocks):
+        if kind < 0.55 - 0.35 * bool(blocks):
             # Signs, small ones above all.
-            low = smallest * pick(rng, (0.85, 1, 1, 1))
+            low = smallest * pick(rng, (0.8, 0.85, 1, 1))
             high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
             sizes = [math.exp(rng.uniform(math.log(low), math.log(high))) for _ in range(pick(rng, (1, 2, 3, 5, 8)))]
             specs = [(height, between(rng, 1, 2), pick(rng, (8, 14, 20))) for height in sizes]
-        elif kind < 0.62:
+        elif kind < 0.66:
             # A page, a poster, a label.
             low = smallest
             specs = [(rng.uniform(low, max(1.5 * low, 13 * unit)), between(rng, 3, 12), pick(rng, (16, 28, 45)))]
@@ -445,7 +445,7 @@ def dress(rng, background, plane, text, height, has_text, ground=None):
     block = Lettering(plane)
     if ground is None and rng.random() < 0.6:
         ground = random_colour(rng)
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             ground = mixed(ground, pick(rng, ((255, 255, 255), (255, 255, 255), (15, 15, 20))), rng.uniform(0.6, 1))
         pad = text.line_height * rng.uniform(0.15, 1.2, 4) * (0.6 if plane.radius else 1)
         block.panel = (
@@ -617,6 +617,8 @@ class Camera:
         self.motion = self.shifts(rng) if rng.random() < 0.45 else None
         self.reduced = rng.uniform(0.45, 0.9) if rng.random() < 0.25 else None
         self.sharpen = rng.random() < 0.2
+        self.frame = draw_frame(rng, width, height)
+        self.frame_colour = pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255)))
         self.state = rng.bit_generator.state
 
     def shifts(self, rng):
@@ -645,6 +647,11 @@ class Camera:
             pixels = (total // len(self.motion)).astype("uint8")
         return pixels
 
+    def take_ink(self, layer):
+        """Returns where the letters of an `ink_layer` are in the finished picture, uint8 `(height, width)`."""
+        ink = self.blur(layer)
+        return ink if self.frame is None else np.where(np.asarray(self.frame) > 0, np.uint8(0), ink)
+
     def take(self, canvas):
         """Returns the finished picture, uint8 `(height, width, 3)`."""
         rng = self.rng
@@ -663,7 +670,8 @@ class Camera:
             pixels = np.asarray(image).astype("int16")
             pixels += speckle if speckle.ndim == 3 else speckle[..., None]
             image = Image.fromarray(np.clip(pixels, 0, 255).astype("uint8"))
-        image = frame_picture(rng, image)
+        if self.frame is not None:
+            image.paste(self.frame_colour, (0, 0), self.frame)
         if rng.random() < 0.8:
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=between(rng, 30, 95), subsampling=pick(rng, (0, 2, 2)))
@@ -685,22 +693,18 @@ def tone(rng, image):
     return image.point(tables[0] + tables[1] + tables[2])
 
 
-def frame_picture(rng, image):
-    """A few pictures have a plain border, or the empty corners of one that was turned."""
+def draw_frame(rng, width, height):
+    """A plain border, or the empty corners of a picture that was turned: a mask of mode L, or most often None."""
     kind = rng.random()
     if kind > 0.05:
-        return image
-    width, height = image.size
-    pen = ImageDraw.Draw(image)
-    colour = pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255)))
+        return None
+    mask = Image.new("L", (width, height))
+    pen = ImageDraw.Draw(mask)
     if kind > 0.02:
-        pen.rectangle(
-            (0, 0, width - 1, height - 1),
-            outline=colour,
-            width=max(1, int(min(width, height) * rng.uniform(0.01, 0.06))),
-        )
+        border = max(1, int(min(width, height) * rng.uniform(0.01, 0.06)))
+        pen.rectangle((0, 0, width - 1, height - 1), outline=255, width=border)
     else:
         a, b = width * rng.uniform(0.05, 0.3), height * rng.uniform(0.05, 0.3)
         for x, y, sx, sy in ((0, 0, 1, 1), (width, 0, -1, 1), (0, height, 1, -1), (width, height, -1, -1)):
-            pen.polygon([(x, y), (x + sx * a, y), (x, y + sy * b)], colour)
-    return image
+            pen.polygon([(x, y), (x + sx * a, y), (x, y + sy * b)], 255)
+    return mask
