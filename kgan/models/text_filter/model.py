@@ -389,7 +389,7 @@ class AdversarialDistiller(AdversarialModel):
         fake_error = losses.reconstruction_error(student["features"], self.discriminator(student["features"]))
         balance = losses.began_balance(real_error, fake_error, self.diversity_ratio)
         soft_label = losses.region_loss(ops.sigmoid(teacher["logits"]), student["logits"])
-        k = ops.convert_to_tensor(self.k)
+        k = self.k + 0.0  # a copy: PyTorch assigns in place
         self.k.assign(ops.clip(k + self.k_rate * ops.stop_gradient(balance), 0.0, 1.0))
         return {
             "student": soft_label + self.adversarial_weight * fake_error,

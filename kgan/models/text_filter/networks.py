@@ -107,18 +107,19 @@ def build_student(width, features, image_size=(None, None)):
 def build_mspnet(width, batch_norm, image_size=(None, None)):
     """MSP-Net (Bai et al., 2017), to compare with: each region is pooled to 7x7 and goes through VGG16's full head.
 
-    Its paper gives the size, 136.40 M parameters, and the parts: here the last two stages are fused at the resolution
-    of the fourth, with a 1x1 convolution each and a 3x3 convolution over the sum.
+    Known are its size, 136.40 M parameters, and its parts. Here the last two stages are fused where they are pooled,
+    with a 1x1 convolution each and a 3x3 convolution over the sum.
 
     Args, Returns: as `build_teacher`; the features are the 4096 of the last hidden layer.
     """
     image = keras.Input((*image_size, 3), name="image")
     w = scaled(512, width)
-    fourth, fifth = (layers.Conv2D(w, 1)(stage) for stage in _vgg16(image, width, batch_norm)[-2:])
-    # The fourth stage may be a row longer than twice the fifth.
-    x = layers.Add()([fourth, Resized()([fifth, fourth])])
-    x = layers.Conv2D(w, 3, padding="same", activation="relu")(x)
-    blocks = [_blocks(RegionPooling(7 * n)(x), n) for n in GRIDS]
+    stages = [layers.Conv2D(w, 1)(stage) for stage in _vgg16(image, width, batch_norm)[-2:]]
+    fuse = layers.Conv2D(w, 3, padding="same", activation="relu")
+    blocks = []
+    for n in GRIDS:
+        pooled = [RegionPooling(7 * n)(stage) for stage in stages]
+        blocks.append(_blocks(fuse(layers.Add()(pooled)), n))
     x = layers.Concatenate(axis=1)(blocks)
     x = layers.Dense(scaled(4096, width), activation="relu")(x)
     return _region_model(image, layers.Dense(scaled(4096, width), name="map")(x), "mspnet")
@@ -134,19 +135,6 @@ def build_discriminator(features, hidden=64):
     for units in (hidden, hidden // 2, hidden):
         x = layers.LeakyReLU(0.2)(layers.Dense(units)(x))
     return keras.Model(feature, layers.Dense(features, dtype="float32")(x), name="discriminator")
-
-
-@keras.saving.register_keras_serializable("kgan")
-class Resized(layers.Layer):
-    """The first map resized to the height and width of the second, bilinearly."""
-
-    def call(self, inputs):
-        inputs, like = inputs
-        return ops.image.resize(inputs, ops.shape(like)[1:3], data_format="channels_last")
-
-    def compute_output_shape(self, input_shape):
-        inputs, like = input_shape
-        return (inputs[0], *like[1:3], inputs[3])
 
 
 def scaled(channels, width):
