@@ -77,9 +77,11 @@ def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5,
     """
     check_arguments(size, seed, text_share, photos)
     check_split(split, SPLITS)
-    indices = range(indices) if isinstance(indices, numbers.Integral) else indices
+    indices = range(indices) if isinstance(indices, numbers.Integral) else [int(index) for index in indices]
+    if any(index < 0 for index in indices):
+        raise ValueError("an index of a scene is negative: pass whole numbers of at least 0")
     painter = ScenePainter(size, seed, split, text_share, photos, fonts)
-    scenes = [painter.draw(int(index)) for index in indices]
+    scenes = [painter.draw(index) for index in indices]
     images = np.stack([image for image, _ in scenes]) if scenes else np.empty((0, *size, 3), "uint8")
     return images, [polygons for _, polygons in scenes]
 
@@ -594,7 +596,8 @@ def photo_background(rng, photo, width, height):
     """A random piece of a photograph, at random mirrored, at the canvas' size."""
     rows, columns = photo.shape[:2]
     share = min(columns / width, rows / height) * pick(rng, (1, 1, rng.uniform(0.5, 1)))
-    w, h = share * width, share * height
+    # Of a photo with the canvas' own shape the piece must not be larger than the whole by a rounding error.
+    w, h = min(share * width, columns), min(share * height, rows)
     x, y = rng.random() * (columns - w), rng.random() * (rows - h)
     image = Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC, (x, y, x + w, y + h))
     return ImageOps.mirror(image) if rng.random() < 0.5 else image
@@ -610,7 +613,7 @@ class Camera:
         self.rng, self.size = rng, size
         height, width = size
         self.unit = min(size) / 240
-        self.canvas_size = math.ceil(width * (s := rng.uniform(1.1, 1.4))), math.ceil(height * s)
+        self.canvas_size = math.ceil(width * (s := rng.uniform(1.05, 1.3))), math.ceil(height * s)
         self.scale = np.array([self.canvas_size[0] / width, self.canvas_size[1] / height])
         self.filter = pick(rng, (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX))
         self.defocus = self.unit * rng.uniform(0.3, 1.0 if rng.random() < 0.7 else 2.2) if rng.random() < 0.45 else 0

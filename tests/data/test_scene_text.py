@@ -274,8 +274,9 @@ def test_photos_are_split_and_used():
     assert all(image.size == (70, 70) for image in taken)
     flat = np.mean([np.asarray(image).std() == 0 for image in taken])
     assert 0.6 < flat < 0.9
-    images, polygons = draw_scenes(6, size=(64, 64), photos=photos)
-    assert images.shape == (6, 64, 64, 3)
+    # Also where a photo has just the shape of the scene.
+    for size in ((64, 64), (60, 80), (321, 428)):
+        assert draw_scenes(8, size=size, photos=photos, text_share=0)[0].shape == (8, *size, 3)
 
 
 def test_load_photos(tmp_path):
@@ -310,6 +311,11 @@ def test_load_photos(tmp_path):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         draw_scenes(1, **options)
+
+
+def test_negative_index():
+    with pytest.raises(ValueError, match="negative"):
+        draw_scenes([3, -1])
 
 
 def test_errors_of_photos(tmp_path):
