@@ -7,7 +7,7 @@ Two figures are comparable only when extractor, sample counts, and the seed and 
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
-from sklearn.metrics import pairwise_distances_chunked
+from sklearn.metrics import pairwise_distances_chunked, roc_curve
 
 # --- Distance between two sets of features ----------------------------------------------------------------------------
 
@@ -325,6 +325,72 @@ def verification_accuracy(similarities, same, folds):
         predicted = similarities[inside] >= thresholds[correct.argmax()]
         accuracies.append(np.mean(predicted == same[inside]))
     return float(np.mean(accuracies))
+
+
+# --- Filters ----------------------------------------------------------------------------------------------------------
+
+
+def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05, 0.10, 0.15)):
+    """What a filter is worth that keeps the images whose score reaches a threshold.
+
+    Precision depends on how many images hold text. Besides that of the images at hand, it is given as it would be where
+    a share of `prevalences` of all images holds text, from recall and false positive rate.
+
+    Args:
+        labels: `(n,)`, 1 for text and 0 for none; both must occur.
+        scores: `(n,)`, the higher the likelier is text.
+        recalls: the recalls to reach, each in (0, 1].
+        prevalences: shares of images with text, each in (0, 1).
+
+    Returns:
+        `{"best_f": point, "recall": {recall: point}}`. A point is a dict with the threshold, the highest that gives the
+        best F-measure or reaches the recall, and with it `recall`, `precision`, `f`, `passed`, the share of images that
+        pass, and `precision_at`, `{prevalence: precision}`.
+
+    Raises:
+        ValueError: shapes differ, labels are not 0 and 1 with both present, scores are not finite, or a share is out
+            of range.
+
+    Example:
+
+    >>> point = text_filter_metrics([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])["recall"][0.97]
+    >>> point["threshold"], point["precision"]
+    (0.4, 0.6666666666666666)
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, "float64")
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass one of each for every image")
+    if set(np.unique(labels)) != {0, 1}:
+        raise ValueError("labels must be 0 (no text) and 1 (text), and both must occur")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite")
+    if not all(0 < share <= 1 for share in recalls) or not all(0 < share < 1 for share in prevalences):
+        raise ValueError(f"recalls={recalls}, prevalences={prevalences}: pass shares between 0 and 1")
+
+    false_rates, true_rates, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    # The first point passes nothing.
+    false_rates, true_rates, thresholds = false_rates[1:], true_rates[1:], thresholds[1:]
+    share = labels.mean()
+
+    def precision(i, prevalence):
+        true, false = prevalence * true_rates[i], (1 - prevalence) * false_rates[i]
+        return float(true / (true + false))
+
+    def point(i):
+        p, r = precision(i, share), float(true_rates[i])
+        return {
+            "threshold": float(thresholds[i]),
+            "recall": r,
+            "precision": p,
+            "f": 2 * p * r / (p + r) if p + r else 0.0,
+            "passed": float(share * true_rates[i] + (1 - share) * false_rates[i]),
+            "precision_at": {prevalence: precision(i, prevalence) for prevalence in prevalences},
+        }
+
+    # F = 2 TP / (TP + FP + positives)
+    f = 2 * share * true_rates / (share * true_rates + (1 - share) * false_rates + share)
+    reached = {recall: np.argmax(true_rates >= recall - 1e-12) for recall in recalls}
+    return {"best_f": point(np.argmax(f)), "recall": {recall: point(i) for recall, i in reached.items()}}
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------

@@ -7,20 +7,28 @@
 | `"folder:PATH"` | `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and `PATH/test/<class>/*.jpg` |
 | `"zip:PATH"` | the same inside a zip archive |
 | `"mnist:PATH"` | the folder of MNIST's idx files |
+| `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions |
+| `"textdis:PATH"`, `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, \
+`"svt:PATH"`, `"td500:PATH"` | scene text (`kgan.data.text_sets` says in which layout); labels of regions |
 | any other | a TensorFlow Datasets name, such as `"oxford_flowers102"` |
 """
 
 import math
 import numbers
 
+import numpy as np
+
 from kgan.data.batches import Batches
 from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
 from kgan.data.mnist import open_mnist
 from kgan.data.synthetic_flowers import open_flowers
+from kgan.data.text_images import is_text_set, load_text
+from kgan.data.text_sets import READERS
 from kgan.data.tfds import load_tfds, tfds_class_names
+from kgan.models.text_filter.regions import region_labels
 
-__all__ = ["Batches", "class_names", "load"]
+__all__ = ["Batches", "class_names", "load", "load_text"]
 
 EMBEDDED = {"digits": open_digits, "synthetic/flowers": open_flowers}
 AT_PATH = {"folder": open_folder, "zip": open_zip, "mnist": open_mnist}
@@ -43,6 +51,9 @@ def load(
     Images of another shape than the square asked for are resized until they cover it (antialiased) and cut about their
     centre. The train and test split never share a sample; a set that comes in one piece is split 80 / 20 in each class.
     Files that cannot be read are skipped with a warning.
+
+    Of scene text the images are uint8 in 0..255, stretched to the square (240 pixels by default), and the labels those
+    of regions, `(n, 34)`; for other shapes, and for the outlines of the text, see `load_text`.
 
     Args:
         name: a name of the table above.
@@ -84,6 +95,10 @@ def load(
     if channels not in (None, 1, 3):
         raise ValueError(f"channels={channels!r}: pass 1 for grey or 3 for RGB")
 
+    if is_text_set(name):
+        size = (image_size or 240,) * 2
+        images, polygons = load_text(name, split, image_size=size, count=count, seed=seed)
+        return images, np.stack([region_labels(outlines, size) for outlines in polygons])
     source = _open(name, split, image_size, channels, count, seed)
     if source is None:
         return load_tfds(name, split, image_size, channels, count, seed, batch_size, data_dir, others=_own_names())
@@ -111,6 +126,8 @@ def class_names(name, *, data_dir=None):
     kgan.data.class_names("synthetic/flowers")[0]  # "daisy"
     ```
     """
+    if is_text_set(name):
+        return ["no_text", "text"]
     source = _open(name, "train", None, None, None, 0)
     return source.class_names if source else tfds_class_names(name, data_dir, others=_own_names())
 
@@ -132,4 +149,4 @@ def _open(name, *options):
 
 
 def _own_names():
-    return [*EMBEDDED, *(f"{kind}:PATH" for kind in AT_PATH)]
+    return [*EMBEDDED, "synthetic/scene_text", *(f"{kind}:PATH" for kind in (*AT_PATH, *READERS))]

@@ -73,7 +73,7 @@ class Batches(EpochShuffledDataset):
 
     Args:
         images: array `(n, height, width, channels)`.
-        labels: array `(n, ...)`, or None: then a batch is images alone.
+        labels: array `(n, ...)`, or a dict of such arrays, or None: then a batch is images alone.
         batch_size: samples in a batch; the last batch holds the rest, nothing is dropped.
         seed: non-negative int, the seed of the orders, or None to keep the samples in the order given.
         initial_epoch: the epoch that a resumed `fit` begins with; pass `fit` the same.
@@ -91,8 +91,9 @@ class Batches(EpochShuffledDataset):
     """
 
     def __init__(self, images, labels=None, batch_size=64, seed=0, initial_epoch=0):
-        if labels is not None and len(labels) != len(images):
-            raise ValueError(f"{len(images)} images but {len(labels)} labels: pass one label per image")
+        for array in keras.tree.flatten(labels):
+            if array is not None and len(array) != len(images):
+                raise ValueError(f"{len(images)} images but {len(array)} labels: pass one label per image")
         if not len(images) or batch_size < 1:
             raise ValueError(f"{len(images)} images in batches of {batch_size}: both must be positive")
         super().__init__(len(images), batch_size, seed, initial_epoch)
@@ -103,7 +104,7 @@ class Batches(EpochShuffledDataset):
         indices = self.batch_indices(index)
         if self.labels is None:
             return self.images[indices]
-        return self.images[indices], self.labels[indices]
+        return self.images[indices], keras.tree.map_structure(lambda array: array[indices], self.labels)
 
 
 class SourceBatches(EpochShuffledDataset):
