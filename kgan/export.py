@@ -95,6 +95,10 @@ def export_text_filter(
         raise ValueError(f"quantisation={quantisation}: pass some of {', '.join(QUANTISATIONS)}")
     if not 0 <= max_changed <= 1:
         raise ValueError(f"max_changed={max_changed}: pass a share in [0, 1]")
+    if not isinstance(calibration, int) or calibration < len(BUCKETS):
+        raise ValueError(f"calibration={calibration!r}: pass a whole number of at least {len(BUCKETS)} images")
+    arrays = {} if images is None else calibration_images(images, calibration)
+    arrays |= {} if validation is None else validation_images(*validation)
     card = read_card(model_path.with_suffix(".json"))
     given = {"thresholds": thresholds, "licence": licence, "data_card": data_card}
     card |= {key: value for key, value in given.items() if value is not None}
@@ -102,9 +106,9 @@ def export_text_filter(
         "model": str(model_path.resolve()),
         "quantisation": quantisation,
         "card": {"thresholds": None, "licence": "not stated", "data_card": "not stated"} | card,
+        "calibration": calibration,
         "max_changed": max_changed,
     }
-    arrays = calibration_images(images, calibration) | validation_images(validation)
     out.mkdir(parents=True, exist_ok=True)
     # Inside the target, so that files can be renamed into place.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
@@ -159,11 +163,7 @@ def convert_in_process(folder):
 
 
 def calibration_images(images, count):
-    """Dict of `calibration-240x360`: uint8 `(n, 240, 360, 3)`, none of them empty."""
-    if not isinstance(count, int) or count < len(BUCKETS):
-        raise ValueError(f"calibration={count!r}: pass a whole number of at least {len(BUCKETS)} images")
-    if images is None:
-        return {f"calibration-{name}": found for name, (found, _) in drawn(count, "train").items()}
+    """Dict of `calibration-240x360`, uint8 `(n, 240, 360, 3)`, for each signature; none of them is empty."""
     if isinstance(images, str | os.PathLike):
         from kgan.data.scene_text import load_photos
 
@@ -171,47 +171,45 @@ def calibration_images(images, count):
     images = list(map(as_image, images))
     if not images:
         raise ValueError("images has no images: pass at least one")
-    # As many of each part of a list that may be sorted.
+    # Evenly from a list that may be sorted.
     images = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))]
-    grouped = {
-        bucket: [to_bucket(image) for image in images if nearest_bucket(image, BUCKETS) == bucket] for bucket in BUCKETS
-    }
-    # The ranges of all signatures are merged; one image, stretched, measures a signature that has none of its own.
+    members = by_bucket(images)
+    # The ranges of all signatures are merged: one that has no images of its own is measured on one that is stretched.
     return {
-        f"calibration-{name}": np.stack(grouped[bucket] or [to_bucket(images[0], [bucket])])
+        f"calibration-{name}": np.stack([to_bucket(images[i], [bucket]) for i in members.get(name, [0])])
         for name, bucket in zip(SIGNATURES, BUCKETS, strict=True)
     }
 
 
-def validation_images(validation):
-    """Dict of `validation-240x360` and `labels-240x360`, int `(n,)`, for the buckets that have images."""
-    if validation is None:
-        groups = drawn(SCENES, "test")
-    else:
-        images, labels = validation
-        images, labels = list(map(as_image, images)), np.asarray(labels)
-        if labels.shape != (len(images),) or not np.isin(labels, (0, 1)).all():
-            raise ValueError(f"{len(images)} validation images with labels {labels.shape}: pass 0 or 1 for each image")
-        if len(images) < FEWEST or len(set(labels.tolist())) < 2:
-            raise ValueError(f"{len(images)} validation images: pass at least {FEWEST}, with text and without")
-        bucket_of = [BUCKETS.index(nearest_bucket(image, BUCKETS)) for image in images]
-        groups = {}
-        for k in sorted(set(bucket_of)):
-            members = np.flatnonzero(np.equal(bucket_of, k))
-            groups[SIGNATURES[k]] = np.stack([to_bucket(images[i]) for i in members]), labels[members]
-    arrays = {f"validation-{name}": found for name, (found, _) in groups.items()}
-    return arrays | {f"labels-{name}": labels for name, (_, labels) in groups.items()}
+def validation_images(images, labels):
+    """Dict of `validation-240x360` and `validation-labels-240x360`, int `(n,)`, for the signatures that have images."""
+    images, labels = list(map(as_image, images)), np.asarray(labels)
+    if labels.shape != (len(images),) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"{len(images)} validation images with labels {labels.shape}: pass 0 or 1 for each image")
+    if len(images) < FEWEST or len(set(labels.tolist())) < 2:
+        raise ValueError(f"{len(images)} validation images: pass at least {FEWEST}, with text and without")
+    members = by_bucket(images)
+    arrays = {f"validation-{name}": np.stack([to_bucket(images[i]) for i in found]) for name, found in members.items()}
+    return arrays | {f"validation-labels-{name}": labels[found].astype(int) for name, found in members.items()}
 
 
-def drawn(count, split):
-    """Dict of images and labels of scenes for each signature, `count` of them together, always the same."""
+def by_bucket(images):
+    """Dict of the indices of images for each signature that has any."""
+    members = {}
+    for i, image in enumerate(images):
+        members.setdefault(SIGNATURES[BUCKETS.index(nearest_bucket(image, BUCKETS))], []).append(i)
+    return members
+
+
+def drawn(use, count, split):
+    """As the two above: scenes, `count` of them together, always the same."""
     from kgan.data.scene_text import draw_scenes
 
-    groups = {}
+    arrays = {}
     for part, name, bucket in zip(np.array_split(np.arange(count), len(BUCKETS)), SIGNATURES, BUCKETS, strict=True):
-        images, polygons = draw_scenes(part, size=bucket, split=split)
-        groups[name] = images, np.array([len(lines) > 0 for lines in polygons], int)
-    return groups
+        arrays[f"{use}-{name}"], polygons = draw_scenes(part, size=bucket, split=split)
+        arrays[f"{use}-labels-{name}"] = np.array([len(lines) > 0 for lines in polygons], int)
+    return arrays
 
 
 def as_image(image):
@@ -241,9 +239,12 @@ def export(folder, request):
     network = load_student(request["model"])
     with np.load(folder / "images.npz") as file:
         arrays = dict(file)
+    for use, count, split in (("calibration", request["calibration"], "train"), ("validation", SCENES, "test")):
+        if not any(name.startswith(use) for name in arrays):
+            arrays |= drawn(use, count, split)
     calibration = {name: arrays[f"calibration-{name}"] for name in SIGNATURES}
     validation = {name: arrays[f"validation-{name}"] for name in SIGNATURES if f"validation-{name}" in arrays}
-    labels = np.concatenate([arrays[f"labels-{name}"] for name in validation])
+    labels = np.concatenate([arrays[f"validation-labels-{name}"] for name in validation])
     stored = request["card"].pop("thresholds")
 
     result = folder / "result"
@@ -471,9 +472,10 @@ def write_model(path, model, card):
         "digest": hashlib.sha256(model).hexdigest(),
     }
     path.write_bytes(model)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        # A date would make the same export give another file.
-        archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(metadata), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path, "a") as archive:
+        # Not compressed, so that any language reads it in a few lines; without a date, so that the same model gives
+        # the same file.
+        archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(metadata))
 
 
 def latency(text_filter):
