@@ -1,6 +1,7 @@
 """The command `kgan`: `kgan filter PATH...` and `kgan export MODEL`."""
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -54,6 +55,8 @@ def filter_images(options):
             raise ValueError(f"--{name.replace('_', '-')} {value}: pass a number above 0")
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise ValueError(f"--threshold {options.threshold}: pass a score from 0 to 1")
+    if options.paths.count("-") > 1:
+        raise ValueError("standard input can be read once: pass - once")
     paths = itertools.chain.from_iterable([listed() if path == "-" else expand(path) for path in options.paths])
     text_filter = TextFilter.load(options.model)
     threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
@@ -67,42 +70,38 @@ def filter_images(options):
         "max-megabytes": options.max_megabytes,
         "max-seconds": options.max_seconds,
     }
-    journal = Journal(options.out, asked, options.overwrite) if options.out else None
+    limits = Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
     # Rows on the screen and a bar in between are no use to anyone.
-    hide = None if options.out or not sys.stdout.isatty() else True
-    counts = {"images": 0, "text": 0, "not ok": 0, "new": 0}
+    hide = True if not options.out and sys.stdout.isatty() else None
+    images = texts = failures = new = 0
     started = time.perf_counter()
-    with tqdm(unit=" images", disable=hide, file=sys.stderr, smoothing=0.05) as bar:
-
-        def emit(row, old):
-            counts["images"] += 1
-            counts["text"] += row["decision"] == "text"
-            counts["not ok"] += row["status"] != "ok"
-            if old:
-                bar.initial += 1
-            else:
-                counts["new"] += 1
-                if journal is None:
-                    print(json.dumps(row), flush=True)
-            bar.update()
-
-        run(
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(Journal(options.out, asked, options.overwrite)) if options.out else None
+        bar = stack.enter_context(tqdm(unit=" images", disable=hide, file=sys.stderr, smoothing=0.05))
+        for row, old in run(
             text_filter,
             paths,
             journal,
-            emit,
             threshold=threshold,
             regions=options.regions,
             copy_to=options.copy_to,
             overlay=options.overlay,
             processes=options.processes,
-            limits=Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds),
-        )
-    if journal:
-        journal.finish()
-    seconds = time.perf_counter() - started
-    found = f"{counts['images']} images: {counts['text']} with text, {counts['not ok']} not ok"
-    print(f"{found}; {counts['new']} in this run, {counts['new'] / seconds:.1f} images/s", file=sys.stderr)
+            limits=limits,
+        ):
+            images += 1
+            texts += row["decision"] == "text"
+            failures += row["status"] != "ok"
+            if not old:
+                new += 1
+                bar.update()
+                if journal is None:
+                    print(json.dumps(row), flush=True)
+        if journal:
+            journal.finish()
+    rate = new / (time.perf_counter() - started)
+    found = f"{images} images: {texts} with text, {failures} not ok; {new} in this run, {rate:.1f} images/s"
+    print(found, file=sys.stderr)
 
 
 def listed():

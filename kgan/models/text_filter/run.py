@@ -28,19 +28,21 @@ COLUMNS = ("path", "score", "decision", "status")
 AGAIN = "pass --overwrite to begin anew, or another --out"
 
 
-def run(text_filter, paths, journal, emit, *, threshold, regions, copy_to, overlay, processes, limits):
+def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, processes, limits):
     """Looks at the images that have no row yet.
 
     Args:
         text_filter: a `TextFilter`.
         paths: iterable of paths, as for `inputs.find`.
         journal: a `Journal`, or None.
-        emit: function called with each row, and True when it is of an earlier run.
         threshold: score from which on there is text.
         regions: whether rows have the scores of regions.
         copy_to: folder for copies of the images with text, or None.
         overlay: folder for heat maps of all images, or None.
         processes, limits: as for `TextFilter.filter`.
+
+    Yields:
+        `(row, whether an earlier run made it)`.
     """
     ours = [*(journal.files if journal else ()), copy_to, overlay]
     inputs = find(paths, {os.path.abspath(path) for path in ours if path})
@@ -52,7 +54,7 @@ def run(text_filter, paths, journal, emit, *, threshold, regions, copy_to, overl
                 f"{journal.out}: the images have changed since it was begun; number {number}, {old['path']!r}, {now}: "
                 + AGAIN
             )
-        emit(old, True)
+        yield old, True
     for found, data, result in text_filter.results(inputs, processes, limits, overlay is not None):
         new = row(found, result, threshold, regions)
         # Before the row: an image that has one is not looked at again.
@@ -62,7 +64,7 @@ def run(text_filter, paths, journal, emit, *, threshold, regions, copy_to, overl
             put(overlay, f"{found.place}.jpg", result.overlay)
         if journal:
             journal.append(new)
-        emit(new, False)
+        yield new, False
 
 
 def put(folder, place, data):
@@ -172,7 +174,10 @@ class Journal:
         write(partial, self.rows())
         os.replace(partial, self.out)
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
         self._file.close()
 
 

@@ -1,0 +1,550 @@
+import csv
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import tomllib
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_filter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import kgan
+from kgan.cli import main
+from kgan.models.text_filter.run import Journal, put
+
+ROOT = Path(kgan.__file__).parents[1]
+
+
+def plain(level, size=(240, 240)):
+    """A PNG file of one grey level, which the tiny model gives the score level / 255."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (level,) * 3).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+LEVELS = {"a.png": 200, "b/c.png": 50, "b/d.png": 100, "e.png": 250}
+TEXT = ["a.png", "e.png"]  # from level 127.5 on
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.tflite"
+    path.write_bytes(tiny_filter.model_file())
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder of four images, two of them with text, and a file that is none; the working folder is above it."""
+    for name, level in LEVELS.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(plain(level))
+    (tmp_path / "photos" / "notes.txt").write_text("none")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def kgan_filter(model, capsys):
+    """Function that runs `kgan filter` and returns its exit status, standard output and last line of standard error."""
+
+    def run(*arguments):
+        status = main(["filter", "--model", str(model), "--processes", "1", *map(str, arguments)])
+        found = capsys.readouterr()
+        return status, found.out, (found.err.splitlines() or [""])[-1]
+
+    return run
+
+
+EXPECTED = [
+    {"path": "photos/a.png", "score": 200 / 255, "decision": "text", "status": "ok"},
+    {"path": "photos/b/c.png", "score": 50 / 255, "decision": "no_text", "status": "ok"},
+    {"path": "photos/b/d.png", "score": 100 / 255, "decision": "no_text", "status": "ok"},
+    {"path": "photos/e.png", "score": 250 / 255, "decision": "text", "status": "ok"},
+    {"path": "photos/notes.txt", "score": None, "decision": None, "status": "not_an_image"},
+]
+
+
+def check(rows, expected=EXPECTED):
+    assert [dict(row, score=None) for row in rows] == [dict(row, score=None) for row in expected]
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row["score"] == (wanted["score"] and pytest.approx(wanted["score"], abs=1e-5))
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# === Rows ===
+
+
+def test_json_lines_on_standard_output(photos, kgan_filter):
+    status, out, last = kgan_filter("photos")
+    assert status == 0
+    check(lines(out))
+    assert last.startswith("5 images: 2 with text, 1 not ok; 5 in this run, ")
+    assert last.endswith(" images/s")
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_formats_hold_the_same_rows(photos, kgan_filter, regions):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    extra = ["--regions"] if regions else []
+    for suffix in ("jsonl", "csv", "parquet"):
+        assert kgan_filter("photos", "--out", f"rows.{suffix}", *extra)[:2] == (0, "")
+    rows = lines(Path("rows.jsonl").read_text())
+    check([{key: value for key, value in row.items() if key != "regions"} for row in rows])
+    if regions:
+        levels = [row["score"] for row in EXPECTED]
+        assert [row["regions"] for row in rows] == [score and [round(score, 4)] * 34 for score in levels]
+    assert Path("rows.csv.journal.jsonl").read_text() == Path("rows.jsonl").read_text()
+
+    read = parquet.read_table("rows.parquet").to_pylist()
+    if regions:
+        for row in read:
+            row["regions"] = row["regions"] and [round(value, 4) for value in row["regions"]]
+    assert read == rows
+    with open("rows.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 5 and len(table[0]) == (38 if regions else 4)
+    for found, row in zip(table, rows, strict=True):
+        assert [found["path"], found["status"]] == [row["path"], row["status"]]
+        assert found["decision"] == (row["decision"] or "")
+        assert found["score"] == ("" if row["score"] is None else repr(row["score"]))
+        if regions:
+            expected = [""] * 34 if row["regions"] is None else [str(value) for value in row["regions"]]
+            assert [found[f"region_{i}"] for i in range(34)] == expected
+
+
+def test_names_of_any_bytes(tmp_path, monkeypatch, kgan_filter):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.chdir(tmp_path)
+    names = [b"a \xff.png", b'comma, "quote"\nline.png', "käse 🧀.png".encode()]
+    for name in names:
+        Path(os.fsdecode(b"in/" + name)).parent.mkdir(exist_ok=True)
+        Path(os.fsdecode(b"in/" + name)).write_bytes(plain(9))
+    for suffix in ("jsonl", "csv", "parquet"):
+        assert kgan_filter("in", "--out", f"rows.{suffix}")[0] == 0
+    paths = [b"in/" + name for name in names]
+    assert [os.fsencode(row["path"]) for row in lines(Path("rows.jsonl").read_text())] == paths
+    with open("rows.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert [os.fsencode(row["path"]) for row in csv.DictReader(file)] == paths
+    assert parquet.read_table("rows.parquet")["path"][0].as_py() == "in/a \\xff.png"
+
+
+def test_a_run_without_images(tmp_path, monkeypatch, kgan_filter):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for suffix in ("jsonl", "csv"):
+        status, out, last = kgan_filter("in", "--out", f"rows.{suffix}")
+        assert (status, out) == (0, "") and last.startswith("0 images: ")
+    assert Path("rows.jsonl").read_text() == "" and Path("rows.csv").read_text() == "path,score,decision,status\n"
+
+
+def test_parquet_without_pyarrow(photos, kgan_filter, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    message = "kgan filter: Parquet needs pyarrow, which is not installed: pip install pyarrow"
+    assert kgan_filter("photos", "--out", "rows.parquet") == (2, "", message)
+    assert sorted(path.name for path in Path().iterdir()) == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("options", "number"), [((), 2), (("--recall", "0.94"), 2), (("--recall", "0.97"), 3), (("--threshold", "0.1"), 4)]
+)
+def test_thresholds(photos, kgan_filter, options, number):
+    assert sum(row["decision"] == "text" for row in lines(kgan_filter("photos", *options)[1])) == number
+
+
+# === Inputs ===
+
+
+def test_a_list_on_standard_input(photos, kgan_filter, monkeypatch):
+    listed = b"photos/e.png\r\n\nphotos/[none].png\nphotos/b\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    _, out, _ = kgan_filter("photos/a.png", "-")
+    names = ["photos/a.png", "photos/e.png", "photos/[none].png", "photos/b/c.png", "photos/b/d.png"]
+    assert [row["path"] for row in lines(out)] == names
+    assert [row["status"] for row in lines(out)] == ["ok", "ok", "missing", "ok", "ok"]
+
+
+def test_patterns_and_archives(photos, kgan_filter):
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write("photos/a.png", "x/a.png")
+    with tarfile.open("photos.tar.gz", "w:gz") as archive:
+        archive.add("photos")
+    _, out, _ = kgan_filter("photos/**/[cd].png", "photos.*")
+    found = [(row["path"], row["decision"]) for row in lines(out)]
+    assert found[:2] == [("photos/b/c.png", "no_text"), ("photos/b/d.png", "no_text")]
+    assert found[-1] == ("photos.zip!x/a.png", "text")
+    expected = [(f"photos.tar.gz!{row['path']}", row["decision"]) for row in EXPECTED]
+    assert sorted(found[2:-1]) == sorted(expected)
+
+
+def test_what_a_run_writes_is_not_what_it_reads(photos, kgan_filter):
+    options = ("photos", "--out", "photos/rows.csv", "--copy-to", "photos/copies", "--overlay", "photos/maps")
+    for _ in range(2):
+        assert kgan_filter(*options)[2].startswith("5 images: ")
+
+
+# === Copies and heat maps ===
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()
+    }
+
+
+def test_copies_of_the_images_with_text(photos, kgan_filter):
+    with zipfile.ZipFile("more.zip", "w") as archive:
+        archive.writestr("x/a.png", plain(201))
+        archive.writestr("../a.png", plain(202))
+    other = Path("other/photos")
+    other.mkdir(parents=True)
+    (other / "a.png").write_bytes(plain(203))
+    (other / "e.png").write_bytes(plain(250))  # the same bytes as the other e.png
+    Path("copies").mkdir()
+    Path("copies/e.png").write_bytes(b"mine")
+    assert kgan_filter("photos", other, "more.zip", "--copy-to", "copies")[0] == 0
+    assert files("copies") == {
+        "a.png": plain(200),
+        "a-2.png": plain(203),
+        "e.png": b"mine",
+        "e-2.png": plain(250),
+        "more.zip/x/a.png": plain(201),
+    }
+    before = files("copies")
+    kgan_filter("photos", other, "more.zip", "--copy-to", "copies")
+    assert files("copies") == before
+
+
+def test_places_that_clash_or_are_no_names(tmp_path):
+    for place, data in (("a", b"1"), ("a/b.png", b"2"), ("c/d.png", b"3"), ("c", b"4"), ("x" * 300 + ".png", b"5")):
+        for _ in range(2):
+            put(tmp_path, place, data)
+    found = files(tmp_path)
+    assert sorted(found.values()) == [b"1", b"2", b"3", b"4", b"5"]
+    assert found["a"] == b"1" and found["c/d.png"] == b"3" and found["c-2"] == b"4"
+
+
+def test_heat_maps(photos, kgan_filter):
+    assert kgan_filter("photos", "--overlay", "maps")[0] == 0
+    found = files("maps")
+    assert set(found) == {f"{name}.jpg" for name in LEVELS}
+    image = Image.open("maps/b/d.png.jpg")
+    assert image.size == (480, 480)
+    heat = 0.6 * 100 / 255
+    expected = [100 + heat * 155, 100 - heat * 100, 100 - heat * 100]
+    np.testing.assert_allclose(np.asarray(image).mean(axis=(0, 1)), expected, atol=3)
+
+
+# === Commands that cannot be carried out ===
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("photos", "--recall", "0.5"), "no threshold is stored for recall 0.5; stored: 0.94, 0.97"),
+        (("photos", "--threshold", "1.5"), "--threshold 1.5: pass a score from 0 to 1"),
+        (("photos", "--threshold", "nan"), "--threshold nan: pass a score from 0 to 1"),
+        (("photos", "--processes", "0"), "--processes 0: pass a number above 0"),
+        (("photos", "--max-seconds", "-1"), "--max-seconds -1.0: pass a number above 0"),
+        (("-", "-"), "standard input can be read once: pass - once"),
+        (("photos/*.jpg",), "no file fits 'photos/*.jpg'"),
+        (("photos", "--model", "none.tflite"), "no model file 'none.tflite'"),
+        (
+            ("photos", "--out", "rows.txt"),
+            "rows.txt has no format that is known: pass a name that ends in .jsonl, .csv, .parquet",
+        ),
+        (("photos", "--out", "none/rows.csv"), "[Errno 2] No such file or directory: 'none/rows.csv.journal.jsonl'"),
+    ],
+)
+def test_wrong_commands(photos, kgan_filter, options, message):
+    assert kgan_filter(*options) == (2, "", f"kgan filter: {message}")
+    assert sorted(path.name for path in Path().iterdir()) == ["photos"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nothing"], ["filter"], ["filter", "a", "--recall", "1", "--threshold", "1"]]
+)
+def test_wrong_arguments(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and "usage: kgan" in capsys.readouterr().err
+
+
+def test_help_names_every_status_and_option(capsys):
+    from kgan.models.text_filter import decoding
+
+    with pytest.raises(SystemExit):
+        main(["filter", "--help"])
+    text = capsys.readouterr().out
+    statuses = [line.split("`")[1] for line in decoding.__doc__.splitlines() if line.startswith("| `")]
+    assert len(statuses) == 12
+    assert all(status in text for status in statuses)
+
+
+def test_the_command_is_installed_by_the_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert settings["project"]["scripts"]["kgan"] == "kgan.cli:main"
+    assert "*.tflite" in settings["tool"]["setuptools"]["package-data"]["kgan.models.text_filter"]
+
+
+# === Runs that go on ===
+
+
+def test_a_run_that_is_done_is_not_done_again(photos, kgan_filter):
+    for suffix in ("jsonl", "csv"):
+        kgan_filter("photos", "--out", f"rows.{suffix}")
+        before = Path(f"rows.{suffix}").read_bytes()
+        status, _, last = kgan_filter("photos", "--out", f"rows.{suffix}")
+        assert status == 0 and last.startswith("5 images: 2 with text, 1 not ok; 0 in this run, ")
+        assert Path(f"rows.{suffix}").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.99])
+def test_a_journal_cut_anywhere_is_continued(photos, kgan_filter, suffix, share):
+    kgan_filter("photos", "--out", f"rows.{suffix}")
+    whole = Path(f"rows.{suffix}").read_bytes()
+    journal = Path("rows.jsonl" if suffix == "jsonl" else "rows.csv.journal.jsonl")
+    data = journal.read_bytes()
+    journal.write_bytes(data[: int(len(data) * share)])
+    if suffix == "csv":
+        Path("rows.csv").unlink()
+    assert kgan_filter("photos", "--out", f"rows.{suffix}")[0] == 0
+    assert Path(f"rows.{suffix}").read_bytes() == whole and journal.read_bytes() == data
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_half_a_row_is_cut_off(tmp_path_factory, data):
+    rows = [{"path": f"{i}ä\n", "score": None, "decision": None, "status": "empty"} for i in range(4)]
+    out = tmp_path_factory.mktemp("journal") / "rows.jsonl"
+    with Journal(out, {}) as journal:
+        for row in rows:
+            journal.append(row)
+    whole = out.read_bytes()
+    cut = data.draw(st.integers(0, len(whole)))
+    out.write_bytes(whole[:cut])
+    with Journal(out, {}) as journal:
+        kept = list(journal.rows())
+        assert kept == rows[: whole[:cut].count(b"\n")]
+        for row in rows[len(kept) :]:
+            journal.append(row)
+    assert out.read_bytes() == whole
+
+
+def test_added_images_are_looked_at_and_others_are_refused(photos, kgan_filter):
+    kgan_filter("photos", "--out", "rows.jsonl")
+    (photos / "z.png").write_bytes(plain(9))
+    _, _, last = kgan_filter("photos", "--out", "rows.jsonl")
+    assert last.startswith("6 images: 2 with text, 1 not ok; 1 in this run, ")
+    rows = Path("rows.jsonl").read_bytes()
+    (photos / "a2.png").write_bytes(plain(9))
+    message = (
+        "kgan filter: rows.jsonl: the images have changed since it was begun; number 2, 'photos/b/c.png', "
+        "has given way to 'photos/a2.png': pass --overwrite to begin anew, or another --out"
+    )
+    assert kgan_filter("photos", "--out", "rows.jsonl") == (2, "", message)
+    (photos / "a2.png").unlink()
+    (photos / "z.png").unlink()
+    status, _, last = kgan_filter("photos", "--out", "rows.jsonl")
+    assert status == 2 and "number 6, 'photos/z.png', is gone: " in last
+    assert Path("rows.jsonl").read_bytes() == rows
+    assert kgan_filter("photos", "--out", "rows.jsonl", "--overwrite")[2].startswith("5 images: ")
+    check(lines(Path("rows.jsonl").read_text()))
+
+
+def test_other_options_are_refused_by_name(photos, kgan_filter, model, tmp_path):
+    kgan_filter("photos", "--out", "rows.csv")
+    for options, changed in (
+        (["--recall", "0.97"], "threshold"),
+        (["--threshold", "0.3", "--regions"], "threshold, regions"),
+        (["--copy-to", "copies"], "copy-to"),
+        (["--overlay", "maps", "--max-megapixels", "5"], "overlay, max-megapixels"),
+        (["--model", tmp_path / "other.tflite"], "model"),
+    ):
+        (tmp_path / "other.tflite").write_bytes(tiny_filter.model_file(tiny_filter.model_bytes() + bytes(16)))
+        again = "pass --overwrite to begin anew, or another --out"
+        message = f"kgan filter: rows.csv was begun with other options ({changed}): {again}"
+        assert kgan_filter("photos", "--out", "rows.csv", *options) == (2, "", message)
+    assert kgan_filter("photos", "--out", "rows.csv", "--processes", "2")[0] == 0
+    assert kgan_filter("photos", "--out", "rows.csv", "--recall", "0.97", "--overwrite")[0] == 0
+    assert kgan_filter("photos", "--out", "rows.csv", "--recall", "0.97")[2].startswith("5 images: 3 with text")
+
+
+def test_files_of_others_are_left_alone(photos, kgan_filter):
+    Path("rows.jsonl").write_text("mine\n")
+    Path("rows.csv").write_text("mine\n")
+    for name, reason in (("rows.jsonl", "no rows.jsonl.run.json says"), ("rows.csv", "not its journal")):
+        status, _, last = kgan_filter("photos", "--out", name)
+        assert status == 2 and reason in last and Path(name).read_text() == "mine\n"
+    kgan_filter("photos", "--out", "rows.jsonl", "--overwrite")
+    check(lines(Path("rows.jsonl").read_text()))
+    Path("rows.jsonl").write_text('{"path": 3}\nmine\n')
+    assert "rows.jsonl, line 1, is no row: " in kgan_filter("photos", "--out", "rows.jsonl")[2]
+
+
+def test_two_runs_do_not_write_one_file(photos, kgan_filter):
+    with Journal("rows.jsonl", {}):
+        for extra in ([], ["--overwrite"]):
+            message = "kgan filter: another run is writing to rows.jsonl"
+            assert kgan_filter("photos", "--out", "rows.jsonl", *extra) == (2, "", message)
+    assert kgan_filter("photos", "--out", "rows.jsonl", "--overwrite")[0] == 0
+
+
+def test_writing_that_fails(photos, model):
+    """A limit on the size of files stands for a full disk."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (300, 300))
+    done = subprocess.run(
+        command(model, "photos", "--out", "rows.jsonl"), preexec_fn=limit, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr == "kgan filter: [Errno 27] File too large\n"
+    assert subprocess.run(command(model, "photos", "--out", "rows.jsonl"), capture_output=True).returncode == 0
+    check(lines(Path("rows.jsonl").read_text()))
+
+
+# === As a command ===
+
+
+def command(model, *arguments):
+    return [sys.executable, "-m", "kgan.cli", "filter", "--model", str(model), *map(str, arguments)]
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """A folder with 240 names of three photos that take some milliseconds each; the working folder is above it."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (900, 1300, 3)).astype("uint8")
+    for i in range(3):
+        Image.fromarray(noise // (i + 1)).save(f"{i}.jpg")
+    for i in range(240):
+        os.link(f"{i % 3}.jpg", folder / f"{i:03}.jpg")
+    return folder
+
+
+def children(process):
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def test_a_run_killed_ten_times_gives_the_rows_of_an_undisturbed_one(many, model):
+    subprocess.run(
+        command(model, "many", "--out", "whole.jsonl", "--copy-to", "whole"), check=True, capture_output=True
+    )
+    whole = Path("whole.jsonl").read_bytes()
+    assert whole.count(b"\n") == 240 and 0 < len(files("whole")) < 240
+    draw = random.Random(0)
+    out = Path("rows.jsonl")
+    kills, orphans = 0, set()
+    while kills < 10:
+        have = out.stat().st_size if out.exists() else 0
+        goal = have + draw.uniform(0, 0.9) * (len(whole) - have) / (10 - kills)
+        process = subprocess.Popen(
+            command(model, "many", "--out", out, "--copy-to", "copies"), stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and (out.stat().st_size if out.exists() else 0) <= goal:
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.02))
+        assert process.poll() is None, "the run was over before it could be killed"
+        orphans |= set(children(process))
+        process.kill()
+        process.wait()
+        kills += 1
+        if draw.random() < 0.5:  # as if it had been killed in the middle of a row
+            with out.open("ab") as file:
+                file.write(whole[:40])
+        assert out.read_bytes().count(b"\n") < 240
+    done = subprocess.run(command(model, "many", "--out", out, "--copy-to", "copies"), capture_output=True, check=False)
+    assert done.returncode == 0 and b"240 images: " in done.stderr
+    assert out.read_bytes() == whole
+    assert files("copies") == files("whole")
+    # The processes of a killed run end by themselves.
+    deadline = time.monotonic() + 10
+    while orphans and time.monotonic() < deadline:
+        orphans = {pid for pid in orphans if Path(f"/proc/{pid}/cmdline").exists() and running(pid)}
+        time.sleep(0.05)
+    assert not orphans
+
+
+def running(pid):
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_ctrl_c(many, model):
+    process = subprocess.Popen(
+        command(model, "many", "--out", "rows.jsonl"), stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not (Path("rows.jsonl").exists() and Path("rows.jsonl").stat().st_size):
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the children get it too
+    _, err = process.communicate()
+    assert process.returncode == 130 and err.splitlines() == [b"kgan filter: stopped; run again to continue"]
+    done = subprocess.run(command(model, "many", "--out", "rows.jsonl"), capture_output=True, check=False)
+    assert done.returncode == 0
+    assert len({row["path"] for row in lines(Path("rows.jsonl").read_text())}) == 240
+
+
+CUSTOMISED = """
+import os, sys
+import PIL.Image as pillow
+
+opened = pillow.open
+
+def open(file, *arguments, **options):
+    image = opened(file, *arguments, **options)
+    if image.size == (13, 13):
+        os.kill(os.getpid(), 9)
+    if image.size == (14, 14):
+        raise MemoryError
+    return image
+
+pillow.open = open
+for name in ("tensorflow", "keras", "jax", "torch"):
+    sys.modules[name] = None  # so that importing it fails
+"""
+
+
+def test_images_that_take_their_process_down(tmp_path, model):
+    """And neither Keras nor a backend is imported, here or in the processes."""
+    (tmp_path / "sitecustomize.py").write_text(CUSTOMISED)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    sizes = [13 if i in (3, 4, 20) else 14 if i == 5 else 12 for i in range(30)]
+    for i, size in enumerate(sizes):
+        (folder / f"{i:02}.png").write_bytes(plain(9, (size, size)))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        command(model, folder, "--processes", 2), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    status = {12: "ok", 13: "crashed", 14: "too_large"}
+    assert [row["status"] for row in lines(done.stdout)] == [status[size] for size in sizes]
+    assert done.stderr.startswith("30 images: 0 with text, 4 not ok; 30 in this run, ")
+
+
+def test_a_reader_that_has_seen_enough(many, model):
+    process = subprocess.Popen(command(model, "many"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert json.loads(process.stdout.readline())["path"] == "many/000.jpg"
+    process.stdout.close()
+    assert process.wait() == 1 and process.stderr.read() == b""
+    process.stderr.close()
