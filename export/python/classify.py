@@ -1,0 +1,45 @@
+"""Tells whether pictures hold text: LiteRT, NumPy and Pillow, and nothing else.
+
+    pip install ai-edge-litert numpy pillow
+    python classify.py student-int8.tflite photo.jpg ...
+
+Prints score, decision and path of each picture, and below them the scores of the cells of a 5x5 and a 3x3 grid.
+"""
+
+import json
+import math
+import sys
+import zipfile
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image, ImageOps
+
+
+def prepare(image, buckets):
+    """uint8 RGB `(1, height, width, 3)`, stretched to the bucket whose shape is nearest."""
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    shape = math.log(image.width / image.height)
+    height, width = min(buckets, key=lambda bucket: abs(math.log(bucket[1] / bucket[0]) - shape))
+    # Pillow reduces with antialiasing, as it did in training.
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))[None]
+
+
+def main(model, *pictures):
+    with zipfile.ZipFile(model) as archive:  # LiteRT passes over the archive behind the model
+        metadata = json.loads(archive.read("kgan.json"))
+    interpreter = Interpreter(model, num_threads=1)
+    for path in pictures:
+        with Image.open(path) as image:
+            images = prepare(image, metadata["buckets"])
+        run = interpreter.get_signature_runner(f"{images.shape[1]}x{images.shape[2]}")
+        found = run(images=images)
+        score, regions = found["score"].item(), found["regions"][0]
+        decision = metadata["labels"][score >= metadata["thresholds"]["best_f"]]
+        print(f"{score:.4f} {decision} {path}")
+        for grid in (regions[:25].reshape(5, 5), regions[25:].reshape(3, 3)):
+            print(np.array2string(grid, precision=2, suppress_small=True))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
