@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 
 
 def processors():
@@ -39,7 +40,7 @@ def spread(work, groups, processes, start, arguments, crashed):
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(size, context, initialise, (start, arguments))
         try:
-            pool.submit(os.getpid).result()
+            submit(pool, os.getpid).result()
         except BrokenProcessPool:
             pool.shutdown()
             raise ChildProcessError(
@@ -48,9 +49,9 @@ def spread(work, groups, processes, start, arguments, crashed):
             ) from None
         return pool
 
-    def submit(group):
+    def submit_group(group):
         try:
-            return pool.submit(each, work, [arguments for _, arguments in group])
+            return submit(pool, each, work, [arguments for _, arguments in group])
         except BrokenProcessPool as error:
             failed = Future()
             failed.set_exception(error)
@@ -60,7 +61,7 @@ def spread(work, groups, processes, start, arguments, crashed):
         nonlocal pool
         for _, arguments in group:
             try:
-                yield pool.submit(work, *arguments).result()
+                yield submit(pool, work, *arguments).result()
             except BrokenProcessPool:
                 pool.shutdown()
                 pool = open_pool(1)
@@ -72,7 +73,7 @@ def spread(work, groups, processes, start, arguments, crashed):
     try:
         while True:
             while len(waiting) < 2 * processes + 1 and (group := next(groups, None)) is not None:
-                waiting.append((group, submit(group)))
+                waiting.append((group, submit_group(group)))
             if not waiting:
                 return
             if not died(waiting[0][1]):
@@ -98,10 +99,21 @@ def each(work, calls):
     return [work(*arguments) for arguments in calls]
 
 
+def submit(pool, *call):
+    """Submits a call, for which a pool may start a process; that never sees Ctrl-C, which is its parent's business."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where it does see it
+        return pool.submit(*call)
+    resource_tracker.ensure_running()  # where it has to be started, it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(*call)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def initialise(start, arguments):
     """First thing in a new process."""
-    # Ctrl-C is the parent's business; and where the parent is killed, nobody tells its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Where the parent is killed, nobody tells its children.
     threading.Thread(target=end_with_parent, daemon=True).start()
     start(*arguments)
 
