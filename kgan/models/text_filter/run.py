@@ -96,7 +96,8 @@ def put_at(path, data):
 
 def write_whole(path, data):
     """Writes a file that is there whole or not at all."""
-    partial = path.with_name(f".{os.getpid()}.part")
+    # The same name each time: what a killed run has left of it, the one that continues it puts right.
+    partial = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     partial.write_bytes(data)
     os.replace(partial, path)
 
