@@ -82,7 +82,7 @@ def export_text_filter(
 
     Example:
 
-    ```python
+    ```
     report = export_text_filter("student.keras", "exported")
     report["files"]["int8"]["changed"]
     ```
@@ -257,8 +257,7 @@ def export(folder, request):
     }
     for kind in request["quantisation"]:
         if kind == "int8":
-            save(network, folder / "float-input", "float32")
-            model = shrink(quantise(folder / "float-input", calibration))
+            model = shrink(quantise(network, calibration, folder / "normalised"))
         else:
             model = shrink(convert(saved, kind))
         path = result / f"{network.name}-{kind}.tflite"
@@ -328,19 +327,24 @@ def convert(saved, kind):
     return convert_with(converter)
 
 
-def quantise(saved, calibration):
-    """Bytes of the int8 LiteRT model of a SavedModel that takes float32, as only then are its inputs quantised.
+def quantise(network, calibration, saved):
+    """Bytes of a student's int8 LiteRT model; `saved` is a folder to be made.
 
-    The ranges of activations are merged over the signatures, so that these can share biases and scales as well as
+    The scale of the input, 2 / 255 of a grey level, does the normalisation, so that no level is lost in steps of its
+    own. The ranges of activations are merged over the signatures, so that these can share biases and scales as well as
     weights. The last layer stays in float32: 256 steps of a score are too few to choose a threshold from.
     """
+    import keras
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
+
+    normalise = network.get_layer("normalise")
+    save(keras.Model(normalise.output, network.output), saved, "float32")
 
     def representative():
         for name, images in calibration.items():
             for image in images:
-                yield name, {"images": image[None].astype("float32")}
+                yield name, {"images": normalise(image[None]).numpy()}
 
     converter = converter_of(saved)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -353,6 +357,8 @@ def quantise(saved, calibration):
             found.min, found.max = [min(r.min[0] for r in ranges)], [max(r.max[0] for r in ranges)]
     in_float = []
     for graph in model.subgraphs:
+        darkest_and_brightest = graph.tensors[graph.inputs[0]].quantization
+        darkest_and_brightest.min, darkest_and_brightest.max = normalise(np.array([[0.0], [255.0]])).numpy()
         last = max(i for i, step in enumerate(graph.operators) if operator(model, step) == "FULLY_CONNECTED")
         in_float += [graph.tensors[step.outputs[0]].name.decode() for step in graph.operators[last:]]
     return mlir_quantize(pack(model), input_data_type=tf.uint8, denylisted_nodes=in_float)

@@ -3,13 +3,17 @@
 import ast
 import doctest
 import re
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
+import tiny_filter
 
 import kgan
+from kgan.models.text_filter import filter as runtime
 
 ROOT = Path(kgan.__file__).parent
 
@@ -38,11 +42,26 @@ def test_prompts(module, text):
     assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
+def photos(folder):
+    """The pictures that the examples name."""
+    (folder / "photos").mkdir()
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        for i in range(5):
+            path = folder / "photos" / f"{i}.jpg"
+            PIL.Image.effect_noise((80, 60), 30 + i).convert("RGB").save(path)
+            archive.write(path, path.name)
+    (folder / "photo.jpg").write_bytes(path.read_bytes())
+
+
 @pytest.mark.parametrize(("module", "text"), examples("```python"))
 def test_blocks(module, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "TextFilter.load()" in text and not runtime.SHIPPED.exists():
+        (tmp_path / "tiny.tflite").write_bytes(tiny_filter.model_file())
+        monkeypatch.setattr(runtime, "SHIPPED", tmp_path / "tiny.tflite")
+    photos(tmp_path)
     images, labels = kgan.data.load("digits", count=80)
-    known = {"images": images, "labels": labels, "np": np, "keras": keras, "kgan": kgan}
+    known = {**namespace(module), "images": images, "labels": labels, "PIL": PIL}
     model = kgan.CGAN(10, 32, channels=1, latent_dim=8, width=0.05)
     model.compile()
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

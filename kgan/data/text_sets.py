@@ -356,9 +356,9 @@ def read_negatives(path, licence="not stated"):
 
     from kgan.data.text_sets import read_negatives
 
-    pathlib.Path("photos").mkdir()
-    Image.new("RGB", (320, 240)).save("photos/1.png")
-    read_negatives("photos", licence="CC0")[0].polygons  # []
+    pathlib.Path("negatives").mkdir()
+    Image.new("RGB", (320, 240)).save("negatives/1.png")
+    read_negatives("negatives", licence="CC0")[0].polygons  # []
     ```
     """
     store = _Store(path)

@@ -130,6 +130,11 @@ class TextFilter:
             model, metadata = unpack(path.read_bytes())
             return cls(model, metadata, num_threads)
         except FileNotFoundError:
+            if path is SHIPPED:
+                raise FileNotFoundError(
+                    "kgan comes without a trained student yet: train and export one with "
+                    "`python recipes/textfilter_textdis.py`, and pass its .tflite file"
+                ) from None
             raise FileNotFoundError(f"no model file {os.fspath(path)!r}") from None
         except (ValueError, RuntimeError, KeyError) as error:
             raise ValueError(f"{path} is not a model file of the text filter: {error}") from None

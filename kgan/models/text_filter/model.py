@@ -94,15 +94,13 @@ class TextTeacher(RegionClassifier):
     Example:
 
     ```python
-    import numpy as np
-    from kgan import text_filter
+    from kgan import data, text_filter
 
-    images = np.random.default_rng(0).integers(0, 256, (4, 60, 90, 3), "uint8")
-    labels = np.tile(text_filter.region_labels([(5, 5, 40, 20)], size=(60, 90)), (4, 1))
+    images, labels = data.load("synthetic/scene_text", image_size=60, count=8)
     teacher = text_filter.TextTeacher(width=0.05)
     teacher.compile()
     teacher.fit(images, labels, batch_size=2, verbose=0)
-    teacher.score(images)  # (4,)
+    teacher.score(images)  # (8,)
     ```
     """
 
@@ -131,11 +129,12 @@ class TextStudent(RegionClassifier):
     Example:
 
     ```python
-    from kgan import text_filter
+    from kgan import data, text_filter
 
+    images, labels = data.load("synthetic/scene_text", image_size=60, count=8)
     student = text_filter.TextStudent()
     student.compile()
-    student.fit(images, labels)  # hard labels; else see BoundaryDistiller and AdversarialDistiller
+    student.fit(images, labels, verbose=0)  # hard labels; else see BoundaryDistiller and AdversarialDistiller
     ```
     """
 
@@ -266,15 +265,16 @@ class BoundaryDistiller(RegionDistiller):
     Example:
 
     ```python
-    from kgan import text_filter
+    from kgan import data, text_filter
 
-    pretraining = text_filter.BoundaryDistiller(teacher, student := text_filter.TextStudent())
-    pretraining.compile()
-    pretraining.fit(images, epochs=5)
-    training = text_filter.AdversarialDistiller(teacher, student)
-    training.compile()
-    training.fit(images, epochs=20)
-    student.score(images)
+    images, labels = data.load("synthetic/scene_text", image_size=60, count=8)
+    teacher, student = text_filter.TextTeacher(width=0.05), text_filter.TextStudent()
+    teacher.compile()
+    teacher.fit(images, labels, verbose=0)
+    for stage in (text_filter.BoundaryDistiller(teacher, student), text_filter.AdversarialDistiller(teacher, student)):
+        stage.compile()
+        stage.fit(images, verbose=0)
+    student.score(images)  # (8,)
     ```
     """
 

@@ -1,0 +1,91 @@
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+sys.path.insert(0, str(RECIPES))
+import common  # noqa: E402
+import textfilter_textdis as recipe  # noqa: E402
+
+from kgan import text_filter  # noqa: E402
+from kgan.metrics import text_filter_metrics  # noqa: E402
+
+TINY = ["--image-size", "60", "60", "--count", "16", "--test-count", "16", "--epochs", "1", "--width", "0.03"]
+
+
+@pytest.fixture
+def start(monkeypatch, capsys):
+    """Function of command-line arguments that runs the recipe and returns `(exit status, stderr)`."""
+
+    def start(*arguments):
+        monkeypatch.setattr(sys, "argv", ["textfilter_textdis.py", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            common.run(recipe.main)
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return start
+
+
+def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
+    out = tmp_path / "run"
+    arguments = [*TINY, "--models", *recipe.MODELS, "--no-export", "--out", out]
+    assert start(*arguments)[0] == 0
+    results = json.loads((out / "metrics.json").read_text())
+    assert list(results) == list(recipe.MODELS)
+    table = (out / "results.md").read_text()
+    assert all(title in table for title in recipe.TITLES.values()) and "seeds [0]" in table
+    assert (out / "regions.png").stat().st_size > 1000
+    for name in (*recipe.MODELS, "full/boundary"):
+        first, *stage = name.split("/")
+        assert (out / f"{first}-seed0").joinpath(*stage, "train.csv").exists(), name
+
+    # The student that was kept is the last one, and gives the figures of the table.
+    images, polygons = recipe.load_text("synthetic/scene_text", "test", image_size=(60, 60), count=16)
+    student = keras.saving.load_model(out / "student.keras")
+    assert isinstance(student, text_filter.TextStudent)
+    again = text_filter_metrics(np.array([len(p) > 0 for p in polygons]), student.score(images), recipe.RECALLS)
+    assert again["best_f"]["f"] == pytest.approx(results["full"]["0"]["best_f"]["f"])
+
+    # Trained networks are not trained again.
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")}
+    assert start(*arguments, "--resume")[0] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")}
+    resumed = json.loads((out / "metrics.json").read_text())
+    assert resumed == results
+    status, error = start(*arguments, "--resume", "--epochs", "2")
+    assert status == 2 and "epochs" in error
+
+
+def test_mirrored_images_have_mirrored_labels():
+    image = np.zeros((1, 50, 60, 3), "uint8")
+    image[0, 2:8, 3:11] = 255
+    images, polygons = recipe.mirrored(image, [[np.array([(3, 2), (11, 2), (11, 8), (3, 8)])]])
+    np.testing.assert_array_equal(images[1], image[0, :, ::-1])
+    for picture, outlines in zip(images, polygons, strict=True):
+        rows, columns = np.nonzero(picture[..., 0])
+        assert (outlines[0].min(axis=0) == (columns.min(), rows.min())).all()
+        assert (outlines[0].max(axis=0) == (columns.max() + 1, rows.max() + 1)).all()
+    labels = recipe.region_labels(polygons, (50, 60), "area")
+    assert np.flatnonzero(labels[0]).tolist() == [0, 25] and np.flatnonzero(labels[1]).tolist() == [4, 27]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--data", "textdis:nowhere"], ["nowhere"]),
+        (["--data", "mnist"], ["mnist", "synthetic/scene_text"]),
+        (["--test-count", "1"], ["both kinds"]),
+    ],
+)
+def test_bad_input_is_one_line(start, tmp_path, arguments, words):
+    status, error = start(*TINY, *arguments, "--out", tmp_path / "run")
+    assert status == 2 and error.startswith("error: ") and error.count("\n") == 1
+    assert all(word in error for word in words)
+    assert not (tmp_path / "run").exists()
