@@ -330,9 +330,9 @@ def convert(saved, kind):
 def quantise(network, calibration, saved):
     """Bytes of a student's int8 LiteRT model; `saved` is a folder to be made.
 
-    The scale of the input, 2 / 255 of a grey level, does the normalisation, so that no level is lost in steps of its
-    own. The ranges of activations are merged over the signatures, so that these can share biases and scales as well as
-    weights. The last layer stays in float32: 256 steps of a score are too few to choose a threshold from.
+    Normalisation takes no step: it is the scale of the input, whose zero, 127.5, moves to a whole grey level. The
+    ranges of activations are merged over the signatures, so that these can share biases and scales as well as weights.
+    The last layer stays in float32: 256 steps of a score are too few to choose a threshold from.
     """
     import keras
     import tensorflow as tf
@@ -357,8 +357,8 @@ def quantise(network, calibration, saved):
             found.min, found.max = [min(r.min[0] for r in ranges)], [max(r.max[0] for r in ranges)]
     in_float = []
     for graph in model.subgraphs:
-        darkest_and_brightest = graph.tensors[graph.inputs[0]].quantization
-        darkest_and_brightest.min, darkest_and_brightest.max = normalise(np.array([[0.0], [255.0]])).numpy()
+        levels = graph.tensors[graph.inputs[0]].quantization
+        levels.min, levels.max = normalise(np.array([[0.0], [255.0]])).numpy()
         last = max(i for i, step in enumerate(graph.operators) if operator(model, step) == "FULLY_CONNECTED")
         in_float += [graph.tensors[step.outputs[0]].name.decode() for step in graph.operators[last:]]
     return mlir_quantize(pack(model), input_data_type=tf.uint8, denylisted_nodes=in_float)
