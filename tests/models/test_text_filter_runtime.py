@@ -482,6 +482,7 @@ HOSTILE = {
     "cut in the header.jpg": (JPEG[:200], "truncated"),
     "cut in half.jpg": (JPEG[: len(JPEG) // 2], "truncated"),
     "cut at the last pixels.jpg": (JPEG[:-40], "truncated"),
+    "cut in half, with an end mark.jpg": (JPEG[: len(JPEG) // 2] + JPEG[-2:], "ok"),  # libjpeg keeps it to itself
     "cut progressive.jpg": (encode(PICTURE, "JPEG", progressive=True)[:-3000], "truncated"),
     "signature.png": (PNG[:8], "damaged"),
     "cut in half.png": (PNG[: len(PNG) // 2], "truncated"),

@@ -16,6 +16,8 @@ Whatever a file holds, it gives pixels or a `status`:
 | `not_a_file` | a pipe, a socket, a device; in an archive also a link |
 | `unsafe_name` | a member of an archive with a name that leads out of the archive |
 | `crashed` | decoding it took the process down, or more than the seconds allowed |
+
+What a decoder makes up for without a word passes for `ok`: libjpeg fills with grey what is missing before the end mark.
 """
 
 import errno

@@ -197,7 +197,7 @@ class TextFilter:
         found = [self._run[view.shape[:2]](images=view[None]) for view in views]
         return max(f["score"].item() for f in found), np.max([f["regions"].reshape(34) for f in found], axis=0)
 
-    def filter(self, paths, recall=None, *, threshold=None, regions=False, processes=None, limits=Limits()):  # noqa: B008
+    def filter(self, paths, recall=None, *, threshold=None, regions=False, processes=None, limits=None):
         """Looks at files in several processes; whatever a file holds, it gives one row.
 
         In a script, call it below `if __name__ == "__main__":`, for the processes import the script.
@@ -208,7 +208,7 @@ class TextFilter:
             threshold: takes the place of a stored one.
             regions: adds the scores of the 34 regions to the rows.
             processes: number of processes; None for one per processor.
-            limits: what an image may cost.
+            limits: what an image may cost; None for `Limits()`.
 
         Returns:
             Iterator of dicts, in the order of the images: `path`, `score`, `decision` (`"text"` where the score is at
@@ -232,12 +232,13 @@ class TextFilter:
         results = self.results(find(paths), processes, limits)
         return (row(found, result, threshold, regions) for found, _, result in results)
 
-    def results(self, inputs, processes=None, limits=Limits(), overlay=False):  # noqa: B008
+    def results(self, inputs, processes=None, limits=None, overlay=False):
         """Looks at each of an iterator of `inputs.Input`.
 
         Yields:
             `(input, data, result)` in order: the bytes of a member of an archive, else None, and a `Result`.
         """
+        limits = limits or Limits()
         groups = grouped(inputs, limits.bytes)
         start = (self.model, self.metadata, limits, overlay)
         for (found, (_, data)), result in spread(
