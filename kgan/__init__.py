@@ -19,7 +19,7 @@ _MODULE_OF = {
     "FMCGAN": "kgan.models.cvae_gan",
 }
 _SUBMODULES = {
-    **{name: f"kgan.{name}" for name in ("callbacks", "data", "losses", "metrics", "plots")},
+    **{name: f"kgan.{name}" for name in ("callbacks", "data", "export", "losses", "metrics", "plots")},
     "text_filter": "kgan.models.text_filter",
 }
 
