@@ -143,7 +143,8 @@ class LatentKL(keras.callbacks.Callback):
 
 
 class Watchdog(keras.callbacks.Callback):
-    """Stops on a loss that is not finite, and warns of collapse while there is time to stop by hand.
+    """Stops on a loss that is not finite, and warns of collapse, of generated samples or of a student's features, while
+    there is time to stop by hand.
 
     Put it before callbacks that save, so that a broken state is never saved.
 
@@ -176,6 +177,12 @@ class Watchdog(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         self._check_finite(logs)
         self._check_discriminator(logs)
+        if logs.get("feature_norm_ratio", 1) < 0.1:
+            warnings.warn(
+                f"Epoch {epoch + 1}: the student's features are {logs['feature_norm_ratio']:.1%} as long as the teacher's: "
+                "it pleases the discriminator by shrinking them.",
+                stacklevel=2,
+            )
         if self.sample:
             pixels = self.sample(self.model).reshape(len(self.labels), -1)
             logs["diversity"] = within_class_diversity(pixels, self.labels) / self.real_diversity

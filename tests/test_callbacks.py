@@ -193,6 +193,14 @@ def test_pinned_discriminator_warning():
     assert pinned_warnings([(1.0, 0.0), (0.99, 1.0), (0.5, 0.5)] * 3) == []
 
 
+@pytest.mark.parametrize("ratio, count", [(0.09, 1), (0.11, 0), (2.0, 0)])
+def test_shrinking_features_warning(ratio, count):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Watchdog().on_epoch_end(4, {"feature_norm_ratio": ratio})
+    assert [("Epoch 5" in str(w.message), "shrinking" in str(w.message)) for w in caught] == [(True, True)] * count
+
+
 # === Checkpoint ===
 
 
