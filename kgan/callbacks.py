@@ -179,8 +179,8 @@ class Watchdog(keras.callbacks.Callback):
         self._check_discriminator(logs)
         if logs.get("feature_norm_ratio", 1) < 0.1:
             warnings.warn(
-                f"Epoch {epoch + 1}: the student's features are {logs['feature_norm_ratio']:.1%} as long as the teacher's: "
-                "it pleases the discriminator by shrinking them.",
+                f"Epoch {epoch + 1}: the student's features are {logs['feature_norm_ratio']:.1%} as long as the "
+                "teacher's: it pleases the discriminator by shrinking them.",
                 stacklevel=2,
             )
         if self.sample:
