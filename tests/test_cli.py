@@ -1,4 +1,5 @@
 import csv
+import functools
 import io
 import json
 import os
@@ -496,14 +497,17 @@ def test_ctrl_c(many, model):
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # What a shell starts in the background, tests too, ignores the signal.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     process.stdin.write(paths)
     process.stdin.flush()  # and left open, so that the run cannot come to its end
     while not (Path("rows.jsonl").exists() and Path("rows.jsonl").stat().st_size):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the children get it too
+    assert process.wait(timeout=60) == 130
     err = process.stderr.read()
-    assert process.wait() == 130 and err.splitlines() == [b"kgan filter: stopped; run again to continue"]
+    assert err.splitlines() == [b"kgan filter: stopped; run again to continue"]
     process.stdin.close()
     done = subprocess.run(command(model, "-", "--out", "rows.jsonl"), input=paths, capture_output=True, check=False)
     assert done.returncode == 0
