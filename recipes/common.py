@@ -17,6 +17,7 @@ import numpy as np
 
 import kgan
 from kgan import callbacks
+from kgan.data.batches import EpochShuffledDataset
 
 # When the run begins: the next commit may come before its end.
 _status, _name = subprocess.getstatusoutput(f"git -C {shlex.quote(str(Path(__file__).parent))} rev-parse --short HEAD")
@@ -97,6 +98,8 @@ def as_arrays(data):
 def train(model, images, labels, folder, options, seed, extra_callbacks=(), watchdog=None):
     """Fit a compiled model with everything a run has: progress bar, `train.csv`, TensorBoard, checkpoints, watchdog.
 
+    `images` and `labels` are arrays, or an `EpochShuffledDataset` and None.
+
     Returns:
         Seconds of training, those before a resume included.
     """
@@ -108,7 +111,10 @@ def train(model, images, labels, folder, options, seed, extra_callbacks=(), watc
     seconds = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: logs.update(seconds=round(seconds_before + time.time() - clock, 2))
     )
-    batches = kgan.data.Batches(images, labels, options.batch_size, seed, initial_epoch=first)
+    if isinstance(images, EpochShuffledDataset):
+        batches, batches.epoch = images, first
+    else:
+        batches = kgan.data.Batches(images, labels, options.batch_size, seed, initial_epoch=first)
     model.fit(
         batches,
         epochs=options.epochs,

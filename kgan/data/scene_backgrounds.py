@@ -921,8 +921,8 @@ def leaves(rng, width, height, unit):
 
 # How often a scene without and with text is at a place: where people build there is more to read.
 PLACES = {
-    close_up: (2.5, 1.5), landscape: (3.5, 1), leaves: (1, 0.7), studio: (3, 1.2), drawing: (1, 0.7), shelf: (0.8, 1.5),
-    room: (2, 4), street: (2, 3.5), parked: (1.2, 2.5),
+    close_up: (2.5, 1.5), landscape: (4, 0.7), leaves: (1.3, 0.5), studio: (3, 1.2), drawing: (1, 0.7),
+    shelf: (0.5, 1.8), room: (1, 4.5), street: (1, 4), parked: (0.6, 2.5),
 }  # fmt: skip
 SHARES = np.array(list(PLACES.values())).cumsum(axis=0) / np.sum(list(PLACES.values()), axis=0)
 

@@ -15,7 +15,7 @@ from kgan.data.scene_words import between, pick
 # Fonts of pictures and of mathematical symbols, some of which draw signs in the place of letters.
 NOT_LETTERS = (
     "symbol", "ding", "emoji", "icon", "barcode", "awesome", "math", "music", "lastresort", "display", "fallback",
-    "cmex", "cmmi", "cmsy", "stixsiz", "stixnonuni", "opens___", "braille",
+    "cmex", "cmmi", "cmsy", "stixsiz", "stixnonuni", "opens___", "braille", "d050000l",
 )  # fmt: skip
 BASE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 # Text is set at one of these sizes and brought to its own by the plane it lies on, so that few fonts are opened.

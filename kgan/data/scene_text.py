@@ -39,7 +39,7 @@ SPLITS = ("train", "test")
 SMALLEST = 5.5  # pixels: lines less high are left out
 # A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
 # whatever else there is in its outline, and where blur has left this share of the contrast of sharp strokes.
-VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 4.0, 0.35, 0.06
+VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.0, 0.25, 0.04
 
 
 def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
