@@ -251,6 +251,9 @@ class Checkpoint(keras.callbacks.Callback):
         if not self.files():
             return 0
         newest = self.files()[-1]
+        if not model.optimizer.built:
+            # Keras builds the optimizer of a plain model in its first step, which is too late for the stored moments.
+            model.optimizer.build(model.trainable_variables)
         try:
             with h5py.File(newest) as file:
                 file.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)

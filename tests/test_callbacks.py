@@ -217,6 +217,25 @@ def test_checkpoint_keeps_two_and_restores_exactly(tmp_path):
         np.testing.assert_array_equal(*values([a, b]), err_msg=a.path)
 
 
+def test_a_plain_model_resumes_with_its_optimizer(tmp_path):
+    def plain():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile(keras.optimizers.Adam(0.1), loss="mse")
+        return model
+
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype("float32")
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    straight, stopped, resumed = plain(), plain(), plain()
+    straight.fit(x, y[:, :2], epochs=3, **options)
+    checkpoint = Checkpoint(tmp_path)
+    stopped.fit(x, y[:, :2], epochs=2, callbacks=[checkpoint], **options)
+    assert checkpoint.restore(resumed) == 2
+    resumed.fit(x, y[:, :2], epochs=3, initial_epoch=2, **options)
+    for a, b in zip(*([*m.variables, *m.optimizer.variables] for m in (straight, resumed)), strict=True):
+        np.testing.assert_array_equal(*values([a, b]), err_msg=a.path)
+
+
 def test_crash_while_saving_leaves_the_last_file(tmp_path, monkeypatch):
     model, checkpoint = new_model(), Checkpoint(tmp_path)
     fit(model, 1, checkpoint)

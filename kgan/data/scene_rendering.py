@@ -176,6 +176,11 @@ def open_font(path, size):
     return ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
 
 
+def has_ink(font, text):
+    """Whether there is anything to be seen of a text: some fonts list letters for which they have an empty glyph."""
+    return bool(open_font(font.path, SIZES[0]).getmask(text).getbbox())
+
+
 @functools.lru_cache(maxsize=2)
 def typesetter(fonts):
     """The `Typesetter` of a tuple of fonts; it takes a while to find out which scripts they have."""
@@ -200,7 +205,8 @@ class Typesetter:
             share = 0.3 if script in scene_words.RANGES else 1.0
             families = {}
             for font in fonts:
-                if len(letters & font.letters) >= share * len(letters):
+                found = letters & font.letters
+                if len(found) >= share * len(letters) and any(has_ink(font, letter) for letter in found):
                     families.setdefault(font.family, []).append(font)
             if families:
                 self.choices[script] = list(families.values())
@@ -221,7 +227,7 @@ class Typesetter:
         while len(lines) < count:
             line = scene_words.make_plate(rng) if plate else scene_words.make_line(rng, script, letters, longest)
             line = "".join(c for c in line if c == " " or c in font.letters).strip()
-            if line:
+            if line and has_ink(font, line):
                 lines.append(line)
         return lines
 

@@ -1,6 +1,7 @@
 """Real photos with and without text, in two fixed halves: what the text filter is measured on.
 
     python tests/benchmarks/real_photos.py --data ../shared/data
+    python tests/benchmarks/real_photos.py --write runs/real_photos    # for recipes: --data textdis:runs/real_photos
 
 | set | text | pictures |
 |---|---|---|
@@ -94,10 +95,26 @@ def scene(name_of_set, name):
     return f"{name_of_set}/br" if kind == "br" else f"{name_of_set}/{kind} {number // 40}"
 
 
+def write_textdis(photos, folder):
+    """Writes photos as a TextDis folder: `train/text/SET_NAME.png` with a quadrilateral a line beside it, and so on."""
+    for photo in photos:
+        path = folder / half_of(photo) / ("text" if photo.text else "non-text")
+        path /= f"{photo.set}_{photo.image.name}".replace("/", "_")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo.image.open().convert("RGB").save(path.with_suffix(".png"), compress_level=1)
+        if photo.text:
+            rows = [",".join(f"{value:.2f}" for value in polygon.ravel()) for polygon in photo.image.polygons]
+            path.with_suffix(".txt").write_text("\n".join(rows) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Prints how many photos there are of each set in each half.")
     parser.add_argument("--data", default=DATA, help="folder of the sets (default: ../shared/data)")
-    photos = real_photos(data=parser.parse_args().data)
+    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write them there in the layout of TextDis, too")
+    options = parser.parse_args()
+    photos = real_photos(data=options.data)
+    if options.write:
+        write_textdis(photos, options.write)
     count = collections.Counter((photo.set, half_of(photo)) for photo in photos)
     print("| set | text | train | test |\n|---|---|---|---|")
     for name in dict.fromkeys(photo.set for photo in photos):

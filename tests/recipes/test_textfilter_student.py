@@ -1,0 +1,100 @@
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+sys.path.insert(0, str(RECIPES))
+import common  # noqa: E402
+import textfilter_student as recipe  # noqa: E402
+
+from kgan import text_filter  # noqa: E402
+from kgan.data.scene_text import draw_scenes  # noqa: E402
+
+TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
+
+
+@pytest.fixture
+def start(monkeypatch, capsys):
+    """Function of command-line arguments that runs the recipe and returns `(exit status, stderr)`."""
+
+    def start(*arguments):
+        monkeypatch.setattr(sys, "argv", ["textfilter_student.py", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            common.run(recipe.main)
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return start
+
+
+def test_a_run_writes_a_student_with_its_card(start, tmp_path):
+    out = tmp_path / "run"
+    assert start(*TINY, "--seed", 3, "--out", out)[0] == 0
+    # The shapes have scenes of their own, which depend on the seed alone.
+    images = np.load(out / "scenes" / "train-240x360.images.npy")
+    labels = np.load(out / "scenes" / "train-240x360.labels.npy")
+    drawn, polygons = draw_scenes(len(images), (240, 360), 3 + 1)
+    np.testing.assert_array_equal(images, drawn)
+    np.testing.assert_array_equal(labels, [text_filter.region_labels(lines, (240, 360)) for lines in polygons])
+
+    card = json.loads((out / "student.json").read_text())
+    assert set(card) == {"licence", "data_card"} and "40 drawn scenes" in card["data_card"]
+    student = keras.saving.load_model(out / "student.keras")
+    test = [
+        (np.load(p), np.load(str(p).replace("images", "labels"))) for p in sorted(out.glob("scenes/test-*.images.npy"))
+    ]
+    scores = np.concatenate([student.score(images) for images, _ in test])
+    text = np.concatenate([labels.max(axis=1) > 0 for _, labels in test])
+    point = json.loads((out / "metrics.json").read_text())["best_f"]
+    assert (scores >= point["threshold"] - 1e-6)[text].mean() == pytest.approx(point["recall"])
+
+    # Scenes and epochs that are there are not made again.
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npy")}
+    rows = (out / "train.csv").read_text()
+    assert start(*TINY, "--seed", 3, "--out", out, "--resume")[0] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.npy")}
+    assert rows == (out / "train.csv").read_text()
+
+
+def test_batches_have_each_image_once_mirrored_with_its_labels():
+    random = np.random.default_rng(0)
+    groups = []
+    for shape, count in (((10, 20), 8), ((15, 15), 12)):
+        images = np.zeros((count, *shape, 3), "uint8")
+        labels = random.integers(0, 2, (count, 34)).astype("float32")
+        images[:, 0, 0] = np.arange(count)[:, None] + 1  # top left: tells which image it is, and whether mirrored
+        groups.append((images, labels))
+    batches = recipe.ShapeBatches(groups, 4, seed=0)
+    assert len(batches) == 5
+    seen, turned = [], 0
+    for images, labels in (batches[i] for i in range(5)):
+        group = [images.shape[1:3] == g.shape[1:3] for g, _ in groups].index(True)
+        mirrored = images[0, 0, 0, 0] == 0
+        turned += mirrored
+        for image, found in zip(images, labels, strict=True):
+            number = int(image[0, -1 if mirrored else 0, 0])
+            seen.append((group, number))
+            expected = groups[group][1][number - 1]
+            if mirrored:
+                fine, coarse = expected[:25].reshape(5, 5)[:, ::-1], expected[25:].reshape(3, 3)[:, ::-1]
+                expected = np.concatenate([fine.ravel(), coarse.ravel()])
+            np.testing.assert_array_equal(found, expected)
+    assert sorted(seen) == [(0, i + 1) for i in range(8)] + [(1, i + 1) for i in range(12)]
+    assert 0 < turned < 5
+    # The next epoch has another order, and the same again for the same epoch.
+    batches.epoch = 1
+    again = recipe.ShapeBatches(groups, 4, seed=0)
+    again.epoch = 1
+    assert all(np.array_equal(batches[i][0], again[i][0]) for i in range(5))
+
+
+def test_other_data_are_refused(start, tmp_path):
+    status, error = start(*TINY, "--data", "textdis:somewhere", "--out", tmp_path / "run")
+    assert status == 2 and "synthetic/scene_text" in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
