@@ -19,6 +19,15 @@ import keras
 import pytest
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves tests that no backend has a part in to the run on the default one."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    free = [item for item in items if item.get_closest_marker("backend_free")]
+    config.hook.pytest_deselected(items=free)
+    items[:] = [item for item in items if item not in set(free)]
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     keras.utils.set_random_seed(0)

@@ -26,6 +26,8 @@ import kgan
 from kgan.cli import main
 from kgan.models.text_filter.run import Journal, put
 
+pytestmark = pytest.mark.backend_free
+
 ROOT = Path(kgan.__file__).parents[1]
 
 

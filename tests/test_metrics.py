@@ -16,6 +16,8 @@ from sklearn.metrics.pairwise import polynomial_kernel
 
 from kgan import metrics
 
+pytestmark = pytest.mark.backend_free
+
 seeds = st.integers(0, 2**32 - 1)
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 
 from kgan import plots
 
+pytestmark = pytest.mark.backend_free
+
 
 def plain(n, height, width, value, channels=3):
     return np.full((n, height, width, channels), value, "float32")

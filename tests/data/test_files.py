@@ -13,6 +13,8 @@ from PIL import Image
 from kgan.data import class_names, files, load
 from kgan.data.files import MAX_FILE_BYTES, archive, find_splits, open_file
 
+pytestmark = pytest.mark.backend_free
+
 
 def encode(image, format="PNG", **options):
     if not isinstance(image, Image.Image):

@@ -6,6 +6,8 @@ import pytest
 
 from kgan.data import class_names, load
 
+pytestmark = pytest.mark.backend_free
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 28, 28)).astype("uint8")
 LABELS = (np.arange(30) % 10).astype("uint8")
 

@@ -20,6 +20,8 @@ from kgan.data.scene_rendering import Font, Plane, Typesetter, find_fonts, tilte
 from kgan.data.scene_text import Camera, ScenePainter, contact_sheet, draw_scenes, is_visible, load_photos
 from kgan.models.text_filter.regions import line_height
 
+pytestmark = pytest.mark.backend_free
+
 SIZE = (96, 96)
 
 

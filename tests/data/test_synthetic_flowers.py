@@ -1,9 +1,12 @@
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.ensemble import ExtraTreesClassifier
 
 from kgan.data import class_names, load
 from kgan.data.synthetic_flowers import open_flowers
+
+pytestmark = pytest.mark.backend_free
 
 NAME = "synthetic/flowers"
 

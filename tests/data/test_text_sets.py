@@ -25,6 +25,8 @@ from kgan.data.text_sets import (
     read_total_text,
 )
 
+pytestmark = pytest.mark.backend_free
+
 WIDTH, HEIGHT = 200, 120
 
 

@@ -6,6 +6,8 @@ from PIL import Image
 
 from kgan.data import class_names, load
 
+pytestmark = pytest.mark.backend_free
+
 tfds = pytest.importorskip("tensorflow_datasets")
 tf = pytest.importorskip("tensorflow")
 

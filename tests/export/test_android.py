@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.backend_free
+
 SOURCE = Path(__file__).resolve().parents[2] / "export" / "android" / "Resize.kt"
 MAIN = """
 fun main(arguments: Array<String>) {

@@ -25,6 +25,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 TOLERANCE = {"photo.jpg": 0.01}
 
 pytestmark = [
+    pytest.mark.backend_free,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
     pytest.mark.skipif(
         not (PAGE / "node_modules").is_dir(), reason="there is no runtime: run `npm install` in export/browser"

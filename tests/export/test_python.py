@@ -12,6 +12,8 @@ from PIL import Image
 
 from kgan.models.text_filter.filter import TextFilter
 
+pytestmark = pytest.mark.backend_free
+
 SCRIPT = Path(__file__).resolve().parents[2] / "export" / "python" / "classify.py"
 # Packages that it must do without are made to fail.
 RUN = """

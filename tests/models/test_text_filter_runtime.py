@@ -30,6 +30,8 @@ from kgan.models.text_filter.inputs import find
 from kgan.models.text_filter.processes import spread
 from kgan.models.text_filter.regions import region_means
 
+pytestmark = pytest.mark.backend_free
+
 
 def encode(image, kind="PNG", **options):
     if not isinstance(image, Image.Image):
