@@ -45,7 +45,7 @@ from common import (
 from PIL import Image
 
 from kgan import metrics, plots, text_filter
-from kgan.data import load_text
+from kgan.data import flip_and_rotate, load_text
 from kgan.export import export_text_filter
 from kgan.models.text_filter.filter import heat_map
 
@@ -133,7 +133,9 @@ def main():
     out = open_run(options)
     print(f"{len(images)} training images, {len(text)} test images, {text.mean():.0%} of them with text")
 
-    images, polygons = mirrored(images, polygons)
+    # Flip and rotation are done beforehand, so that a teacher has to see each image only once.
+    more_images, more_polygons = flip_and_rotate(images, polygons, seed=options.seed)
+    images, polygons = np.concatenate([images, more_images]), [*polygons, *more_polygons]
     labels = {rule: region_labels(polygons, size, rule) for rule in ("area", "msp_net")}
     seeds = list(range(options.seed, options.seed + options.seeds))
     results, networks = {}, {}
@@ -160,13 +162,6 @@ def main():
 
 
 # === Data ===
-
-
-def mirrored(images, polygons):
-    """The images and their mirror images: the paper's flip, done beforehand, so that a teacher sees each image once."""
-    width = images.shape[2]
-    flipped = [[np.array([width, 0]) + polygon * [-1, 1] for polygon in outlines] for outlines in polygons]
-    return np.concatenate([images, images[:, :, ::-1]]), [*polygons, *flipped]
 
 
 def region_labels(polygons, size, rule):

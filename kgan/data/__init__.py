@@ -23,12 +23,12 @@ from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
 from kgan.data.mnist import open_mnist
 from kgan.data.synthetic_flowers import open_flowers
-from kgan.data.text_images import is_text_set, load_text
+from kgan.data.text_images import flip_and_rotate, is_text_set, load_text
 from kgan.data.text_sets import READERS
 from kgan.data.tfds import load_tfds, tfds_class_names
 from kgan.models.text_filter.regions import region_labels
 
-__all__ = ["Batches", "class_names", "load", "load_text"]
+__all__ = ["Batches", "class_names", "flip_and_rotate", "load", "load_text"]
 
 EMBEDDED = {"digits": open_digits, "synthetic/flowers": open_flowers}
 AT_PATH = {"folder": open_folder, "zip": open_zip, "mnist": open_mnist}

@@ -1,6 +1,9 @@
 """Scenes with and without text as arrays of one size: drawn ones, and those of published data sets."""
 
+import math
+
 import numpy as np
+from PIL import Image
 
 from kgan.data.scene_text import draw_scenes
 from kgan.data.text_sets import READERS
@@ -61,3 +64,47 @@ def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0)
         scale = np.divide(image_size, record.size)[::-1]
         polygons.append([np.asarray(polygon) * scale for polygon in record.polygons])
     return images, polygons
+
+
+def flip_and_rotate(images, polygons, degrees=10, seed=0):
+    """Mirrors images and turns each by an angle of its own, with the outlines of their text (section IV-A).
+
+    Where the turned image leaves a corner open, its edge is drawn out.
+
+    Args:
+        images: uint8 `(n, height, width, 3)`.
+        polygons: list of `n` lists of `(k, 2)` arrays, x and y in pixels.
+        degrees: the largest angle, to either side; in [0, 90].
+        seed: non-negative int, of the angles.
+
+    Returns:
+        Images and polygons of the same form; outlines may now reach over the edge.
+
+    Raises:
+        ValueError: images and polygons differ in number, or `degrees` is out of range.
+
+    Example:
+
+    ```python
+    from kgan.data.text_images import flip_and_rotate, load_text
+
+    images, polygons = load_text("synthetic/scene_text", image_size=(120, 120), count=16)
+    more_images, more_polygons = flip_and_rotate(images, polygons)
+    ```
+    """
+    if len(images) != len(polygons):
+        raise ValueError(f"{len(images)} images but {len(polygons)} lists of outlines")
+    if not 0 <= degrees <= 90:
+        raise ValueError(f"degrees={degrees}: pass an angle from 0 to 90")
+    height, width = images.shape[1:3]
+    margin = math.ceil(math.hypot(height, width) / 2)
+    turned, outlines = np.empty_like(images), []
+    for i, angle in enumerate(np.random.default_rng(seed).uniform(-degrees, degrees, len(images))):
+        wide = np.pad(images[i, :, ::-1], [(margin, margin), (margin, margin), (0, 0)], "edge")
+        wide = np.asarray(Image.fromarray(wide).rotate(angle, Image.Resampling.BILINEAR))
+        turned[i] = wide[margin:-margin, margin:-margin]
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        to_corner = np.array([(cos, -sin), (sin, cos)])  # counter-clockwise, with y pointing down
+        centre = np.array([width, height]) / 2
+        outlines.append([(polygon * [-1, 1] + [width, 0] - centre) @ to_corner + centre for polygon in polygons[i]])
+    return turned, outlines

@@ -63,19 +63,6 @@ def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
     assert status == 2 and "epochs" in error
 
 
-def test_mirrored_images_have_mirrored_labels():
-    image = np.zeros((1, 50, 60, 3), "uint8")
-    image[0, 2:8, 3:11] = 255
-    images, polygons = recipe.mirrored(image, [[np.array([(3, 2), (11, 2), (11, 8), (3, 8)])]])
-    np.testing.assert_array_equal(images[1], image[0, :, ::-1])
-    for picture, outlines in zip(images, polygons, strict=True):
-        rows, columns = np.nonzero(picture[..., 0])
-        assert (outlines[0].min(axis=0) == (columns.min(), rows.min())).all()
-        assert (outlines[0].max(axis=0) == (columns.max() + 1, rows.max() + 1)).all()
-    labels = recipe.region_labels(polygons, (50, 60), "area")
-    assert np.flatnonzero(labels[0]).tolist() == [0, 25] and np.flatnonzero(labels[1]).tolist() == [4, 27]
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
