@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from kgan.export import export_text_filter, read_card
-from kgan.models.text_filter import filter as runtime
+from kgan.models.text_filter.runtime import filter as runtime
 
 FILES = ("student-float32.tflite", "student-int8.tflite")
 MOST_BYTES = 500_000

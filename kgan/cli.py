@@ -11,9 +11,9 @@ import time
 from tqdm import tqdm
 
 from kgan.export import QUANTISATIONS, export_text_filter
-from kgan.models.text_filter.filter import Limits, TextFilter
-from kgan.models.text_filter.inputs import expand
-from kgan.models.text_filter.run import Journal, run
+from kgan.models.text_filter.runtime.filter import Limits, TextFilter
+from kgan.models.text_filter.runtime.inputs import expand
+from kgan.models.text_filter.runtime.run import Journal, run
 
 FILTER = "list which photos hold text"
 FILTER_MORE = """

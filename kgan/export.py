@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kgan.models.text_filter.decoding import BUCKETS, nearest_bucket, to_bucket
-from kgan.models.text_filter.filter import FORMAT, MEMBER, PREPARATION, TextFilter
+from kgan.models.text_filter.runtime.decoding import BUCKETS, nearest_bucket, to_bucket
+from kgan.models.text_filter.runtime.filter import FORMAT, MEMBER, PREPARATION, TextFilter
 
 QUANTISATIONS = ("float32", "float16", "int8")
 RECALLS = (0.9, 0.94, 0.97, 0.99)

@@ -47,7 +47,7 @@ from PIL import Image
 from kgan import metrics, plots, text_filter
 from kgan.data import flip_and_rotate, load_text
 from kgan.export import export_text_filter
-from kgan.models.text_filter.filter import heat_map
+from kgan.models.text_filter.runtime.filter import heat_map
 
 MODELS = ("teacher", "teacher_msp", "hard", "soft", "adversarial", "full")
 TITLES = {

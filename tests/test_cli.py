@@ -24,7 +24,7 @@ from PIL import Image
 
 import kgan
 from kgan.cli import main
-from kgan.models.text_filter.run import Journal, put
+from kgan.models.text_filter.runtime.run import Journal, put
 
 pytestmark = pytest.mark.backend_free
 
@@ -291,7 +291,7 @@ def test_wrong_arguments(arguments, capsys):
 
 
 def test_help_names_every_status_and_option(capsys):
-    from kgan.models.text_filter import decoding
+    from kgan.models.text_filter.runtime import decoding
 
     with pytest.raises(SystemExit):
         main(["filter", "--help"])
@@ -304,7 +304,7 @@ def test_help_names_every_status_and_option(capsys):
 def test_the_command_is_installed_by_the_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert settings["project"]["scripts"]["kgan"] == "kgan.cli:main"
-    assert "*.tflite" in settings["tool"]["setuptools"]["package-data"]["kgan.models.text_filter"]
+    assert "*.tflite" in settings["tool"]["setuptools"]["package-data"]["kgan.models.text_filter.runtime"]
 
 
 # === Runs that go on ===

@@ -13,7 +13,7 @@ import pytest
 import tiny_filter
 
 import kgan
-from kgan.models.text_filter import filter as runtime
+from kgan.models.text_filter.runtime import filter as runtime
 
 ROOT = Path(kgan.__file__).parent
 

@@ -12,8 +12,8 @@ from sklearn.metrics import precision_recall_curve
 
 import kgan
 from kgan import cli, export
-from kgan.models.text_filter.decoding import BUCKETS, to_bucket
-from kgan.models.text_filter.filter import TextFilter
+from kgan.models.text_filter.runtime.decoding import BUCKETS, to_bucket
+from kgan.models.text_filter.runtime.filter import TextFilter
 
 BUILT_IN = {
     *("ADD", "AVERAGE_POOL_2D", "CAST", "CONCATENATION", "CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED", "LOGISTIC"),

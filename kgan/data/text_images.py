@@ -7,7 +7,7 @@ from PIL import Image
 
 from kgan.data.scene_text import draw_scenes
 from kgan.data.text_sets import READERS
-from kgan.models.text_filter.decoding import to_bucket
+from kgan.models.text_filter.runtime.decoding import to_bucket
 
 COUNTS = {"train": 2000, "test": 500}
 VALIDATION = ("coco_text", "textocr")  # they keep the annotations of their test split to themselves

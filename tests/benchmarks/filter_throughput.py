@@ -30,9 +30,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from kgan.models.text_filter.decoding import nearest_bucket, read_file, views
-from kgan.models.text_filter.filter import TextFilter
-from kgan.models.text_filter.inputs import Input
+from kgan.models.text_filter.runtime.decoding import nearest_bucket, read_file, views
+from kgan.models.text_filter.runtime.filter import TextFilter
+from kgan.models.text_filter.runtime.inputs import Input
 
 SIZE = (640, 480)
 

@@ -10,7 +10,7 @@ import pytest
 import tiny_filter
 from PIL import Image
 
-from kgan.models.text_filter.filter import TextFilter
+from kgan.models.text_filter.runtime.filter import TextFilter
 
 pytestmark = pytest.mark.backend_free
 

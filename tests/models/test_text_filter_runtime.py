@@ -23,12 +23,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from kgan.models.text_filter import decoding
-from kgan.models.text_filter.decoding import BUCKETS, Undecodable, decode, nearest_bucket, read_file, to_bucket
-from kgan.models.text_filter.filter import Limits, TextFilter, heat_map
-from kgan.models.text_filter.inputs import find
-from kgan.models.text_filter.processes import spread
 from kgan.models.text_filter.regions import region_means
+from kgan.models.text_filter.runtime import decoding
+from kgan.models.text_filter.runtime.decoding import BUCKETS, Undecodable, decode, nearest_bucket, read_file, to_bucket
+from kgan.models.text_filter.runtime.filter import Limits, TextFilter, heat_map
+from kgan.models.text_filter.runtime.inputs import find
+from kgan.models.text_filter.runtime.processes import spread
 
 pytestmark = pytest.mark.backend_free
 
@@ -940,7 +940,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from kgan.models.text_filter.filter import TextFilter, to_bucket
+from kgan.models.text_filter.runtime.filter import TextFilter, to_bucket
 
 if __name__ == "__main__":
     text_filter = TextFilter.load(sys.argv[1])

@@ -6,7 +6,7 @@ Names are imported on first use: `TextFilter` runs without Keras and TensorFlow.
 import importlib
 
 _MODULE_OF = {
-    "TextFilter": "filter",
+    "TextFilter": "runtime.filter",
     "region_labels": "regions",
     "TextTeacher": "model",
     "TextStudent": "model",

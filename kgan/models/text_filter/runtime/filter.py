@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kgan.models.text_filter.decoding import (
+from kgan.models.text_filter.runtime.decoding import (
     BUCKETS,
     Undecodable,
     decode,
@@ -22,8 +22,8 @@ from kgan.models.text_filter.decoding import (
     to_bucket,
     views,
 )
-from kgan.models.text_filter.inputs import expand, find
-from kgan.models.text_filter.processes import processors, spread
+from kgan.models.text_filter.runtime.inputs import expand, find
+from kgan.models.text_filter.runtime.processes import processors, spread
 
 __all__ = ["BUCKETS", "Limits", "TextFilter", "to_bucket"]
 
@@ -212,8 +212,8 @@ class TextFilter:
 
         Returns:
             Iterator of dicts, in the order of the images: `path`, `score`, `decision` (`"text"` where the score is at
-            least the threshold, else `"no_text"`) and `status`, see `kgan.models.text_filter.decoding`. Unless the
-            status is `ok`, score and decision are None.
+            least the threshold, else `"no_text"`) and `status`, see `kgan.models.text_filter.runtime.decoding`. Score
+            and decision are None unless the status is `ok`.
 
         Raises:
             ValueError: a pattern that fits nothing, or no threshold for this recall.

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 
-from kgan.models.text_filter.decoding import PART, Undecodable, read_bounded
+from kgan.models.text_filter.runtime.decoding import PART, Undecodable, read_bounded
 
 OPEN_TAR = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.bz2": bz2.open, ".tar.xz": lzma.open}
 

@@ -15,8 +15,8 @@ import json
 import os
 from pathlib import Path
 
-from kgan.models.text_filter.filter import row
-from kgan.models.text_filter.inputs import find
+from kgan.models.text_filter.runtime.filter import row
+from kgan.models.text_filter.runtime.inputs import find
 
 try:
     import fcntl
