@@ -135,7 +135,7 @@ class ShapeBatches(EpochShuffledDataset):
         super().__init__(int(self.ends[-1]), 1, seed)
 
     def __getitem__(self, index):
-        number = int(self.batch_indices(index)[0])
+        number = int(self.order()[index])
         group = int(np.searchsorted(self.ends, number, side="right"))
         images, labels = self.groups[group]
         start = (number - (self.ends[group - 1] if group else 0)) * self.images_a_batch
@@ -145,6 +145,15 @@ class ShapeBatches(EpochShuffledDataset):
         if np.random.default_rng([self.seed, self.epoch, number]).random() < 0.5:
             images, labels = images[:, :, ::-1], mirrored(labels)
         return np.ascontiguousarray(images), labels
+
+    def order(self):
+        """The numbers of the batches as this epoch has them: first one of the first shape, then one of the last.
+
+        On TensorFlow Keras takes from the first two batches which sides vary, and in these two both do.
+        """
+        order = epoch_order(self.size, self.seed, self.epoch)
+        ahead = [order[order < self.ends[0]][0], order[order >= self.ends[-2]][0]]
+        return np.concatenate([ahead, order[~np.isin(order, ahead)]])
 
 
 def mirrored(labels):
