@@ -1,12 +1,14 @@
 """The student that comes with the package: drawn scenes with and without text, in the shapes that a model file has.
 
     python recipes/textfilter_student.py                                  # a few scenes, to see that it runs
-    python recipes/textfilter_student.py --preset small --seed 1          # the one in the package: hours on two cores
-    python export/student.py runs/textfilter_student/student.keras        # its two files
+    python recipes/textfilter_student.py --preset small --seed 1 --photos PHOTOS      # the one in the package
+    python export/student.py runs/textfilter_student/student.keras                    # its two files
 
-No photograph is in it: scenes and their labels are the project's own, so the weights are under no terms but its own.
-Scenes depend on the installed fonts, which student.json lists. It learns region labels, not a teacher's outputs: of
-drawn scenes the labels are exact, and the hours go further in more scenes than in a teacher.
+PHOTOS is a folder of photographs without text, which half of the scenes are drawn on: drawn grass, fur and brick are
+too unlike the real ones. export/photos.md lists those of the package's student, all of them in the public domain or
+under CC BY; other photographs bring their own terms. Scenes depend on the installed fonts, too, which student.json
+lists. It learns region labels, not a teacher's outputs: of drawn scenes the labels are exact, and the hours go further
+in more scenes than in a teacher.
 
 Writes under --out: options.json, scenes/, metrics.json, results.md, student.keras, student.json with its licence and
 data card; train.csv, logs for TensorBoard and checkpoints.
@@ -35,7 +37,7 @@ from common import (
 from kgan import metrics, text_filter
 from kgan.data import scene_rendering
 from kgan.data.batches import EpochShuffledDataset, epoch_order
-from kgan.data.scene_text import draw_scenes
+from kgan.data.scene_text import draw_scenes, load_photos
 
 # Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
 # is left out: the weights are the same for all shapes.
@@ -44,7 +46,7 @@ RECALLS = (0.94, 0.97)
 CHUNK = 50  # scenes drawn at once
 PRESETS = {
     "quick": {"data": "synthetic/scene_text", "count": 400, "test_count": 200, "epochs": 2, "batch_size": 16},
-    "small": {"data": "synthetic/scene_text", "count": 21500, "test_count": 1000, "epochs": 8, "batch_size": 32},
+    "small": {"data": "synthetic/scene_text", "count": 12000, "test_count": 1000, "epochs": 6, "batch_size": 32},
     "paper": {"data": "synthetic/scene_text", "count": 200000, "test_count": 2000, "epochs": 20, "batch_size": 32},
 }
 LEARNING_RATE = 2e-3
@@ -57,13 +59,15 @@ def main():
         "runs/textfilter_student",
         count={"type": at_least_one, "help": "number of training scenes"},
         test_count={"type": at_least_one, "help": "number of test scenes"},
+        photos={"metavar": "PATH", "help": "folder or zip of photographs without text"},
     )
     if options.data != "synthetic/scene_text":
         raise ValueError(f"--data {options.data}: this recipe trains on synthetic/scene_text alone")
     check_run(options)
+    photos = options.photos and load_photos(options.photos)
     out = open_run(options)
     # A new process knows nothing of this one's threads, which a fork would copy in mid-step.
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), keep_photos, (photos,)) as pool:
         scenes = [draw(pool, out, options, position, "train", options.count) for position in range(len(SHAPES))]
         test = [draw(pool, out, options, position, "test", options.test_count) for position in range(len(SHAPES))]
 
@@ -89,7 +93,10 @@ def main():
 
 
 def draw(pool, out, options, position, split, total):
-    """Scenes of one shape and their region labels, drawn by all processors and kept as files, which are only mapped."""
+    """Scenes of one shape and their region labels, drawn by all processors and kept as files, which are only mapped.
+
+    The first half are drawn throughout, of the second three in four lie on a photograph.
+    """
     (height, width), share = list(SHAPES.items())[position]
     count = max(2, round(total * share))
     stem = out / "scenes" / f"{split}-{height}x{width}"
@@ -99,8 +106,12 @@ def draw(pool, out, options, position, split, total):
         writing = images.with_name(f"writing-{images.name}")
         into = np.lib.format.open_memmap(writing, "w+", "uint8", (count, height, width, 3))
         found = np.empty((count, 34), "float32")
-        starts = range(0, count, CHUNK)
-        tasks = [(range(s, min(s + CHUNK, count)), (height, width), options.seed + position, split) for s in starts]
+        halves = (range(count // 2), False), (range(count // 2, count), bool(options.photos))
+        tasks = [
+            (indices[start : start + CHUNK], (height, width), options.seed + position, split, on_photos)
+            for indices, on_photos in halves
+            for start in range(0, len(indices), CHUNK)
+        ]
         bar = keras.utils.Progbar(count, unit_name=f"scene of {height}x{width}")
         for (indices, *_), (drawn, regions) in zip(tasks, pool.imap(draw_chunk, tasks), strict=True):
             into[indices.start : indices.stop], found[indices.start : indices.stop] = drawn, regions
@@ -113,9 +124,14 @@ def draw(pool, out, options, position, split, total):
     return np.load(images, mmap_mode="r"), np.load(labels)
 
 
+def keep_photos(photos):
+    """Gives a drawing process its photographs, once."""
+    draw_chunk.photos = photos
+
+
 def draw_chunk(task):
-    indices, size, seed, split = task
-    images, polygons = draw_scenes(indices, size, seed, split)
+    indices, size, seed, split, on_photos = task
+    images, polygons = draw_scenes(indices, size, seed, split, photos=draw_chunk.photos if on_photos else None)
     return images, np.stack([text_filter.region_labels(outlines, size) for outlines in polygons])
 
 
@@ -179,11 +195,12 @@ def card(options, result):
     """What `export/student.py` wants to know."""
     families = sorted({font.family for font in scene_rendering.find_fonts()})
     best = result["best_f"]
+    ground = "half of them on photographs without text" if options.photos else "no photographs"
     return {
-        "licence": "as kgan's own",
+        "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
         "data_card": (
-            f"Trained from random weights on {options.count} drawn scenes (synthetic/scene_text, half of them with "
-            f"text) for {options.epochs} epochs, seed {options.seed}, region labels; no photographs. On "
+            f"Trained from random weights on the region labels of {options.count} drawn scenes (synthetic/scene_text, "
+            f"half of them with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
             f"{options.test_count} other scenes: recall {best['recall']:.3f}, precision {best['precision']:.3f}, F "
             f"{best['f']:.3f} at the threshold of best F. Thresholds are those of drawn scenes. Text that is too "
             f"small to read, or smeared beyond reading, is likely to be missed. Fonts: {', '.join(families)}."
