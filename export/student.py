@@ -1,10 +1,11 @@
-"""Makes the two model files that the package ships from a trained student.
+"""Makes the model files that the package ships from a trained student.
 
-    python export/student.py runs/textfilter_textdis/student.keras
+    python export/student.py runs/textfilter_student/student.keras --kinds float32
 
 Beside the model lies `student.json` with its licence and data card: `{"licence": "...", "data_card": "..."}`. The files
-go to kgan/models/text_filter, and what they differ from Keras in to the screen. Exit status 1, and nothing is changed,
-when a file decides otherwise than Keras on more than 0.5 % of the images, or when both have more than 500 kB together.
+go to kgan/models/text_filter/runtime, and what they differ from Keras in to the screen. Exit status 1, and nothing is
+changed, when a file decides otherwise than Keras on more than 0.5 % of the images, or when they have more than 500 kB
+together.
 """
 
 import argparse
@@ -16,13 +17,14 @@ from pathlib import Path
 from kgan.export import export_text_filter, read_card
 from kgan.models.text_filter.runtime import filter as runtime
 
-FILES = ("student-float32.tflite", "student-int8.tflite")
+KINDS = ("float32", "int8")
 MOST_BYTES = 500_000
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help=".keras file of a trained TextStudent")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which files to make (default: both)")
     parser.add_argument("--images", metavar="PATH", help="folder or zip of photos to measure int8's ranges on")
     parser.add_argument("--target", type=Path, default=runtime.SHIPPED.parent, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -31,8 +33,8 @@ def main(arguments=None):
             raise ValueError(f"{options.model.with_suffix('.json')} must state licence and data_card")
         # In the target's own file system, so that files can be renamed into place.
         with tempfile.TemporaryDirectory(prefix=".student-", dir=options.target) as folder:
-            export_text_filter(options.model, folder, ("float32", "int8"), images=options.images)
-            made = [Path(folder, name) for name in FILES]
+            export_text_filter(options.model, folder, tuple(options.kinds), images=options.images)
+            made = [Path(folder, f"student-{kind}.tflite") for kind in options.kinds]
             if missing := [path.name for path in made if not path.exists()]:
                 raise ValueError(f"no {', '.join(missing)}: the model's name is not 'student'")
             size = sum(path.stat().st_size for path in made)

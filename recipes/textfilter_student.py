@@ -38,6 +38,7 @@ from kgan import metrics, text_filter
 from kgan.data import scene_rendering
 from kgan.data.batches import EpochShuffledDataset, epoch_order
 from kgan.data.scene_text import draw_scenes, load_photos
+from kgan.export import find_thresholds
 
 # Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
 # is left out: the weights are the same for all shapes.
@@ -85,7 +86,7 @@ def main():
     write_json(out / "metrics.json", result)
     report = results_table(result) + "\n" + provenance(options, [options.seed])
     write_text(out / "results.md", report)
-    write_json(out / "student.json", card(options, result))
+    write_json(out / "student.json", card(options, result, find_thresholds(scores, text)))
     print(report)
 
 
@@ -191,12 +192,13 @@ def results_table(result):
     return "# The student on drawn scenes\n\n" + table(header, [row])
 
 
-def card(options, result):
+def card(options, result, thresholds):
     """What `export/student.py` wants to know."""
     families = sorted({font.family for font in scene_rendering.find_fonts()})
     best = result["best_f"]
     ground = "half of them on photographs without text" if options.photos else "no photographs"
     return {
+        "thresholds": thresholds,
         "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
         "data_card": (
             f"Trained from random weights on the region labels of {options.count} drawn scenes (synthetic/scene_text, "

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "export" / "student.py"
+FILES = ("student-float32.tflite", "student-int8.tflite")
 CARD = {"licence": "for tests", "data_card": "none"}
 
 
@@ -23,12 +24,12 @@ def run(script, monkeypatch, tmp_path):
     """Runs the command; `sizes` are the bytes of the two files that the conversion leaves."""
     target = tmp_path / "package"
     target.mkdir()
-    for name in script.FILES:
+    for name in FILES:
         (target / name).write_text("earlier")
 
-    def run(card, sizes=(365_000, 115_000), names=script.FILES, failure=None):
+    def run(card, sizes=(365_000, 115_000), names=FILES, failure=None, kinds=()):
         def convert(model, out, quantisation, images):
-            assert quantisation == ("float32", "int8")
+            assert quantisation == tuple(kinds or ("float32", "int8"))
             if failure:
                 raise failure
             for name, size in zip(names, sizes, strict=True):
@@ -37,14 +38,19 @@ def run(script, monkeypatch, tmp_path):
 
         monkeypatch.setattr(script, "export_text_filter", convert)
         (tmp_path / "student.json").write_text(json.dumps(card))
-        status = script.main([str(tmp_path / "student.keras"), "--target", str(target)])
+        chosen = ["--kinds", *kinds] if kinds else []
+        status = script.main([str(tmp_path / "student.keras"), "--target", str(target), *chosen])
         return status, {path.name: path.stat().st_size for path in target.iterdir()}
 
     return run
 
 
-def test_both_files_are_replaced(run, script, capsys):
-    assert run(CARD) == (0, dict(zip(script.FILES, (365_000, 115_000), strict=True)))
+def test_one_file_alone(run):
+    assert run(CARD, (365_000,), FILES[:1], kinds=["float32"]) == (0, {FILES[0]: 365_000, FILES[1]: len("earlier")})
+
+
+def test_both_files_are_replaced(run, capsys):
+    assert run(CARD) == (0, dict(zip(FILES, (365_000, 115_000), strict=True)))
     assert capsys.readouterr().out == "the report\n480000 bytes together\n"
 
 
@@ -57,6 +63,6 @@ def test_both_files_are_replaced(run, script, capsys):
         ({"card": CARD, "names": ("a-float32.tflite", "a-int8.tflite")}, 2, "the model's name is not 'student'"),
     ],
 )
-def test_nothing_is_changed(run, script, capsys, arguments, status, message):
-    assert run(**arguments) == (status, dict.fromkeys(script.FILES, len("earlier")))
+def test_nothing_is_changed(run, capsys, arguments, status, message):
+    assert run(**arguments) == (status, dict.fromkeys(FILES, len("earlier")))
     assert message in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     np.testing.assert_array_equal(labels, [text_filter.region_labels(lines, (240, 360)) for lines in polygons])
 
     card = json.loads((out / "student.json").read_text())
-    assert set(card) == {"licence", "data_card"} and "40 drawn scenes" in card["data_card"]
+    assert set(card) == {"thresholds", "licence", "data_card"} and "40 drawn scenes" in card["data_card"]
     student = keras.saving.load_model(out / "student.keras")
     test = [
         (np.load(p), np.load(str(p).replace("images", "labels"))) for p in sorted(out.glob("scenes/test-*.images.npy"))
@@ -53,6 +53,8 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels in test])
     point = json.loads((out / "metrics.json").read_text())["best_f"]
     assert (scores >= point["threshold"] - 1e-6)[text].mean() == pytest.approx(point["recall"])
+    assert (scores >= card["thresholds"]["best_f"])[text].mean() == pytest.approx(point["recall"])
+    assert (scores >= card["thresholds"]["recall"]["0.97"])[text].mean() >= 0.97
 
     # Scenes and epochs that are there are not made again.
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npy")}
