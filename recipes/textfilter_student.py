@@ -2,9 +2,9 @@
 
     python recipes/textfilter_student.py                                  # a few scenes, to see that it runs
     python recipes/textfilter_student.py --preset small --seed 1 --photos PHOTOS      # the one in the package
-    python export/student.py runs/textfilter_student/student.keras                    # its two files
+    python export/student.py runs/textfilter_student/student.keras --kinds float32    # its file
 
-PHOTOS is a folder of photographs without text, which half of the scenes are drawn on: drawn grass, fur and brick are
+PHOTOS is a folder of photographs without text, which three of eight scenes lie on: drawn grass, fur and brick are
 too unlike the real ones. export/photos.md lists those of the package's student, all of them in the public domain or
 under CC BY; other photographs bring their own terms. Scenes depend on the installed fonts, too, which student.json
 lists. It learns region labels, not a teacher's outputs: of drawn scenes the labels are exact, and the hours go further
@@ -196,7 +196,7 @@ def card(options, result, thresholds):
     """What `export/student.py` wants to know."""
     families = sorted({font.family for font in scene_rendering.find_fonts()})
     best = result["best_f"]
-    ground = "half of them on photographs without text" if options.photos else "no photographs"
+    ground = "three of eight on photographs without text" if options.photos else "no photographs"
     return {
         "thresholds": thresholds,
         "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
