@@ -7,8 +7,8 @@
 PHOTOS is a folder of photographs without text, which three of eight scenes lie on: drawn grass, fur and brick are
 too unlike the real ones. export/photos.md lists those of the package's student, all of them in the public domain or
 under CC BY; other photographs bring their own terms. Scenes depend on the installed fonts, too, which student.json
-lists. It learns region labels, not a teacher's outputs: of drawn scenes the labels are exact, and the hours go further
-in more scenes than in a teacher.
+lists. It learns labels, not a teacher's outputs: of drawn scenes they are exact, of each 8x8 pixels as well as of the
+regions and of the whole image.
 
 Writes under --out: options.json, scenes/, metrics.json, results.md, student.keras, student.json with its licence and
 data card; train.csv, logs for TensorBoard and checkpoints.
@@ -34,11 +34,12 @@ from common import (
     write_text,
 )
 
-from kgan import metrics, text_filter
+from kgan import losses, metrics, text_filter
 from kgan.data import scene_rendering
 from kgan.data.batches import EpochShuffledDataset, epoch_order
 from kgan.data.scene_text import draw_scenes, load_photos
 from kgan.export import find_thresholds
+from kgan.models.text_filter.regions import polygon_mask
 
 # Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
 # is left out: the weights are the same for all shapes.
@@ -47,10 +48,17 @@ RECALLS = (0.94, 0.97)
 CHUNK = 50  # scenes drawn at once
 PRESETS = {
     "quick": {"data": "synthetic/scene_text", "count": 400, "test_count": 200, "epochs": 2, "batch_size": 16},
-    "small": {"data": "synthetic/scene_text", "count": 12000, "test_count": 1000, "epochs": 6, "batch_size": 32},
-    "paper": {"data": "synthetic/scene_text", "count": 200000, "test_count": 2000, "epochs": 20, "batch_size": 32},
+    "small": {"data": "synthetic/scene_text", "count": 15000, "test_count": 1000, "epochs": 5, "batch_size": 16},
+    "paper": {"data": "synthetic/scene_text", "count": 200000, "test_count": 2000, "epochs": 20, "batch_size": 16},
 }
 LEARNING_RATE = 2e-3
+CELL = 8  # pixels that a step of the student's last maps takes
+MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
+LOSSES = {
+    "logits": losses.region_loss,
+    **dict.fromkeys(("score", *MAPS), keras.losses.BinaryCrossentropy(from_logits=True)),
+}
+WEIGHTS = {"logits": 1.0, "score": 0.5, **dict.fromkeys(MAPS, 3.0)}
 
 
 def main():
@@ -76,12 +84,14 @@ def main():
     student = text_filter.TextStudent(name="student")
     batches = ShapeBatches(scenes, options.batch_size, options.seed)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, options.epochs * len(batches))
-    student.compile(keras.optimizers.Adam(rate))
-    train(student, batches, None, out, options, options.seed)
+    pupil = with_targets(student)
+    pupil.compile(keras.optimizers.Adam(rate), LOSSES, WEIGHTS)
+    train(pupil, batches, None, out, options, options.seed)
+    student.round_kernels()
     save_model(student, out / "student.keras")
 
-    scores = np.concatenate([student.score(images) for images, _ in test])
-    text = np.concatenate([labels.max(axis=1) > 0 for _, labels in test])
+    scores = np.concatenate([student.score(images) for images, _, _ in test])
+    text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in test])
     result = metrics.text_filter_metrics(text, scores, RECALLS)
     write_json(out / "metrics.json", result)
     report = results_table(result) + "\n" + provenance(options, [options.seed])
@@ -101,12 +111,13 @@ def draw(pool, out, options, position, split, total):
     (height, width), share = list(SHAPES.items())[position]
     count = max(2, round(total * share))
     stem = out / "scenes" / f"{split}-{height}x{width}"
-    images, labels = stem.with_suffix(".images.npy"), stem.with_suffix(".labels.npy")
-    if not labels.exists():  # written last
-        images.parent.mkdir(exist_ok=True)
-        writing = images.with_name(f"writing-{images.name}")
-        into = np.lib.format.open_memmap(writing, "w+", "uint8", (count, height, width, 3))
-        found = np.empty((count, 34), "float32")
+    names = [stem.with_suffix(f".{part}.npy") for part in ("images", "labels", "cells")]
+    if not names[-1].exists():  # written last
+        stem.parent.mkdir(exist_ok=True)
+        writing = [name.with_name(f"writing-{name.name}") for name in names]
+        into = np.lib.format.open_memmap(writing[0], "w+", "uint8", (count, height, width, 3))
+        labels = np.empty((count, 34), "float32")
+        cells = np.empty((count, height // CELL, width // CELL), "uint8")
         halves = (range(count // 2), False), (range(count // 2, count), bool(options.photos))
         tasks = [
             (indices[start : start + CHUNK], (height, width), options.seed + position, split, on_photos)
@@ -114,15 +125,16 @@ def draw(pool, out, options, position, split, total):
             for start in range(0, len(indices), CHUNK)
         ]
         bar = keras.utils.Progbar(count, unit_name=f"scene of {height}x{width}")
-        for (indices, *_), (drawn, regions) in zip(tasks, pool.imap(draw_chunk, tasks), strict=True):
-            into[indices.start : indices.stop], found[indices.start : indices.stop] = drawn, regions
+        for (indices, *_), drawn in zip(tasks, pool.imap(draw_chunk, tasks), strict=True):
+            for array, part in zip((into, labels, cells), drawn, strict=True):
+                array[indices.start : indices.stop] = part
             bar.add(len(indices))
         into.flush()
-        os.replace(writing, images)
-        writing = labels.with_name(f"writing-{labels.name}")
-        np.save(writing, found)
-        os.replace(writing, labels)
-    return np.load(images, mmap_mode="r"), np.load(labels)
+        np.save(writing[1], labels)
+        np.save(writing[2], cells)
+        for source, target in zip(writing, names, strict=True):
+            os.replace(source, target)
+    return np.load(names[0], mmap_mode="r"), *map(np.load, names[1:])
 
 
 def keep_photos(photos):
@@ -133,35 +145,47 @@ def keep_photos(photos):
 def draw_chunk(task):
     indices, size, seed, split, on_photos = task
     images, polygons = draw_scenes(indices, size, seed, split, photos=draw_chunk.photos if on_photos else None)
-    return images, np.stack([text_filter.region_labels(outlines, size) for outlines in polygons])
+    labels = np.stack([text_filter.region_labels(outlines, size) for outlines in polygons])
+    return images, labels, np.stack([text_cells(outlines, size) for outlines in polygons])
+
+
+def text_cells(polygons, size):
+    """The share of text in each cell of 8x8 pixels, uint8 `(height / 8, width / 8)`, 255 for all of it."""
+    mask = np.zeros(size, bool)
+    for polygon in polygons:
+        mask |= polygon_mask(polygon, size)
+    cells = mask.reshape(size[0] // CELL, CELL, size[1] // CELL, CELL)
+    return np.round(255 * cells.mean(axis=(1, 3))).astype("uint8")
 
 
 class ShapeBatches(EpochShuffledDataset):
     """Batches of images of one shape each, the shapes mixed, every other batch or so mirrored.
 
     Args:
-        groups: list of `(images, labels)`, images uint8 `(n, height, width, 3)`, labels `(n, 34)`.
+        groups: list of `(images, labels, cells)`, images uint8 `(n, height, width, 3)`, labels `(n, 34)`, cells uint8
+            `(n, height / 8, width / 8)`.
         batch_size, seed: as of `kgan.data.Batches`; the last images of a shape that fill no batch wait for the next
             epoch's order.
     """
 
     def __init__(self, groups, batch_size, seed):
         self.groups, self.images_a_batch = groups, batch_size
-        batches = [max(1, len(labels) // batch_size) for _, labels in groups]
+        batches = [max(1, len(labels) // batch_size) for _, labels, _ in groups]
         self.ends = np.cumsum(batches)
         super().__init__(int(self.ends[-1]), 1, seed)
 
     def __getitem__(self, index):
         number = int(self.order()[index])
         group = int(np.searchsorted(self.ends, number, side="right"))
-        images, labels = self.groups[group]
+        images, labels, cells = self.groups[group]
         start = (number - (self.ends[group - 1] if group else 0)) * self.images_a_batch
         order = epoch_order(len(labels), self.seed, self.epoch)
         chosen = np.sort(order[start : start + self.images_a_batch])
-        images, labels = images[chosen], labels[chosen]
+        images, labels, cells = images[chosen], labels[chosen], cells[chosen, ..., None] / np.float32(255)
         if np.random.default_rng([self.seed, self.epoch, number]).random() < 0.5:
-            images, labels = images[:, :, ::-1], mirrored(labels)
-        return np.ascontiguousarray(images), labels
+            images, labels, cells = images[:, :, ::-1], mirrored(labels), cells[:, :, ::-1]
+        text = (labels.max(axis=1, keepdims=True) > 0).astype("float32")
+        return np.ascontiguousarray(images), {"logits": labels, "score": text, **dict.fromkeys(MAPS, cells)}
 
     def order(self):
         """The numbers of the batches as this epoch has them: first one of the first shape, then one of the last.
@@ -178,6 +202,20 @@ def mirrored(labels):
     grids = np.split(labels, [25], axis=1)
     turned = [g.reshape(len(g), n, n)[:, :, ::-1].reshape(len(g), n * n) for g, n in zip(grids, (5, 3), strict=True)]
     return np.concatenate(turned, axis=1)
+
+
+# === Training ===
+
+
+def with_targets(student):
+    """A student with what else it learns: of each 8x8 pixels, from either of the maps that it pools, and of the whole
+    image whether there is text."""
+    convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
+    maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
+    outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}
+    logits = student.output["logits"]
+    greatest = keras.layers.GlobalMaxPooling1D(name="score")(keras.layers.Reshape((-1, 1))(logits))
+    return keras.Model(student.input, {"logits": logits, "score": greatest, **outputs}, name="student")
 
 
 # === Results ===

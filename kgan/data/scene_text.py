@@ -19,7 +19,6 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from kgan.data import files
 from kgan.data.scene_backgrounds import (
     THINGS,
-    draw_background,
     gradient,
     grain,
     lit,
@@ -30,24 +29,28 @@ from kgan.data.scene_backgrounds import (
     shifted,
     surface,
 )
+from kgan.data.scene_places import draw_background
 from kgan.data.scene_rendering import Plane, find_fonts, tilted_quad, typeset, typesetter
 from kgan.data.scene_words import JOINED, between, pick
 from kgan.data.source import check_split
 from kgan.models.text_filter.regions import line_height, polygon_mask
 
 SPLITS = ("train", "test")
-SMALLEST = 5.5  # pixels: lines less high are left out
+SMALLEST = 5.5  # pixels of the photograph: lines less high are left out
+# People label the boards of shops in the photograph as it was taken, which then is reduced: by how much, and how often.
+REDUCED = (1, 1, 1.5, 2, 3)
 # A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
-# whatever else there is in its outline, and where blur has left this share of the contrast of sharp strokes.
-VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.0, 0.25, 0.04
+# whatever else there is about it, and where blur has left this share of the contrast of sharp strokes.
+VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.0, 0.2, 0.04
 
 
 def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
     """Draws scenes that look like photographs, a share of them with text.
 
-    Text is printed on signs, plates and labels or straight on a surface, from 6 pixels high to half the picture, in
-    the scripts that the fonts have; it may be small, blurred, noisy, low in contrast, bent, seen at a slant or partly
-    hidden. Lines that are not visible in the finished picture are left out of it.
+    Text is printed on signs, plates and labels or straight on a surface, from 2 pixels high, as it is in photographs
+    that were larger when people read them, to half the picture, in the scripts that the fonts have; it may be small,
+    blurred, noisy, low in contrast, bent, seen at a slant or partly hidden. Lines that are not visible in the finished
+    picture are left out of it.
 
     Args:
         indices: number of scenes, or a sequence of ints, the indices of the scenes.
@@ -180,12 +183,14 @@ class Lettering:
     """One block of text as it lies in the picture, or the panel of one that is not there.
 
     `layers` are the sheets to lay over the picture, each a mask of mode L with a colour and an offset on the sheet.
+    `reduction` says how many times larger the photograph was in which people saw it.
     """
 
     plane: Plane
     panel: tuple | None = None
     layers: list = field(default_factory=list)
     boxes: list = field(default_factory=list)
+    reduction: float = 1
 
 
 class ScenePainter:
@@ -206,11 +211,11 @@ class ScenePainter:
         )
         camera = Camera(camera_rng, self.size)
         has_text = rng.random() < self.text_share
-        background, plates = self.background(rng, *camera.canvas_size, has_text)
+        background, spots = self.background(rng, *camera.canvas_size, has_text)
         for attempt in range(8):
             # Where nothing could be seen, the next text is larger.
             scale = float(camera.scale.min()) * 1.15**attempt
-            blocks = self.plan(text_rng, background, plates, has_text, scale)
+            blocks = self.plan(text_rng, background, spots, has_text, scale, camera.reduction)
             image, polygons = self.shoot(background, blocks, front_rng, camera)
             if polygons or not has_text:
                 break
@@ -237,22 +242,27 @@ class ScenePainter:
             if not lines:
                 return image, []
             ink = camera.take_ink(ink_layer(blocks, behind, canvas))
-            seen = [is_visible(image, ink, polygon) for polygon in polygons]
+            seen = [is_visible(image, ink, p, block.reduction) for p, (block, _) in zip(polygons, lines, strict=True)]
             if all(seen):
                 return image, [polygon.astype("float32") for polygon in polygons]
             for block in blocks:
                 hidden = [not s for (b, _), s in zip(lines, seen, strict=True) if b is block]
                 erase(block, hidden)
 
-    def plan(self, rng, background, plates, has_text, scale):
+    def plan(self, rng, background, spots, has_text, scale, reduction=1):
         """Chooses the blocks of a scene. Without text they are panels that bear no letters, or nothing."""
         unit = min(background.size) / 240
         smallest = 7 * scale
         blocks, taken = [], []
-        for quad in plates:
+        for spot in spots:
             if rng.random() < (0.85 if has_text else 0.6):
-                blocks.append(self.vehicle_plate(rng, quad, has_text, scale))
-                taken.append((quad.min(axis=0), quad.max(axis=0)))
+                if spot.kind == "plate":
+                    blocks.append(self.plate(rng, spot.quad, has_text, scale))
+                else:
+                    blocks.append(self.board(rng, spot, has_text, scale, reduction))
+                taken.append((spot.quad.min(axis=0), spot.quad.max(axis=0)))
+        if len(blocks) > 3 and rng.random() < 0.6:
+            return blocks
         kind = rng.random()
         if kind < 0.55 - 0.35 * bool(blocks):
             # Signs, small ones above all.
@@ -367,38 +377,74 @@ class ScenePainter:
                 blocks.append(block)
         return blocks
 
-    def vehicle_plate(self, rng, quad, has_text, scale):
-        """The plate of a vehicle: the sheet is cut to the ink and stretched to the quadrilateral."""
-        across = np.ptp(quad[:, 0])
-        text = self.set_lines(rng, 0.6 * np.ptp(quad[:, 1]), 1, 8, plate=True)
-        left, top, right, bottom = text.boxes[0]
-        pad_x, pad_y = 0.06 * (right - left) * rng.uniform(0.5, 2), 0.25 * (bottom - top) * rng.uniform(0.5, 2)
-        window = np.array(
-            [
-                (left - pad_x, top - pad_y),
-                (right + pad_x, top - pad_y),
-                (right + pad_x, bottom + pad_y),
-                (left - pad_x, bottom + pad_y),
-            ]
-        )
-        # The corners of the whole sheet, where those of the window are to lie on the plate.
-        turned = (quad - quad.mean(axis=0)) @ rotation(rng.normal(0, 0.03)) + quad.mean(axis=0)
-        local = Plane(1, 1, turned)
-        sheet = np.array([(0, 0), (text.ink.width, 0), text.ink.size, (0, text.ink.height)])
-        unit_corners = (sheet - window[0]) / (window[2] - window[0])
-        plane = Plane(*text.ink.size, local.to_picture(unit_corners))
-        ground = pick(
-            rng, ((245, 245, 240), (245, 245, 240), (240, 200, 50), (225, 228, 235), (30, 50, 120), random_colour(rng))
-        )
-        panel = (turned, gradient(rng, 16, 16, [ground, shifted(rng, ground, 30)]), ground)
-        block = Lettering(plane, panel)
-        if has_text and line_height(plane.outline(*text.boxes[0])) >= SMALLEST * scale and across < 2000:
-            colour = pick(rng, ((15, 15, 18), (15, 15, 18), (20, 40, 110), (140, 20, 25), (20, 90, 50)))
-            if sum(ground) < 330:
-                colour = (240, 240, 235)
-            block.layers = [(text.ink, colour, (0, 0))]
-            block.boxes = [tuple(text.boxes[0])]
-        return block
+    def plate(self, rng, quad, has_text, scale):
+        """The plate of a vehicle."""
+        text = self.set_lines(rng, 0.6 * sides(quad)[1], 1, 8, plate=True)
+        ground = pick(rng, PLATES)
+        pad = text.line_height * rng.uniform(0.5, 2) * np.array((0.15, 0.25))
+        block = fitted(rng, quad, text, pad, ground)
+        colour = (240, 240, 235) if sum(ground) < 330 else pick(rng, PLATE_INKS)
+        return lettered(block, text, colour, scale) if has_text else block
+
+    def board(self, rng, spot, has_text, scale, reduction):
+        """The board of a shop, a sign or a poster: most often one line, of a poster several."""
+        wide, high = sides(spot.quad)
+        count = 1 if spot.kind == "board" and rng.random() < 0.85 else between(rng, 1, 7)
+        longest = int(min(40, max(2, count * wide / max(high, 1) / rng.uniform(0.5, 1))))
+        text = self.set_lines(rng, 0.6 * high / count, count, longest)
+        # Letters keep their shape: what is too wide or too high for the board gets room about it.
+        pad = text.line_height * rng.uniform(0.5, 2) * np.array((0.15, 0.25))
+        low, far = ink_corners(text)
+        across, down = far - low + 2 * pad
+        aspect = rng.uniform(0.8, 1.25) * wide / max(high, 1)
+        pad += np.maximum(0, (down * aspect - across, across / aspect - down)) / 2
+        ground = random_colour(rng)
+        if rng.random() < 0.5:
+            ground = mixed(ground, pick(rng, ((255, 255, 255), (255, 255, 255), (20, 20, 25))), rng.uniform(0.5, 1))
+        block = fitted(rng, spot.quad, text, pad, ground)
+        if rng.random() < 0.3:
+            block.panel = None  # letters alone, on the wall or the glass
+        elif rng.random() < (0.15 if has_text else 0.4):
+            block.panel = (block.panel[0], picture_panel(rng, ground), ground)
+        block.reduction = reduction
+        return lettered(block, text, ink_against(rng, ground), scale / reduction) if has_text else block
+
+
+PLATES = ((245, 245, 240), (245, 245, 240), (240, 200, 50), (225, 228, 235), (30, 50, 120), (150, 20, 25))
+PLATE_INKS = ((15, 15, 18), (15, 15, 18), (20, 40, 110), (140, 20, 25), (20, 90, 50))
+
+
+def sides(quad):
+    """The width and height of a quadrilateral between the middles of its edges."""
+    left, right = quad[[0, 3]].mean(axis=0), quad[1:3].mean(axis=0)
+    top, bottom = quad[:2].mean(axis=0), quad[2:].mean(axis=0)
+    return np.linalg.norm(right - left), np.linalg.norm(bottom - top)
+
+
+def ink_corners(text):
+    """The upper left and lower right corner of all lines of a block set by `typeset`."""
+    boxes = np.array(text.boxes, "float64")
+    return boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+
+
+def fitted(rng, quad, text, pad, ground):
+    """A panel on a quadrilateral, a little turned, whose plane has the text's ink and `pad` about it inside."""
+    turned = (quad - quad.mean(axis=0)) @ rotation(rng.normal(0, 0.03)) + quad.mean(axis=0)
+    low, far = ink_corners(text)
+    # The corners of the whole sheet, where those of the padded ink are to lie on the quadrilateral.
+    sheet = np.array([(0, 0), (text.ink.width, 0), text.ink.size, (0, text.ink.height)])
+    corners = Plane(1, 1, turned).to_picture((sheet - low + pad) / (far - low + 2 * pad))
+    face = gradient(rng, 16, 16, [ground, shifted(rng, ground, 30)])
+    return Lettering(Plane(*text.ink.size, corners), (turned, face, ground))
+
+
+def lettered(block, text, colour, scale):
+    """Puts text on a block whose plane is that of the text, unless it is too small or seen from far too near."""
+    outlines = [block.plane.outline(*box) for box in text.boxes]
+    if all(line_height(o) >= SMALLEST * scale and np.ptp(o[:, 0]) < 2000 for o in outlines):
+        block.layers = [(text.ink, colour, (0, 0))]
+        block.boxes = [tuple(box) for box in text.boxes]
+    return block
 
 
 def rotation(angle):
@@ -554,20 +600,24 @@ def erase(block, hidden):
         block.layers = []
 
 
-def is_visible(image, ink, polygon):
+def is_visible(image, ink, polygon, reduction=1):
     """Whether a line of text can be seen in the finished picture.
 
-    The picture inside the line's outline is regressed on the pattern of its letters, blurred as the picture is: what
-    the pattern explains is the text's contrast, and what is left over is what hides it.
+    The picture about the line is regressed on the pattern of its letters, blurred as the picture is: what the pattern
+    explains is the text's contrast, and what is left over is what hides it.
 
     Args:
         image: uint8 `(height, width, 3)`, after all effects.
         ink: uint8 `(height, width)`, the letters, blurred as the picture.
         polygon: `(k, 2)`, the line's outline.
+        reduction: how many times larger the photograph was in which people saw the text.
     """
-    if line_height(polygon) < SMALLEST - 0.5:
+    high = line_height(polygon)
+    if high < (SMALLEST - 0.5) / reduction:
         return False
-    inside = polygon_mask(polygon, ink.shape)
+    # A band of letters too small to tell apart stands out from what is above and below it.
+    grown = polygon + 0.25 * (reduction - 1) * high * np.sign(polygon - polygon.mean(axis=0))
+    inside = polygon_mask(grown, ink.shape)
     if inside.sum() < 12:
         return False
     pattern = ink[inside].astype("float32") / 255
@@ -575,7 +625,7 @@ def is_visible(image, ink, polygon):
     pattern -= pattern.mean()
     values -= values.mean(axis=0)
     variance = (pattern**2).mean()
-    if variance < VISIBLE_DETAIL**2:
+    if variance < (VISIBLE_DETAIL / reduction) ** 2:
         return False
     slope = pattern @ values / (len(pattern) * variance)
     signal = np.abs(slope) * math.sqrt(variance)
@@ -620,6 +670,8 @@ class Camera:
         self.motion = self.shifts(rng) if rng.random() < 0.45 else None
         self.reduced = rng.uniform(0.45, 0.9) if rng.random() < 0.25 else None
         self.sharpen = rng.random() < 0.2
+        self.reduction = pick(rng, REDUCED)
+        self.glow = rng.uniform(0.3, 1) if rng.random() < 0.25 else 0
         self.frame = draw_frame(rng, width, height)
         self.frame_colour = pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255)))
         self.state = rng.bit_generator.state
@@ -635,6 +687,10 @@ class Camera:
         """Everything linear: the canvas brought to size, out of focus, shaken, reduced and enlarged again."""
         height, width = self.size
         image = canvas.resize((width, height), self.filter)
+        if self.glow and image.mode == "RGB":
+            # Lamps and lit signs shine over what is about them.
+            lights = image.point([max(0, round(3 * self.glow * (v - 215))) for v in range(256)] * 3)
+            image = ImageChops.screen(image, lights.filter(ImageFilter.BoxBlur(6 * self.unit)))
         if self.defocus:
             image = image.filter(ImageFilter.GaussianBlur(self.defocus))
         if self.reduced:

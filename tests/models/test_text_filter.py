@@ -115,6 +115,37 @@ def test_a_region_sees_its_own_part_of_the_picture(make_network):
     assert near.min() > 0 and far.max() < 1e-3 * near.min()
 
 
+def test_rounded_kernels_are_those_of_int8():
+    """Whole multiples, to 127 at most, of a step for each output channel; the classifier and the rest stay."""
+    network = student()
+    before = {layer.name: layer.get_weights() for layer in network.layers}
+    network.round_kernels()
+    rounded = 0
+    for layer in network.layers:
+        for old, new in zip(before[layer.name], layer.get_weights(), strict=True):
+            if layer.name == "classifier" or old.ndim < 2:
+                np.testing.assert_array_equal(old, new)
+                continue
+            step = np.abs(old.astype("float64")).reshape(-1, old.shape[-1]).max(axis=0) / 127
+            np.testing.assert_allclose(new / step, np.round(old / step), atol=1e-3)
+            assert not np.array_equal(old, new)
+            rounded += 1
+    assert rounded == 7
+    kernels = network.get_weights()
+    network.round_kernels()
+    for one, other in zip(kernels, network.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_activations_of_the_student_end_at_six():
+    network = student()
+    relus = [layer for layer in network.layers if isinstance(layer, keras.layers.ReLU)]
+    # Bright images and kernels of a great scale, so that ReLUs without an end would go beyond.
+    network.set_weights([10 * w if w.ndim == 4 else w for w in network.get_weights()])
+    found = keras.Model(network.input, [layer.output for layer in relus[:-1]]).predict(images(4), verbose=0)
+    assert [float(output.max()) for output in found] == [6.0] * 6
+
+
 def test_blocks_of_msp_net_are_the_cells_of_its_grids():
     from kgan.models.text_filter.networks import _blocks
 

@@ -39,9 +39,12 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     # The shapes have scenes of their own, which depend on the seed alone.
     images = np.load(out / "scenes" / "train-240x360.images.npy")
     labels = np.load(out / "scenes" / "train-240x360.labels.npy")
+    cells = np.load(out / "scenes" / "train-240x360.cells.npy")
     drawn, polygons = draw_scenes(len(images), (240, 360), 3 + 1)
     np.testing.assert_array_equal(images, drawn)
     np.testing.assert_array_equal(labels, [text_filter.region_labels(lines, (240, 360)) for lines in polygons])
+    np.testing.assert_array_equal(cells, [recipe.text_cells(lines, (240, 360)) for lines in polygons])
+    assert cells.any(axis=(1, 2)).tolist() == [bool(lines) for lines in polygons]
 
     card = json.loads((out / "student.json").read_text())
     assert set(card) == {"thresholds", "licence", "data_card"} and "40 drawn scenes" in card["data_card"]
@@ -49,6 +52,12 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     test = [
         (np.load(p), np.load(str(p).replace("images", "labels"))) for p in sorted(out.glob("scenes/test-*.images.npy"))
     ]
+    # Its kernels are those of int8, to which nothing has to be rounded.
+    before = [layer.kernel.numpy() for layer in student.layers if hasattr(layer, "kernel")]
+    student.round_kernels()
+    after = [layer.kernel.numpy() for layer in student.layers if hasattr(layer, "kernel")]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
     scores = np.concatenate([student.score(images) for images, _ in test])
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels in test])
     point = json.loads((out / "metrics.json").read_text())["best_f"]
@@ -70,18 +79,21 @@ def test_batches_have_each_image_once_mirrored_with_its_labels():
     for shape, count in (((10, 20), 8), ((15, 15), 12)):
         images = np.zeros((count, *shape, 3), "uint8")
         labels = random.integers(0, 2, (count, 34)).astype("float32")
+        cells = random.integers(0, 256, (count, *shape), "uint8")
         images[:, 0, 0] = np.arange(count)[:, None] + 1  # top left: tells which image it is, and whether mirrored
-        groups.append((images, labels))
+        groups.append((images, labels, cells))
     batches = recipe.ShapeBatches(groups, 4, seed=0)
     assert len(batches) == 5
     # Keras on TensorFlow learns from the first two which sides vary.
     assert [batches[i][0].shape[1:3] for i in range(2)] == [(10, 20), (15, 15)]
     seen, turned = [], 0
-    for images, labels in (batches[i] for i in range(5)):
-        group = [images.shape[1:3] == g.shape[1:3] for g, _ in groups].index(True)
+    for images, targets in (batches[i] for i in range(5)):
+        group = [images.shape[1:3] == g.shape[1:3] for g, _, _ in groups].index(True)
         mirrored = images[0, 0, 0, 0] == 0
         turned += mirrored
-        for image, found in zip(images, labels, strict=True):
+        np.testing.assert_array_equal(targets["fifth"], targets["sixth"])
+        np.testing.assert_array_equal(targets["score"][:, 0], targets["logits"].max(axis=1))
+        for image, found, cells in zip(images, targets["logits"], targets["fifth"], strict=True):
             number = int(image[0, -1 if mirrored else 0, 0])
             seen.append((group, number))
             expected = groups[group][1][number - 1]
@@ -89,6 +101,8 @@ def test_batches_have_each_image_once_mirrored_with_its_labels():
                 fine, coarse = expected[:25].reshape(5, 5)[:, ::-1], expected[25:].reshape(3, 3)[:, ::-1]
                 expected = np.concatenate([fine.ravel(), coarse.ravel()])
             np.testing.assert_array_equal(found, expected)
+            expected = groups[group][2][number - 1]
+            np.testing.assert_allclose(255 * cells[..., 0], expected[:, ::-1] if mirrored else expected, rtol=1e-6)
     assert sorted(seen) == [(0, i + 1) for i in range(8)] + [(1, i + 1) for i in range(12)]
     assert 0 < turned < 5
     # The next epoch has another order, and the same again for the same epoch.
@@ -96,6 +110,26 @@ def test_batches_have_each_image_once_mirrored_with_its_labels():
     again = recipe.ShapeBatches(groups, 4, seed=0)
     again.epoch = 1
     assert all(np.array_equal(batches[i][0], again[i][0]) for i in range(5))
+
+
+def test_cells_have_the_share_of_text_in_them():
+    rectangle = np.float32([(8, 4), (20, 4), (20, 24), (8, 24)])
+    inside = np.float32([(9, 9), (15, 9), (15, 15), (9, 15)])
+    expected = np.zeros((4, 5))
+    expected[:3, 1:3] = np.outer([0.5, 1, 1], [1, 0.5])
+    np.testing.assert_allclose(recipe.text_cells([rectangle, inside], (32, 40)), np.round(255 * expected))
+    assert not recipe.text_cells([], (32, 40)).any()
+
+
+def test_both_pooled_maps_learn_where_text_is():
+    """The maps have a step for each cell, and they and the regions' logits are of the student itself."""
+    student = text_filter.TextStudent()
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), "uint8")
+    outputs = recipe.with_targets(student).predict(images, verbose=0)
+    assert {name: outputs[name].shape for name in recipe.MAPS} == dict.fromkeys(recipe.MAPS, (2, 6, 8, 1))
+    logits = student.predict(images, verbose=0)["logits"]
+    np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs["score"][:, 0], logits.max(axis=1), rtol=1e-4, atol=1e-5)
 
 
 def test_other_data_are_refused(start, tmp_path):
