@@ -65,7 +65,8 @@ def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5,
     Returns:
         images: uint8 `(n, height, width, 3)`.
         polygons: list of `n` lists with one float32 array `(k, 2)` per line of text, its corners as x, y in pixels;
-            four of them, or more along a bent line. The list of a scene without text is empty.
+            four of them, or more along a bent line; where the edge of the picture cuts a line they are outside of it.
+            The list of a scene without text is empty.
 
     Raises:
         ValueError: an argument is out of range, or no font has letters.
@@ -260,11 +261,12 @@ class ScenePainter:
                     blocks.append(self.plate(rng, spot.quad, has_text, scale))
                 else:
                     blocks.append(self.board(rng, spot, has_text, scale, reduction))
-                taken.append((spot.quad.min(axis=0), spot.quad.max(axis=0)))
-        if len(blocks) > 3 and rng.random() < 0.6:
+                if blocks[-1].boxes or not has_text:
+                    taken.append((spot.quad.min(axis=0), spot.quad.max(axis=0)))
+        if len(taken) > 3 and rng.random() < 0.6:
             return blocks
         kind = rng.random()
-        if kind < 0.55 - 0.35 * bool(blocks):
+        if kind < 0.55 - 0.35 * bool(taken):
             # Signs, small ones above all.
             low = smallest * pick(rng, (0.8, 0.85, 1, 1))
             high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
@@ -284,7 +286,7 @@ class ScenePainter:
                 (unit * h, 1, n)
                 for h, n in ((rng.uniform(12, 40), 14), (rng.uniform(50, 110), 8), (rng.uniform(12, 30), 16))
             ]
-            if blocks:
+            if taken:
                 specs = specs[1:2]
             blocks += self.stack(rng, background, specs, has_text, scale, taken)
             specs = []

@@ -44,7 +44,8 @@ def test_shapes_and_share(scenes):
     assert 0.4 < np.mean([bool(lines) for lines in polygons]) < 0.6
     for polygon in sum(polygons, []):
         assert polygon.dtype == np.float32 and polygon.shape[1] == 2 and len(polygon) >= 4
-        assert (polygon > -3).all() and (polygon < np.array(SIZE[::-1]) + 3).all()
+        # Boards may be cut by the edge of the picture; what is outside altogether is no line of it.
+        assert (polygon.max(axis=0) > 1).all() and (polygon.min(axis=0) < np.array(SIZE[::-1]) - 1).all()
     assert any(len(polygon) > 4 for polygon in sum(polygons, []))
     # Neither empty nor alike.
     assert images.std(axis=(1, 2, 3)).min() > 0.5
@@ -53,9 +54,10 @@ def test_shapes_and_share(scenes):
 
 def test_line_heights(scenes):
     heights = np.array([line_height(polygon) for polygon in sum(scenes[1], [])])
-    assert heights.min() >= 5
-    assert 0.02 < np.mean(heights < 8) < 0.5
-    assert 36 < heights.max() < 56 and np.mean(heights > 16) > 0.04
+    # On the boards of shops from 5 pixels of a photograph three times as large, elsewhere from 5 pixels.
+    assert 5 / 3 <= heights.min() < 3
+    assert 0.2 < np.mean(heights < 8) < 0.65
+    assert 30 < heights.max() < 56 and np.mean(heights > 16) > 0.04
 
 
 def test_all_or_none():
