@@ -151,6 +151,7 @@ def main():
     if students:
         best = networks[students[-1]]
         write_regions(out / "regions.png", best, *test, text)
+        best.round_kernels()  # for the int8 file; the table is of the student before
         save_model(best, out / "student.keras")
         if not options.no_export:
             report += "\n" + export(out, images, test[0], text)

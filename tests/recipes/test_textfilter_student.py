@@ -1,36 +1,14 @@
 import json
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import textfilter_student as recipe
 
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-sys.path.insert(0, str(RECIPES))
-import common  # noqa: E402
-import textfilter_student as recipe  # noqa: E402
-
-from kgan import text_filter  # noqa: E402
-from kgan.data.scene_text import draw_scenes  # noqa: E402
+from kgan import text_filter
+from kgan.data.scene_text import draw_scenes
 
 TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
-
-
-@pytest.fixture
-def start(monkeypatch, capsys):
-    """Function of command-line arguments that runs the recipe and returns `(exit status, stderr)`."""
-
-    def start(*arguments):
-        monkeypatch.setattr(sys, "argv", ["textfilter_student.py", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            common.run(recipe.main)
-        except SystemExit as end:
-            return end.code, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return start
 
 
 def test_a_run_writes_a_student_with_its_card(start, tmp_path):

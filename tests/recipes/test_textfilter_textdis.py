@@ -1,36 +1,14 @@
 import json
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import textfilter_textdis as recipe
 
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-sys.path.insert(0, str(RECIPES))
-import common  # noqa: E402
-import textfilter_textdis as recipe  # noqa: E402
-
-from kgan import text_filter  # noqa: E402
-from kgan.metrics import text_filter_metrics  # noqa: E402
+from kgan import text_filter
+from kgan.metrics import text_filter_metrics
 
 TINY = ["--image-size", "60", "60", "--count", "16", "--test-count", "16", "--epochs", "1", "--width", "0.03"]
-
-
-@pytest.fixture
-def start(monkeypatch, capsys):
-    """Function of command-line arguments that runs the recipe and returns `(exit status, stderr)`."""
-
-    def start(*arguments):
-        monkeypatch.setattr(sys, "argv", ["textfilter_textdis.py", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            common.run(recipe.main)
-        except SystemExit as end:
-            return end.code, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return start
 
 
 def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
