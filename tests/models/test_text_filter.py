@@ -189,7 +189,7 @@ def test_a_student_learns_where_the_text_is():
     y[::2] = [text_filter.region_labels([box], (60, 60)) for box in boxes]
     network = text_filter.TextStudent(width=0.5, features=16)
     network.compile(keras.optimizers.Adam(5e-3))
-    network.fit(x, y, batch_size=8, epochs=8, verbose=0)
+    network.fit(x, y, batch_size=8, epochs=16, verbose=0)
     network.fit(x, y, batch_size=64, epochs=25, verbose=0)  # the moving averages of batch norm settle
     logs = network.evaluate(x, y, verbose=0, return_dict=True)
     assert logs["image_auc"] > 0.95 and logs["region_auc"] > 0.85
