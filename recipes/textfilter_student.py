@@ -4,7 +4,7 @@
     python recipes/textfilter_student.py --preset small --seed 1 --photos PHOTOS      # the one in the package
     python export/student.py runs/textfilter_student/student.keras --kinds float32    # its file
 
-PHOTOS is a folder of photographs without text, which three of eight scenes lie on: drawn grass, fur and brick are
+PHOTOS is a folder of photographs without text, which half of the scenes lie on: drawn grass, fur and brick are
 too unlike the real ones. export/photos.md lists those of the package's student, all of them in the public domain or
 under CC BY; other photographs bring their own terms. Scenes depend on the installed fonts, too, which student.json
 lists. It learns labels, not a teacher's outputs: of drawn scenes they are exact, of each 8x8 pixels as well as of the
@@ -52,6 +52,7 @@ PRESETS = {
     "paper": {"data": "synthetic/scene_text", "count": 200000, "test_count": 2000, "epochs": 20, "batch_size": 16},
 }
 LEARNING_RATE = 2e-3
+PHOTO_EDGE = 900  # pixels; pieces of photographs are cut from near and from afar
 CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
 LOSSES = {
@@ -73,7 +74,7 @@ def main():
     if options.data != "synthetic/scene_text":
         raise ValueError(f"--data {options.data}: this recipe trains on synthetic/scene_text alone")
     check_run(options)
-    photos = options.photos and load_photos(options.photos)
+    photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
     out = open_run(options)
     # A new process knows nothing of this one's threads, which a fork would copy in mid-step.
     with multiprocessing.get_context("spawn").Pool(os.cpu_count(), keep_photos, (photos,)) as pool:
@@ -106,7 +107,7 @@ def main():
 def draw(pool, out, options, position, split, total):
     """Scenes of one shape and their region labels, drawn by all processors and kept as files, which are only mapped.
 
-    The first half are drawn throughout, of the second three in four lie on a photograph.
+    The first three in ten are drawn throughout, of the others three in four lie on photographs.
     """
     (height, width), share = list(SHAPES.items())[position]
     count = max(2, round(total * share))
@@ -118,10 +119,10 @@ def draw(pool, out, options, position, split, total):
         into = np.lib.format.open_memmap(writing[0], "w+", "uint8", (count, height, width, 3))
         labels = np.empty((count, 34), "float32")
         cells = np.empty((count, height // CELL, width // CELL), "uint8")
-        halves = (range(count // 2), False), (range(count // 2, count), bool(options.photos))
+        drawn = count if not options.photos else round(0.3 * count)
         tasks = [
             (indices[start : start + CHUNK], (height, width), options.seed + position, split, on_photos)
-            for indices, on_photos in halves
+            for indices, on_photos in ((range(drawn), False), (range(drawn, count), True))
             for start in range(0, len(indices), CHUNK)
         ]
         bar = keras.utils.Progbar(count, unit_name=f"scene of {height}x{width}")
@@ -234,13 +235,13 @@ def card(options, result, thresholds):
     """What `export/student.py` wants to know."""
     families = sorted({font.family for font in scene_rendering.find_fonts()})
     best = result["best_f"]
-    ground = "three of eight on photographs without text" if options.photos else "no photographs"
+    ground = "half of them on photographs without text" if options.photos else "no photographs"
     return {
         "thresholds": thresholds,
         "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
         "data_card": (
             f"Trained from random weights on the region labels of {options.count} drawn scenes (synthetic/scene_text, "
-            f"half of them with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
+            f"half with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
             f"{options.test_count} other scenes: recall {best['recall']:.3f}, precision {best['precision']:.3f}, F "
             f"{best['f']:.3f} at the threshold of best F. Thresholds are those of drawn scenes. Text that is too "
             f"small to read, or smeared beyond reading, is likely to be missed. Fonts: {', '.join(families)}."

@@ -224,7 +224,7 @@ class ScenePainter:
 
     def background(self, rng, width, height, has_text):
         if self.photos and rng.random() < 0.75:
-            return photo_background(rng, pick(rng, self.photos), width, height), []
+            return photo_background(rng, self.photos, width, height), []
         return draw_background(rng, width, height, has_text)
 
     def shoot(self, background, blocks, front_rng, camera):
@@ -644,15 +644,41 @@ def cover(canvas, rng):
     pick(rng, THINGS)(canvas, rng, rng.random() * width, rng.uniform(0.4, 1.2) * height, size)
 
 
-def photo_background(rng, photo, width, height):
-    """A random piece of a photograph, at random mirrored, at the canvas' size."""
+def photo_background(rng, photos, width, height):
+    """A piece of a photograph at the canvas' size, or several, cut out and laid over each other.
+
+    From near or from afar, and mixed, a few photographs show many textures and edges between them.
+    """
+    picture = piece(rng, pick(rng, photos), width, height)
+    for _ in range(pick(rng, (0, 0, 0, 1, 2, 4))):
+        size = min(width, height) * rng.uniform(0.15, 0.8)
+        mask = Image.new("L", picture.size)
+        ImageDraw.Draw(mask).polygon(outline(rng, rng.random() * width, rng.random() * height, size), 255)
+        if rng.random() < 0.5:
+            mask = mask.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 3)))
+        picture.paste(piece(rng, pick(rng, photos), width, height), (0, 0), mask)
+    return picture
+
+
+def piece(rng, photo, width, height):
+    """A piece of a photograph, at random mirrored or upside down, its colours often changed."""
     rows, columns = photo.shape[:2]
-    share = min(columns / width, rows / height) * pick(rng, (1, 1, rng.uniform(0.5, 1)))
+    widest = min(columns / width, rows / height)
+    # Enlarged pieces are too smooth.
+    share = math.exp(rng.uniform(math.log(min(widest, 0.8)), math.log(widest)))
     # Of a photo with the canvas' own shape the piece must not be larger than the whole by a rounding error.
     w, h = min(share * width, columns), min(share * height, rows)
     x, y = rng.random() * (columns - w), rng.random() * (rows - h)
-    image = Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC, (x, y, x + w, y + h))
-    return ImageOps.mirror(image) if rng.random() < 0.5 else image
+    box = tuple(int(n) for n in (x, y, math.ceil(x + w), math.ceil(y + h)))
+    image = Image.fromarray(photo[box[1] : box[3], box[0] : box[2]])
+    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    if rng.random() < 0.5:
+        image = ImageOps.mirror(image)
+    if rng.random() < 0.15:
+        image = ImageOps.flip(image)
+    if rng.random() < 0.3:
+        image = Image.merge("RGB", [image.getchannel(int(c)) for c in rng.permutation(3)])
+    return image
 
 
 class Camera:

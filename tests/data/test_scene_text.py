@@ -302,8 +302,9 @@ def test_photos_are_split_and_used():
     rng = np.random.default_rng(0)
     taken = [painter.background(rng, 70, 70, False)[0] for _ in range(80)]
     assert all(image.size == (70, 70) for image in taken)
+    # Three of four lie on photographs, half of these on a single one.
     flat = np.mean([np.asarray(image).std() == 0 for image in taken])
-    assert 0.6 < flat < 0.9
+    assert 0.25 < flat < 0.6
     # Also where a photo has just the shape of the scene.
     for size in ((64, 64), (60, 80), (321, 428)):
         assert draw_scenes(8, size=size, photos=photos, text_share=0)[0].shape == (8, *size, 3)
