@@ -119,10 +119,10 @@ def draw(pool, out, options, position, split, total):
         into = np.lib.format.open_memmap(writing[0], "w+", "uint8", (count, height, width, 3))
         labels = np.empty((count, 34), "float32")
         cells = np.empty((count, height // CELL, width // CELL), "uint8")
-        drawn = count if not options.photos else round(0.3 * count)
+        plain = round(0.3 * count) if options.photos else count
         tasks = [
             (indices[start : start + CHUNK], (height, width), options.seed + position, split, on_photos)
-            for indices, on_photos in ((range(drawn), False), (range(drawn, count), True))
+            for indices, on_photos in ((range(plain), False), (range(plain, count), True))
             for start in range(0, len(indices), CHUNK)
         ]
         bar = keras.utils.Progbar(count, unit_name=f"scene of {height}x{width}")

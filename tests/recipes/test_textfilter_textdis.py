@@ -54,3 +54,19 @@ def test_bad_input_is_one_line(start, tmp_path, arguments, words):
     assert status == 2 and error.startswith("error: ") and error.count("\n") == 1
     assert all(word in error for word in words)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_int8_file_is_said_and_the_others_are_written(tmp_path, monkeypatch):
+    asked = []
+
+    def convert(model, out, quantisation=("float32", "float16", "int8"), **given):
+        asked.append(quantisation)
+        if "int8" in quantisation:
+            raise RuntimeError("int8 decides otherwise")
+        numbers = {"bytes": 2000, "changed": {"best_f": 0.0}, "mean_difference": 0.0, "milliseconds": {"240x240": 1.0}}
+        return {"files": dict.fromkeys(quantisation, numbers)}
+
+    monkeypatch.setattr(recipe, "export_text_filter", convert)
+    report = recipe.export(tmp_path, np.zeros((4, 60, 60, 3), "uint8"), np.zeros((4, 60, 60, 3), "uint8"), np.ones(4))
+    assert report.startswith("Not exported to int8: int8 decides otherwise\n\n")
+    assert "| float32 | 2 |" in report and "| float16 | 2 |" in report and len(asked) == 2
