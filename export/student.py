@@ -1,6 +1,6 @@
 """Makes the model files that the package ships from a trained student.
 
-    python export/student.py runs/textfilter_student/student.keras --kinds float32
+    python export/student.py runs/textfilter_student/student.keras
 
 Beside the model lies `student.json` with its licence and data card: `{"licence": "...", "data_card": "..."}`. The files
 go to kgan/models/text_filter/runtime, and what they differ from Keras in to the screen. Exit status 1, and nothing is

@@ -2,7 +2,7 @@
 
     python recipes/textfilter_student.py                                  # a few scenes, to see that it runs
     python recipes/textfilter_student.py --preset small --seed 1 --photos PHOTOS      # the one in the package
-    python export/student.py runs/textfilter_student/student.keras --kinds float32    # its file
+    python export/student.py runs/textfilter_student/student.keras                    # its two files
 
 PHOTOS is a folder of photographs without text, which half of the scenes lie on: drawn grass, fur and brick are
 too unlike the real ones. export/photos.md lists those of the package's student, all of them in the public domain or
@@ -240,7 +240,7 @@ def card(options, result, thresholds):
         "thresholds": thresholds,
         "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
         "data_card": (
-            f"Trained from random weights on the region labels of {options.count} drawn scenes (synthetic/scene_text, "
+            f"Trained from random weights on the outlines of text in {options.count} drawn scenes (synthetic/scene_text, "
             f"half with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
             f"{options.test_count} other scenes: recall {best['recall']:.3f}, precision {best['precision']:.3f}, F "
             f"{best['f']:.3f} at the threshold of best F. Thresholds are those of drawn scenes. Text that is too "
