@@ -240,8 +240,8 @@ def card(options, result, thresholds):
         "thresholds": thresholds,
         "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
         "data_card": (
-            f"Trained from random weights on the outlines of text in {options.count} drawn scenes (synthetic/scene_text, "
-            f"half with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
+            f"Trained from random weights on the outlines of text in {options.count} drawn scenes "
+            f"(synthetic/scene_text, half with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
             f"{options.test_count} other scenes: recall {best['recall']:.3f}, precision {best['precision']:.3f}, F "
             f"{best['f']:.3f} at the threshold of best F. Thresholds are those of drawn scenes. Text that is too "
             f"small to read, or smeared beyond reading, is likely to be missed. Fonts: {', '.join(families)}."
