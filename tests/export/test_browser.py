@@ -141,7 +141,8 @@ def test_page_scores_as_python_does(shipped, pictures, tmp_path):
     scores = []
     for name, entry in found.items():
         image = Image.open(io.BytesIO(pictures[name]))
-        tolerance = TOLERANCE.get(name, 1e-3)
+        # The integer kernels of another instruction set round some activations to the next of 256 steps.
+        tolerance = TOLERANCE.get(name, 1e-2 if shipped else 1e-3)
         score, regions = text_filter.score([image])[0], text_filter.regions([image])[0]
         scores.append(score)
         assert float(entry["score"]) == pytest.approx(score, abs=tolerance)
