@@ -931,6 +931,25 @@ def test_processes_that_cannot_start():
         next(spread(int, [[(0, ())]], 1, os._exit, (3,), "crashed"))
 
 
+UNGUARDED = """
+import sys
+from kgan.models.text_filter.runtime.processes import spread
+try:
+    print(list(spread(len, [[(0, ("abc",))]], 1, len, (bytes(10**6),), "crashed")))
+except ChildProcessError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_script_that_no_process_can_import_is_told_so(tmp_path, from_stdin):
+    """A process that dies before it reads what it is sent left the sender waiting, if that was more than 64 kB."""
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, "-" if from_stdin else tmp_path / "script.py"]
+    done = subprocess.run(command, input=UNGUARDED, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1].startswith("the processes that decode images do not start; ")
+
+
 def test_an_error_in_another_process_is_not_swallowed():
     with pytest.raises(ValueError, match="invalid literal"):
         list(spread(int, [[(0, ("1",)), (1, ("x",))]], 1, int, (), "crashed"))

@@ -27,7 +27,6 @@ from kgan.models.text_filter.runtime.processes import processors, spread
 
 __all__ = ["BUCKETS", "Limits", "TextFilter", "to_bucket"]
 
-# The int8 file of this student decides otherwise than Keras on more images than an export allows.
 SHIPPED = Path(__file__).with_name("student-int8.tflite")
 MEMBER, FORMAT = "kgan.json", 1
 # What this module does to an image, as a model's metadata must ask for it.

@@ -1,5 +1,6 @@
 """Work spread over processes: results in order, and a process that dies takes nothing else with it."""
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -9,6 +10,11 @@ from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+
+NO_START = (
+    "the processes that decode images do not start; call this in the file of a script, "
+    'below `if __name__ == "__main__":`'
+)
 
 
 def processors():
@@ -37,16 +43,12 @@ def spread(work, groups, processes, start, arguments, crashed):
     """
 
     def open_pool(size):
-        context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(size, context, initialise, (start, arguments))
         try:
             submit(pool, os.getpid).result()
         except BrokenProcessPool:
             pool.shutdown()
-            raise ChildProcessError(
-                "the processes that decode images do not start; in a script, call this below "
-                '`if __name__ == "__main__":`'
-            ) from None
+            raise ChildProcessError(NO_START) from None
         return pool
 
     def submit_group(group):
@@ -66,6 +68,16 @@ def spread(work, groups, processes, start, arguments, crashed):
                 pool.shutdown()
                 pool = open_pool(1)
                 yield crashed
+
+    context = multiprocessing.get_context("spawn")
+    # A process that cannot import the script dies before it reads its arguments; if these are more than a pipe holds,
+    # the pool would wait for ever. So the first one has none.
+    first = context.Process(target=int)
+    with uninterrupted():
+        first.start()
+    first.join()
+    if first.exitcode:
+        raise ChildProcessError(NO_START)
 
     groups = iter(groups)
     pool = open_pool(processes)
@@ -100,13 +112,21 @@ def each(work, calls):
 
 
 def submit(pool, *call):
-    """Submits a call, for which a pool may start a process; that never sees Ctrl-C, which is its parent's business."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where it does see it
+    """Submits a call, for which a pool may start a process."""
+    with uninterrupted():
         return pool.submit(*call)
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Processes started in here never see Ctrl-C, which is their parent's business."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where they do see it
+        yield
+        return
     resource_tracker.ensure_running()  # where it has to be started, it lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(*call)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
