@@ -30,6 +30,10 @@ SIGNATURES = [f"{height}x{width}" for height, width in BUCKETS]
 RUNS = 50  # over which the latency is the median
 
 
+class DecisionsChanged(RuntimeError):
+    """An exported file decides otherwise than the Keras model on more images than allowed."""
+
+
 def export_text_filter(
     model_path,
     out,
@@ -53,8 +57,8 @@ def export_text_filter(
     In the int8 file all but the last layer, which reads a logit from 128 features, is computed in integers.
 
     Thresholds, licence and data card that are not given are read from a JSON file beside the model, `NAME.json` for
-    `NAME.keras`, when there is one. Without thresholds there, each file gets those that its own scores of the
-    validation images give.
+    `NAME.keras`, when there is one. Without thresholds there, they come from Keras' scores of the validation images,
+    the same for each file.
 
     Args:
         model_path: `.keras` file of a `TextStudent`, saved on any backend.
@@ -71,14 +75,15 @@ def export_text_filter(
         max_changed: the share of the validation images on which a file may decide otherwise than Keras.
 
     Returns:
-        The report, a dict: `images`, `text`, and for each of `saved_model`, `float32`, ... in `files` a dict with
-        `thresholds`, `changed` (the share of decisions, for each threshold), `max_difference` and `mean_difference` of
+        The report, a dict: `images`, `text`, `thresholds`, and for each of `saved_model`, `float32`, ... in `files` a
+        dict with `changed` (the share of decisions, for each threshold), `max_difference` and `mean_difference` of
         scores; for LiteRT also `bytes`, `operators` and `milliseconds`, the median on one thread for each signature.
 
     Raises:
         FileNotFoundError: there is no such model, folder or archive.
         ValueError: an argument is out of range, or the model is no student.
-        RuntimeError: an operator is not built into LiteRT, or decisions changed; nothing is written then.
+        DecisionsChanged: a file decides otherwise than Keras too often; nothing is written then.
+        RuntimeError: an operator is not built into LiteRT, or the conversion failed; nothing is written then.
 
     Example:
 
@@ -160,7 +165,7 @@ def convert_in_process(folder):
         if not failure.exists():
             raise RuntimeError(f"the process that converts failed: {done.stderr.strip()[-2000:] or done.returncode}")
         kind, message = json.loads(failure.read_text())
-        raise (ValueError if kind == "ValueError" else RuntimeError)(message)
+        raise {"ValueError": ValueError, "DecisionsChanged": DecisionsChanged}.get(kind, RuntimeError)(message)
 
 
 # === Images ===
@@ -249,34 +254,30 @@ def export(folder, request):
     calibration = {name: arrays[f"calibration-{name}"] for name in SIGNATURES}
     validation = {name: arrays[f"validation-{name}"] for name in SIGNATURES if f"validation-{name}" in arrays}
     labels = np.concatenate([arrays[f"validation-labels-{name}"] for name in validation])
-    stored = request["card"].pop("thresholds")
 
     result = folder / "result"
     saved = result / f"{network.name}-saved_model"
     save(network, saved)
     truth = by_image(keras_regions(network, batch) for batch in validation.values())
-    reference = stored or find_thresholds(truth.max(axis=1), labels)
-    files = {
-        "saved_model": {"name": saved.name} | compare(saved_regions(saved, validation), truth, reference, reference)
-    }
+    thresholds = request["card"]["thresholds"] or find_thresholds(truth.max(axis=1), labels)
+    card = {**request["card"], "thresholds": thresholds}
+    files = {"saved_model": {"name": saved.name} | compare(saved_regions(saved, validation), truth, thresholds)}
     for kind in request["quantisation"]:
         if kind == "int8":
             model = shrink(quantise(network, calibration, folder / "normalised"))
         else:
             model = shrink(convert(saved, kind))
         path = result / f"{network.name}-{kind}.tflite"
-        regions = litert_regions(model, validation)
-        found = compare(regions, truth, stored or find_thresholds(regions.max(axis=1), labels), reference)
-        write_model(path, model, {**request["card"], "precision_dtype": kind, "thresholds": found["thresholds"]})
+        write_model(path, model, {**card, "precision_dtype": kind})
         files[kind] = {
             "name": path.name,
-            **found,
+            **compare(litert_regions(model, validation), truth, thresholds),
             "bytes": path.stat().st_size,
             "operators": operators(model),
             "milliseconds": latency(TextFilter.load(path)),
         }
 
-    report = {"images": len(labels), "text": int(labels.sum()), "thresholds": reference, "files": files}
+    report = {"images": len(labels), "text": int(labels.sum()), "thresholds": thresholds, "files": files}
     refuse_changes(report, request["max_changed"])
     (result / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (result / "report.md").write_text(table(report))
@@ -562,19 +563,12 @@ def find_thresholds(scores, labels, recalls=RECALLS):
     }
 
 
-def compare(regions, truth, thresholds, reference):
-    """How probabilities of regions `(n, 34)` differ from Keras', and the decisions, each at its own thresholds."""
+def compare(regions, truth, thresholds):
+    """How probabilities of regions `(n, 34)` differ from Keras', and the share of decisions that do."""
     scores, true_scores = regions.max(axis=1), truth.max(axis=1)
-
-    def changed(threshold, true_threshold):
-        return float(np.mean((scores >= threshold) != (true_scores >= true_threshold)))
-
+    limits = {"best_f": thresholds["best_f"], **thresholds["recall"]}
     return {
-        "thresholds": thresholds,
-        "changed": {
-            "best_f": changed(thresholds["best_f"], reference["best_f"]),
-            **{r: changed(thresholds["recall"][r], true) for r, true in reference["recall"].items()},
-        },
+        "changed": {key: float(np.mean((scores >= t) != (true_scores >= t))) for key, t in limits.items()},
         "max_difference": float(np.abs(scores - true_scores).max()),
         "mean_difference": float(np.abs(scores - true_scores).mean()),
         "max_region_difference": float(np.abs(regions - truth).max()),
@@ -589,7 +583,7 @@ def refuse_changes(report, max_changed):
         if share > max_changed
     ]
     if worst:
-        raise RuntimeError(f"{'; '.join(worst)} ({max_changed:.2%} allowed): nothing was written")
+        raise DecisionsChanged(f"{'; '.join(worst)} ({max_changed:.2%} allowed): nothing was written")
 
 
 def threshold_name(key):

@@ -95,10 +95,10 @@ def as_arrays(data):
     return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
 
-def train(model, images, labels, folder, options, seed, extra_callbacks=(), watchdog=None):
+def train(model, images, labels, folder, options, seed, extra_callbacks=(), watchdog=None, epochs=None):
     """Fit a compiled model with everything a run has: progress bar, `train.csv`, TensorBoard, checkpoints, watchdog.
 
-    `images` and `labels` are arrays, or an `EpochShuffledDataset` and None.
+    `images` and `labels` are arrays, or an `EpochShuffledDataset` and None; `epochs` takes the place of the option's.
 
     Returns:
         Seconds of training, those before a resume included.
@@ -117,7 +117,7 @@ def train(model, images, labels, folder, options, seed, extra_callbacks=(), watc
         batches = kgan.data.Batches(images, labels, options.batch_size, seed, initial_epoch=first)
     model.fit(
         batches,
-        epochs=options.epochs,
+        epochs=epochs or options.epochs,
         initial_epoch=first,
         shuffle=False,  # the order is that of `batches`, which a resumed run repeats
         verbose=1 if sys.stdout.isatty() else 2,
