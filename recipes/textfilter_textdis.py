@@ -50,7 +50,10 @@ from kgan.data import flip_and_rotate, load_text
 from kgan.export import DecisionsChanged, export_text_filter
 from kgan.models.text_filter.runtime.filter import heat_map
 
-MODELS = ("teacher", "teacher_msp", "hard", "soft", "adversarial", "full")
+TEACHERS, STUDENTS = ("teacher", "teacher_msp"), ("hard", "soft", "adversarial", "full")
+MODELS = TEACHERS + STUDENTS
+# Named here, and so imported, before a resumed run reads one from its file.
+CLASSES = dict.fromkeys(TEACHERS, text_filter.TextTeacher) | dict.fromkeys(STUDENTS, text_filter.TextStudent)
 TITLES = {
     "teacher": "teacher",
     "teacher_msp": "teacher, labels by MSP-Net's rule",
@@ -151,7 +154,7 @@ def main():
             point = metrics.text_filter_metrics(text, scores, RECALLS)
             results.setdefault(name, {})[str(seed)] = {**point, "seconds": trainer.seconds(name)}
     write_json(out / "metrics.json", results)
-    students = [name for name in options.models if not name.startswith("teacher")]
+    students = [name for name in options.models if name in STUDENTS]
     report = results_table(results, options, seeds)
     if students:
         best = networks[students[-1]]
@@ -207,18 +210,18 @@ class Trainer:
         return self.out / f"{name}-seed{self.seed}"
 
     def _train(self, name):
-        if name in ("teacher", "teacher_msp"):
-            network = self._new(text_filter.TextTeacher, width=self.options.width)
+        if name in TEACHERS:
+            network = self._new(name, width=self.options.width)
             self._fit(network, name, self.labels["area" if name == "teacher" else "msp_net"], self.options.epochs)
             return network
         epochs = self.options.student_epochs
         if name == "hard":
-            student = self._new(text_filter.TextStudent)
+            student = self._new(name)
             self._fit(student, name, self.labels["area"], epochs)
             return student
 
         outputs = self._teacher_outputs()
-        student = self._new(text_filter.TextStudent)
+        student = self._new(name)
         if name == "full":
             epochs = -(-epochs // 2)
             self._fit(text_filter.BoundaryDistiller(None, student), f"{name}/boundary", outputs, epochs)
@@ -228,9 +231,9 @@ class Trainer:
             self._fit(text_filter.AdversarialDistiller(None, student), name, outputs, epochs)
         return student
 
-    def _new(self, network, **arguments):
+    def _new(self, name, **arguments):
         set_seed(self.seed)
-        return network(image_size=self.images.shape[1:3], **arguments)
+        return CLASSES[name](image_size=self.images.shape[1:3], **arguments)
 
     def _teacher_outputs(self):
         if self.outputs is None:
