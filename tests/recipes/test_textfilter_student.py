@@ -8,7 +8,7 @@ import textfilter_student as recipe
 from kgan import text_filter
 from kgan.data.scene_text import draw_scenes
 
-TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
+TINY = ["--count", "40", "--test-count", "20", "--epochs", "1", "--mixed-precision"]
 
 
 def test_a_run_writes_a_student_with_its_card(start, tmp_path):
