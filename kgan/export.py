@@ -174,7 +174,7 @@ def convert_in_process(folder):
 def calibration_images(images, count):
     """Dict of `calibration-240x360`, uint8 `(n, 240, 360, 3)`, for each signature; none of them is empty."""
     if isinstance(images, str | os.PathLike):
-        from kgan.data.scene_text import load_photos
+        from kgan.data.scene_photos import load_photos
 
         images = load_photos(images)
     images = list(map(as_image, images))

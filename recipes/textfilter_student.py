@@ -37,7 +37,8 @@ from common import (
 from kgan import losses, metrics, text_filter
 from kgan.data import scene_rendering
 from kgan.data.batches import EpochShuffledDataset, epoch_order
-from kgan.data.scene_text import draw_scenes, load_photos
+from kgan.data.scene_photos import load_photos
+from kgan.data.scene_text import draw_scenes
 from kgan.export import find_thresholds
 from kgan.models.text_filter.regions import polygon_mask
 

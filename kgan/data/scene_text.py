@@ -6,21 +6,16 @@ letters), things and camera, drawn from the same distributions. One scene depend
 the fonts that are there.
 """
 
-import io
 import math
 import numbers
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageDraw
 
-from kgan.data import files
 from kgan.data.scene_backgrounds import (
     THINGS,
     gradient,
-    grain,
     lit,
     mixed,
     noise,
@@ -29,6 +24,8 @@ from kgan.data.scene_backgrounds import (
     shifted,
     surface,
 )
+from kgan.data.scene_camera import Camera
+from kgan.data.scene_photos import photo_background
 from kgan.data.scene_places import draw_background
 from kgan.data.scene_rendering import Plane, find_fonts, tilted_quad, typeset, typesetter
 from kgan.data.scene_words import JOINED, between, pick
@@ -37,8 +34,6 @@ from kgan.models.text_filter.regions import line_height, polygon_mask
 
 SPLITS = ("train", "test")
 SMALLEST = 5.5  # pixels of the photograph: lines less high are left out
-# People label the boards of shops in the photograph as it was taken, which then is reduced: by how much, and how often.
-REDUCED = (1, 1, 1.5, 2, 3)
 # A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
 # whatever else there is about it, and where blur has left this share of the contrast of sharp strokes.
 VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.0, 0.2, 0.04
@@ -104,51 +99,6 @@ def check_arguments(size, seed, text_share, photos):
     for i, photo in enumerate(photos):
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < 32:
             raise ValueError(f"photo {i} is {photo.dtype} {photo.shape}: pass uint8 (height, width, 3) from 32 x 32")
-
-
-def load_photos(path, short_edge=320):
-    """Reads all photographs of a folder (and the folders in it) or of a zip archive, for `draw_scenes`.
-
-    Args:
-        path: the folder or archive. Every file of it with an image's suffix must be one.
-        short_edge: larger photos are reduced to this height or width, whichever is shorter, in pixels.
-
-    Returns:
-        List of uint8 arrays `(height, width, 3)`, in the order of the files' names.
-
-    Raises:
-        FileNotFoundError: there is nothing at the path.
-        ValueError: it has no images.
-
-    Example:
-
-    ```python
-    images, polygons = draw_scenes(8, photos=load_photos("photos.zip"))
-    ```
-    """
-    root = Path(path).expanduser()
-    if root.is_dir():
-        names = [file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()]
-        open_one = files.open_file
-    elif root.is_file():
-        files.archive.cache_clear()
-        names, open_one = files.archive(path, os.getpid()).namelist(), files.open_member
-    else:
-        raise FileNotFoundError(f"no folder or file {str(path)!r}: pass a folder or a zip archive of photographs")
-    names = sorted(name for name in names if Path(name).suffix.lower() in files.SUFFIXES)
-    if not names:
-        raise ValueError(f"{path} has no images ({', '.join(sorted(files.SUFFIXES))})")
-    photos = []
-    for name in names:
-        with open_one(path, name) as file:
-            image = files.open_image(file)
-            image.draft("RGB", (2 * short_edge, 2 * short_edge))
-            image = ImageOps.exif_transpose(image).convert("RGB")
-        scale = short_edge / min(image.size)
-        if scale < 1:
-            image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
-        photos.append(np.asarray(image))
-    return photos
 
 
 def contact_sheet(images, polygons, columns=6):
@@ -642,156 +592,3 @@ def cover(canvas, rng):
     width, height = canvas.size
     size = min(width, height) * rng.uniform(0.15, 0.6)
     pick(rng, THINGS)(canvas, rng, rng.random() * width, rng.uniform(0.4, 1.2) * height, size)
-
-
-def photo_background(rng, photos, width, height):
-    """A piece of a photograph at the canvas' size, or several, cut out and laid over each other.
-
-    From near or from afar, and mixed, a few photographs show many textures and edges between them.
-    """
-    picture = piece(rng, pick(rng, photos), width, height)
-    for _ in range(pick(rng, (0, 0, 0, 1, 2, 4))):
-        size = min(width, height) * rng.uniform(0.15, 0.8)
-        mask = Image.new("L", picture.size)
-        ImageDraw.Draw(mask).polygon(outline(rng, rng.random() * width, rng.random() * height, size), 255)
-        if rng.random() < 0.5:
-            mask = mask.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 3)))
-        picture.paste(piece(rng, pick(rng, photos), width, height), (0, 0), mask)
-    return picture
-
-
-def piece(rng, photo, width, height):
-    """A piece of a photograph, at random mirrored or upside down, its colours often changed."""
-    rows, columns = photo.shape[:2]
-    widest = min(columns / width, rows / height)
-    # Enlarged pieces are too smooth.
-    share = math.exp(rng.uniform(math.log(min(widest, 0.8)), math.log(widest)))
-    # Of a photo with the canvas' own shape the piece must not be larger than the whole by a rounding error.
-    w, h = min(share * width, columns), min(share * height, rows)
-    x, y = rng.random() * (columns - w), rng.random() * (rows - h)
-    box = tuple(int(n) for n in (x, y, math.ceil(x + w), math.ceil(y + h)))
-    image = Image.fromarray(photo[box[1] : box[3], box[0] : box[2]])
-    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    if rng.random() < 0.5:
-        image = ImageOps.mirror(image)
-    if rng.random() < 0.15:
-        image = ImageOps.flip(image)
-    if rng.random() < 0.3:
-        image = Image.merge("RGB", [image.getchannel(int(c)) for c in rng.permutation(3)])
-    return image
-
-
-class Camera:
-    """What lens, light, sensor and file format do to a scene; all of it is drawn at random beforehand.
-
-    The canvas is larger than the picture by `scale`, so that reducing it smooths the edges.
-    """
-
-    def __init__(self, rng, size):
-        self.rng, self.size = rng, size
-        height, width = size
-        self.unit = min(size) / 240
-        self.canvas_size = math.ceil(width * (s := rng.uniform(1.05, 1.3))), math.ceil(height * s)
-        self.scale = np.array([self.canvas_size[0] / width, self.canvas_size[1] / height])
-        self.filter = pick(rng, (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX))
-        self.defocus = self.unit * rng.uniform(0.3, 1.0 if rng.random() < 0.7 else 2.2) if rng.random() < 0.45 else 0
-        self.motion = self.shifts(rng) if rng.random() < 0.45 else None
-        self.reduced = rng.uniform(0.45, 0.9) if rng.random() < 0.25 else None
-        self.sharpen = rng.random() < 0.2
-        self.reduction = pick(rng, REDUCED)
-        self.glow = rng.uniform(0.3, 1) if rng.random() < 0.25 else 0
-        self.frame = draw_frame(rng, width, height)
-        self.frame_colour = pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255)))
-        self.state = rng.bit_generator.state
-
-    def shifts(self, rng):
-        """The path of a shaking camera, a straight line of whole pixels; most often nearly level."""
-        length = max(2.0, self.unit * math.exp(rng.uniform(math.log(3), math.log(15))))
-        angle = rng.normal(0, 0.12) if rng.random() < 0.7 else rng.uniform(0, math.pi)
-        steps = np.linspace(-length / 2, length / 2, round(length) + 1)
-        return np.unique(np.round(steps[:, None] * [math.cos(angle), math.sin(angle)]).astype(int), axis=0)
-
-    def blur(self, canvas):
-        """Everything linear: the canvas brought to size, out of focus, shaken, reduced and enlarged again."""
-        height, width = self.size
-        image = canvas.resize((width, height), self.filter)
-        if self.glow and image.mode == "RGB":
-            # Lamps and lit signs shine over what is about them.
-            lights = image.point([max(0, round(3 * self.glow * (v - 215))) for v in range(256)] * 3)
-            image = ImageChops.screen(image, lights.filter(ImageFilter.BoxBlur(6 * self.unit)))
-        if self.defocus:
-            image = image.filter(ImageFilter.GaussianBlur(self.defocus))
-        if self.reduced:
-            small = [max(8, round(n * self.reduced)) for n in image.size]
-            image = image.resize(small, Image.Resampling.BILINEAR).resize(image.size, Image.Resampling.BICUBIC)
-        pixels = np.asarray(image)
-        if self.motion is not None:
-            reach = int(np.abs(self.motion).max())
-            padded = np.pad(pixels, [(reach, reach)] * 2 + [(0, 0)] * (pixels.ndim - 2), "edge")
-            total = np.zeros(pixels.shape, "uint16")
-            for dx, dy in self.motion:
-                total += padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
-            pixels = (total // len(self.motion)).astype("uint8")
-        return pixels
-
-    def take_ink(self, layer):
-        """Returns where the letters of an `ink_layer` are in the finished picture, uint8 `(height, width)`."""
-        ink = self.blur(layer)
-        return ink if self.frame is None else np.where(np.asarray(self.frame) > 0, np.uint8(0), ink)
-
-    def take(self, canvas):
-        """Returns the finished picture, uint8 `(height, width, 3)`."""
-        rng = self.rng
-        # The same draws each time a picture is taken again.
-        rng.bit_generator.state = self.state
-        height, width = self.size
-        image = Image.fromarray(self.blur(canvas))
-        if rng.random() < 0.5:
-            image = lit(rng, image, pick(rng, (0.3, 0.6, 0.9)))
-        if self.sharpen:
-            image = image.filter(ImageFilter.UnsharpMask(1.2, between(rng, 40, 150), 0))
-        image = tone(rng, image)
-        if rng.random() < 0.6:
-            strength = math.exp(rng.uniform(math.log(1), math.log(12)))
-            speckle = np.round(grain(rng, width, height, 3 if rng.random() < 0.6 else 1) * strength).astype("int16")
-            pixels = np.asarray(image).astype("int16")
-            pixels += speckle if speckle.ndim == 3 else speckle[..., None]
-            image = Image.fromarray(np.clip(pixels, 0, 255).astype("uint8"))
-        if self.frame is not None:
-            image.paste(self.frame_colour, (0, 0), self.frame)
-        if rng.random() < 0.8:
-            buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=between(rng, 30, 95), subsampling=pick(rng, (0, 2, 2)))
-            image = Image.open(buffer)
-        return np.asarray(image)
-
-
-def tone(rng, image):
-    """Exposure, contrast, gamma and colour cast, as one table per channel; some pictures are grey."""
-    if rng.random() < 0.06:
-        image = image.convert("L").convert("RGB")
-    level = np.arange(256) / 255
-    gamma, contrast = math.exp(rng.normal(0, 0.25)), math.exp(rng.normal(0, 0.18))
-    cast = 1 + rng.normal(0, 0.05, 3)
-    exposure = math.exp(rng.normal(0, 0.15))
-    dark = rng.uniform(0, 0.12) if rng.random() < 0.3 else 0
-    curve = np.clip(((level**gamma - 0.5) * contrast + 0.5) * exposure, 0, 1) * (1 - dark) + dark
-    tables = [np.clip(255 * curve * c, 0, 255).round().astype(int).tolist() for c in cast]
-    return image.point(tables[0] + tables[1] + tables[2])
-
-
-def draw_frame(rng, width, height):
-    """A plain border, or the empty corners of a picture that was turned: a mask of mode L, or most often None."""
-    kind = rng.random()
-    if kind > 0.05:
-        return None
-    mask = Image.new("L", (width, height))
-    pen = ImageDraw.Draw(mask)
-    if kind > 0.02:
-        border = max(1, int(min(width, height) * rng.uniform(0.01, 0.06)))
-        pen.rectangle((0, 0, width - 1, height - 1), outline=255, width=border)
-    else:
-        a, b = width * rng.uniform(0.05, 0.3), height * rng.uniform(0.05, 0.3)
-        for x, y, sx, sy in ((0, 0, 1, 1), (width, 0, -1, 1), (0, height, 1, -1), (width, height, -1, -1)):
-            pen.polygon([(x, y), (x + sx * a, y), (x, y + sy * b)], 255)
-    return mask

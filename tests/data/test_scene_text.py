@@ -16,8 +16,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from kgan.data import scene_rendering, scene_text, scene_words
+from kgan.data.scene_camera import Camera
+from kgan.data.scene_photos import load_photos
 from kgan.data.scene_rendering import Font, Plane, Typesetter, find_fonts, tilted_quad, typeset
-from kgan.data.scene_text import Camera, ScenePainter, contact_sheet, draw_scenes, is_visible, load_photos
+from kgan.data.scene_text import ScenePainter, contact_sheet, draw_scenes, is_visible
 from kgan.models.text_filter.regions import line_height
 
 pytestmark = pytest.mark.backend_free
