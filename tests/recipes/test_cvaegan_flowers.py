@@ -10,6 +10,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+import cvaegan_flowers as recipe
 import keras
 import numpy as np
 import pytest
@@ -17,28 +18,7 @@ from PIL import Image
 
 import kgan
 
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-sys.path.insert(0, str(RECIPES))
-import common  # noqa: E402
-import cvaegan_flowers  # noqa: E402
-
 TINY = ["--data", "digits", "--width", "0.05", "--count", "100", "--models", "cgan", "--epochs", "3"]
-
-
-@pytest.fixture
-def recipe(monkeypatch, capsys):
-    """Function of command-line arguments that runs the recipe and returns `(exit status, stderr)`."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cvaegan_flowers.py", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            common.run(cvaegan_flowers.main)
-        except SystemExit as end:
-            return end.code, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return run
 
 
 def snapshot(folder):
@@ -63,15 +43,15 @@ def assert_refused(result, *words):
 
 
 @pytest.mark.parametrize("model", ["cgan", pytest.param("cvaegan", marks=pytest.mark.slow)])
-def test_killed_run_resumes_to_the_end_of_an_uninterrupted_one(model, recipe, tmp_path):
+def test_killed_run_resumes_to_the_end_of_an_uninterrupted_one(model, start, tmp_path):
     arguments = [*TINY, "--models", model]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     kill_in_second_epoch(arguments, killed, killed / f"{model}-seed0")
-    refused_without_change(recipe, killed, arguments)
+    refused_without_change(start, killed, arguments)
     # Each in a process of its own, as a user has it: in this one, where PyTorch was imported before, TensorFlow rounds
     # a sum differently.
     for run in ([*arguments, "--out", killed, "--resume"], [*arguments, "--out", straight]):
-        with start(run) as process:
+        with launch(run) as process:
             error = process.stderr.read().decode()
         assert process.returncode == 0, error
 
@@ -90,13 +70,14 @@ def test_killed_run_resumes_to_the_end_of_an_uninterrupted_one(model, recipe, tm
     assert metrics[0] == metrics[1]
     if model == "cgan":
         check_contents(straight, model)
-        a_finished_model_is_not_trained_again(recipe, arguments, killed, model)
+        a_finished_model_is_not_trained_again(start, arguments, killed, model)
 
 
-def start(arguments):
-    path = os.pathsep.join([str(RECIPES.parent), os.environ.get("PYTHONPATH", "")])
+def launch(arguments):
+    root = Path(recipe.__file__).resolve().parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, str(RECIPES / "cvaegan_flowers.py"), *map(str, arguments)],
+        [sys.executable, recipe.__file__, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -104,7 +85,7 @@ def start(arguments):
 
 
 def kill_in_second_epoch(arguments, out, folder):
-    with start([*arguments, "--out", out]) as process:
+    with launch([*arguments, "--out", out]) as process:
         while process.poll() is None and not (folder / "checkpoints" / "epoch-0001.weights.h5").exists():
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
@@ -113,10 +94,10 @@ def kill_in_second_epoch(arguments, out, folder):
     assert not (folder / "checkpoints" / "epoch-0003.weights.h5").exists() and not (folder / "result.json").exists()
 
 
-def refused_without_change(recipe, run, arguments):
+def refused_without_change(start, run, arguments):
     before = snapshot(run)
-    assert_refused(recipe(*arguments, "--out", run), "--resume")
-    other = recipe(*arguments, "--out", run, "--resume", "--epochs", 4, "--seed", 7)
+    assert_refused(start(*arguments, "--out", run), "--resume")
+    other = start(*arguments, "--out", run, "--resume", "--epochs", 4, "--seed", 7)
     assert_refused(other, "epochs was 3, is 4", "seed was 0, is 7")
     assert snapshot(run) == before
 
@@ -136,12 +117,12 @@ def check_contents(run, model):
     assert not list(run.rglob("writing-*"))
 
 
-def a_finished_model_is_not_trained_again(recipe, arguments, run, model):
+def a_finished_model_is_not_trained_again(start, arguments, run, model):
     """A run that was killed after its last epoch still has to measure, but not to train."""
     folder = run / f"{model}-seed0"
     before, weights = json.loads((folder / "result.json").read_text()), snapshot(folder / "checkpoints")
     (folder / "result.json").unlink()
-    assert recipe(*arguments, "--out", run, "--resume")[0] == 0
+    assert start(*arguments, "--out", run, "--resume")[0] == 0
     assert json.loads((folder / "result.json").read_text()) == before
     assert snapshot(folder / "checkpoints") == weights
 
@@ -149,7 +130,7 @@ def a_finished_model_is_not_trained_again(recipe, arguments, run, model):
     newest.write_bytes(newest.read_bytes()[:5000])
     (folder / "result.json").unlink()
     before = snapshot(folder / "checkpoints")
-    assert_refused(recipe(*arguments, "--out", run, "--resume"), "epoch-0003.weights.h5 cannot be restored", "delete")
+    assert_refused(start(*arguments, "--out", run, "--resume"), "epoch-0003.weights.h5 cannot be restored", "delete")
     assert snapshot(folder / "checkpoints") == before
 
 
@@ -159,14 +140,14 @@ def a_finished_model_is_not_trained_again(recipe, arguments, run, model):
 def test_pictures_of_a_model_with_encoder(tmp_path):
     images, labels = kgan.data.load("digits", "test")
     model = kgan.CVAEGAN(10, 32, 1, 4, 0.05)
-    cvaegan_flowers.write_pictures(tmp_path, {"cvaegan": model}, images, labels, list("0123456789"))
+    recipe.write_pictures(tmp_path, {"cvaegan": model}, images, labels, list("0123456789"))
     expected = ("samples", "models", "reconstructions", "morphing", "inpainting", "super_resolution", "mixed")
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in expected}
 
 
 def new_model(name, **options):
-    options = Namespace(**{**cvaegan_flowers.PRESETS["quick"], "width": 0.05, "ablate": None, **options})
-    return cvaegan_flowers.new_model(name, np.zeros((2, 32, 32, 1), "float32"), 3, options)
+    options = Namespace(**{**recipe.PRESETS["quick"], "width": 0.05, "ablate": None, **options})
+    return recipe.new_model(name, np.zeros((2, 32, 32, 1), "float32"), 3, options)
 
 
 def test_ablation_leaves_out_its_part():
@@ -210,18 +191,18 @@ def write_images(folder, classes, n):
         (["--resume"], ["no run to resume"]),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, recipe, tmp_path, monkeypatch):
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     write_images(tmp_path / "one", ["rose"], 9)
     write_images(tmp_path / "few", ["rose", "tulip"], 5)
-    result = recipe(*TINY[:6], "--models", "cgan", *arguments, "--out", "run")
+    result = start(*TINY[:6], "--models", "cgan", *arguments, "--out", "run")
     assert_refused(result, *words)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--seeds", "0"], ["--models", "vae"], ["--ablate", "E"]])
-def test_options_out_of_range(arguments, recipe, tmp_path):
-    status, error = recipe(*arguments, "--out", tmp_path / "run")
+def test_options_out_of_range(arguments, start, tmp_path):
+    status, error = start(*arguments, "--out", tmp_path / "run")
     assert status == 2 and arguments[0] in error
     assert not (tmp_path / "run").exists()
