@@ -266,9 +266,9 @@ def card(options, learned, result, thresholds):
             f"Trained from random weights on the outlines of text in {learned} of {options.count} drawn scenes "
             f"(synthetic/scene_text, about half with text, {ground}) for {options.epochs} epochs, seed "
             f"{options.seed}. On {options.test_count} other scenes, half with text: recall {best['recall']:.3f}, "
-            f"precision {best['precision']:.3f}, F {best['f']:.3f} at the threshold of best F, which, as the others, is "
-            f"that of drawn scenes. Streets and shops had text more often than landscapes: where text is too small or "
-            f"smeared to read, the place decides. Fonts: {', '.join(families)}."
+            f"precision {best['precision']:.3f}, F {best['f']:.3f} at the threshold of best F, which, as the others, "
+            f"is that of drawn scenes. Streets and shops had text more often than landscapes: where text is too small "
+            f"or smeared to read, the place decides. Fonts: {', '.join(families)}."
         ),
     }
 
