@@ -441,7 +441,7 @@ DAYLIGHT = np.array((235, 240, 245))
 # How often a scene without and with text is at a place: where people build there is more to read.
 PLACES = {
     close_up: (2.5, 1.5), landscape: (4, 0.7), leaves: (1.3, 0.5), studio: (3, 1.2), drawing: (1, 0.7),
-    shelf: (0.5, 2), room: (0.8, 1), mall: (0.2, 12), street: (1, 4), parked: (0.6, 2.5),
+    shelf: (0.5, 2), room: (0.8, 1), mall: (0.2, 6), street: (1, 4), parked: (0.6, 2.5),
 }  # fmt: skip
 SHARES = np.array(list(PLACES.values())).cumsum(axis=0) / np.sum(list(PLACES.values()), axis=0)
 

@@ -8,7 +8,7 @@ import textfilter_student as recipe
 from kgan import text_filter
 from kgan.data.scene_text import draw_scenes
 
-TINY = ["--count", "40", "--test-count", "20", "--epochs", "1", "--mixed-precision"]
+TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
 
 
 def test_a_run_writes_a_student_with_its_card(start, tmp_path):
@@ -88,26 +88,6 @@ def test_batches_have_each_image_once_mirrored_with_its_labels():
     again = recipe.ShapeBatches(groups, 4, seed=0)
     again.epoch = 1
     assert all(np.array_equal(batches[i][0], again[i][0]) for i in range(5))
-
-
-def test_half_of_the_unlikely_scenes_are_left_out():
-    text = np.random.default_rng(1).random(1000) < 0.5
-    labels = np.zeros((1000, 34), "float32")
-    labels[text, np.arange(text.sum()) % 34] = 1
-    drawn = np.arange(1000) < 300
-    used = np.isin(np.arange(1000), numbers := recipe.likely(labels, seed=0))
-    assert used[text & drawn].all() and used[~text & ~drawn].all()
-    for unlikely in (text & ~drawn, ~text & drawn):
-        assert 0.38 < used[unlikely].mean() < 0.62
-
-    images = np.zeros((1000, 4, 4, 3), "uint8")
-    images[:] = np.stack([np.arange(1000) // 256, np.arange(1000) % 256, np.zeros(1000)], axis=1)[:, None, None]
-    cells = np.zeros((1000, 1, 1), "uint8")
-    batches = recipe.ShapeBatches([(images, labels, cells)] * 2, 10, seed=0, used=[numbers, numbers[-20:]])
-    assert len(batches) == len(numbers) // 10 + 2
-    seen = np.concatenate([batches[i][0][:, 0, 0] for i in range(len(batches))]) @ [256, 1, 0]
-    assert np.isin(seen, numbers).all() and np.isin(numbers[-20:], seen).all()
-    assert len(seen) == 10 * len(batches) and len(np.unique(seen)) >= len(numbers) - 9
 
 
 def test_cells_have_the_share_of_text_in_them():
