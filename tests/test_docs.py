@@ -18,15 +18,20 @@ from kgan.models.text_filter.runtime import filter as runtime
 ROOT = Path(kgan.__file__).parent
 
 
+# Modules whose examples no backend has a part in.
+BACKEND_FREE = ("kgan.data", "kgan.export", "kgan.models.text_filter.regions", "kgan.models.text_filter.runtime")
+
+
 def examples(style):
     found = []
     for path in sorted(ROOT.rglob("*.py")):
         module = ".".join(["kgan", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        marks = [pytest.mark.backend_free] if module.startswith(BACKEND_FREE) else []
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
                 text = ast.get_docstring(node) or ""
                 if style in text:
-                    found.append(pytest.param(module, text, id=f"{module}.{getattr(node, 'name', '')}"))
+                    found.append(pytest.param(module, text, id=f"{module}.{getattr(node, 'name', '')}", marks=marks))
     return found
 
 
