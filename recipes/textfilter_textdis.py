@@ -271,7 +271,8 @@ def results_table(results, options, seeds):
         row += [percent([point["precision_at"][p] for point in points]) for p in (0.05, 0.10, 0.15)]
         rows.append(row)
     text = "# Images with text told from images without, after Tables I and II\n\n" + table(header, rows)
-    return text + "\n" + provenance(options, seeds)
+    text += "\n" + provenance(options, seeds)
+    return text + f"The epochs are a teacher's; a student has {options.student_epochs}.\n"
 
 
 def write_regions(path, network, images, polygons, text):

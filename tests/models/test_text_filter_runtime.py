@@ -932,7 +932,6 @@ def test_processes_that_cannot_start():
 
 
 UNGUARDED = """
-import sys
 from kgan.models.text_filter.runtime.processes import spread
 try:
     print(list(spread(len, [[(0, ("abc",))]], 1, len, (bytes(10**6),), "crashed")))

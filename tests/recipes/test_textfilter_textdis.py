@@ -22,6 +22,7 @@ def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
     assert list(results) == list(recipe.MODELS)
     table = (out / "results.md").read_text()
     assert all(title in table for title in recipe.TITLES.values()) and "seeds [0]" in table
+    assert "1 epochs" in table and "a student has 2." in table
     assert (out / "regions.png").stat().st_size > 1000
     epochs = {
         path.parent.relative_to(out).as_posix(): path.read_text().count("\n") - 1 for path in out.rglob("train.csv")
