@@ -17,6 +17,7 @@ _MODULE_OF = {
     "CVAE": "kgan.models.cvae_gan",
     "CGAN": "kgan.models.cvae_gan",
     "FMCGAN": "kgan.models.cvae_gan",
+    "MMSSIT": "kgan.models.mm_ssit",
 }
 _SUBMODULES = {
     **{name: f"kgan.{name}" for name in ("callbacks", "data", "export", "losses", "metrics", "plots")},

@@ -154,10 +154,12 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         self.compile(**{**config, "optimizers": optimizers})
 
     def _player_variables(self):
-        return {
-            player: [variable for name in names for variable in getattr(self, name).trainable_variables]
-            for player, names in self.players.items()
-        }
+        """Each variable once, though networks of a player may share layers."""
+        found = {}
+        for player, names in self.players.items():
+            variables = (variable for name in names for variable in getattr(self, name).trainable_variables)
+            found[player] = list({id(variable): variable for variable in variables}.values())
+        return found
 
     # === Training and evaluation ===
 

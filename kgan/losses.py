@@ -121,6 +121,23 @@ def classifier_loss(labels, logits):
     return ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
 
+def partial_classifier_loss(labels, logits):
+    """Softmax cross entropy of the samples that have a label; 0 where none has.
+
+    Args:
+        labels: `(batch,)` integers, -1 for a sample without a label.
+        logits: `(batch, classes)`.
+
+    Example:
+
+    >>> float(partial_classifier_loss(ops.array([1, -1]), ops.zeros((2, 4))))  # log 4
+    1.3862943649291992
+    """
+    labelled = ops.cast(labels >= 0, "float32")
+    each = ops.sparse_categorical_crossentropy(ops.maximum(labels, 0), logits, from_logits=True)
+    return ops.sum(labelled * each) / ops.maximum(ops.sum(labelled), 1.0)
+
+
 def region_loss(labels, logits):
     """Cross entropy of independent yes / no labels, averaged over all: of 0 / 1 labels the loss of the text filter's
     teacher, of a teacher's probabilities the soft-label loss, eq. 3 of Zhao et al. (2019).

@@ -21,7 +21,7 @@ def write(name, model, batch):
 
 
 model_contract.check_golden = write
-for test_file in ("test_gan", "test_cvae_gan", "test_text_filter"):
+for test_file in ("test_gan", "test_cvae_gan", "test_mm_ssit", "test_text_filter"):
     tests = importlib.import_module(test_file)
     for name in tests.MODELS:
         tests.test_golden(name)

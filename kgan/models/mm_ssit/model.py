@@ -1,0 +1,358 @@
+"""MM-SSIT. Equations and figures are those of Bai et al., 2020."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgan import losses
+from kgan.adversarial import AdversarialModel, Phase
+from kgan.models.mm_ssit.networks import (
+    build_category_classifier,
+    build_decoders,
+    build_domain_classifier,
+    build_encoders,
+    build_style_discriminator,
+    check_shape,
+)
+
+DOMAINS = ("a", "b")
+# What each term of eq. 7 weighs, for both domains or for each; "cdaae": in CDAAE's code, for SVHN and MNIST.
+WEIGHTS = {
+    "paper": {"style": 1, "domain": 1, "label": 1, "consistency": 1, "self_consistency": 1, "reconstruction": 1},
+    "cdaae": {
+        "style": 1,
+        "domain": 1,
+        "label": (5.0, 0.5),
+        "consistency": 0.3,
+        "self_consistency": 0.3,
+        "reconstruction": (2.0, 0.15),
+    },
+}
+
+
+@keras.saving.register_keras_serializable("kgan")
+class MMSSIT(AdversarialModel):
+    """MM-SSIT: multimodal and multiclass semi-supervised image translation (Bai et al., 2020).
+
+    An encoder splits an image into content and style, a decoder a domain puts them together again. Styles are matched
+    with N(0, 1) by a discriminator (eq. 1), so that new ones can be drawn; contents of both domains are made alike by
+    a domain classifier that the encoder works against (eq. 2), and told apart by class (eq. 3), also after translation
+    into the other domain: by the label where there is one (eq. 4), by the class that the encoder itself finds where
+    there is none (eq. 5). Discriminators and domain classifier are one player, all the rest is the other; both take
+    their gradients from one forward pass.
+
+    Fit on a dict of `images_a`, `images_b` `(batch, image_size, image_size, 3)` in [-1, 1] and `labels_a`, `labels_b`
+    `(batch,)`, integers, -1 where there is no label; a batch may have both kinds, or no label at all (eq. 8). Images in
+    one row have nothing to do with each other.
+
+    What the paper leaves open: the content encoder is shared by the domains, as its one classifier suggests; domains
+    have batch norm statistics of their own; the cross entropy of a style is non-saturating; the target of eq. 5 is the
+    class with the highest probability, without a gradient; reconstruction is the mean squared error; the style of a
+    translation in training is the sample of the prior that the discriminator sees; default optimizers are
+    Adam(3e-4), as CDAAE's.
+
+    Args:
+        num_classes: number of classes, 2 or more.
+        image_size: 32, 64 or 128.
+        style_dim, content_dim: lengths of the codes.
+        share: numbers of the decoders' layers that both domains share, from 1: the paper's schemes are `()`, `(1,)`,
+            `(1, 2)`, `(1, 2, 3)` and `(4,)`.
+        width: scales the channels of all hidden layers, for small machines.
+        weights: of the terms of eq. 7: `"paper"` (all 1), `"cdaae"` (those of CDAAE's code for SVHN as a, MNIST as b),
+            or a dict of some of `style`, `domain`, `label`, `consistency` (eq. 4), `self_consistency` (eq. 5) and
+            `reconstruction`, each a number or one for each domain; what is not named weighs 1.
+        domain_loss: how the encoder works against the domain classifier: `"reversal"` maximises its loss, `"flip"`
+            minimises that of the other domain's labels.
+        ramp_steps: steps over which that grows from 0 to its weight.
+        confidence: the probability from which on the class that the encoder finds is a target of eq. 5.
+        mixed_norm: one set of batch norm statistics for both domains, as CDAAE has it.
+
+    Raises:
+        ValueError: an argument out of range, a missing domain, an image outside [-1, 1], a label out of range.
+
+    Example:
+
+    ```python
+    import kgan
+
+    images, labels = kgan.data.load("digits", channels=3, count=64)
+    model = kgan.MMSSIT(num_classes=10, width=0.1)
+    model.compile()
+    model.fit({"images_a": images, "labels_a": labels, "images_b": -images, "labels_b": labels * 0 - 1}, verbose=0)
+    negatives = model.translate(images[:4], "a", "b", samples=5, seed=0)  # (4, 5, 32, 32, 3)
+    ```
+    """
+
+    players = {
+        "discriminator": ("style_discriminator_a", "style_discriminator_b", "domain_classifier"),
+        "autoencoder": ("encoder_a", "encoder_b", "decoder_a", "decoder_b", "category_classifier"),
+    }
+    logged = (
+        "style",
+        "domain",
+        "label",
+        "consistency",
+        "self_consistency",
+        "reconstruction",
+        "style_accuracy",
+        "domain_accuracy",
+    )
+
+    def __init__(
+        self,
+        num_classes,
+        image_size=32,
+        style_dim=8,
+        content_dim=128,
+        share=(1,),
+        width=1.0,
+        weights="paper",
+        domain_loss="reversal",
+        ramp_steps=0,
+        confidence=0.0,
+        mixed_norm=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_shape(image_size)
+        if num_classes < 2:
+            raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
+        if domain_loss not in ("reversal", "flip"):
+            raise ValueError(f"domain_loss={domain_loss!r}: must be 'reversal' or 'flip'.")
+        if ramp_steps < 0 or not 0 <= confidence <= 1:
+            raise ValueError(f"ramp_steps={ramp_steps}, confidence={confidence}: at least 0, and from 0 to 1.")
+        self.num_classes = num_classes
+        self.image_size = image_size
+        self.style_dim = style_dim
+        self.content_dim = content_dim
+        self.share = tuple(share)
+        self.width = width
+        self.weights_of_terms = weights
+        self.domain_loss = domain_loss
+        self.ramp_steps = ramp_steps
+        self.confidence = confidence
+        self.mixed_norm = mixed_norm
+        self._weight = _weights_by_domain(weights)
+
+        sizes = (image_size, len(DOMAINS), style_dim, content_dim, width, mixed_norm)
+        self.encoder_a, self.encoder_b = build_encoders(*sizes)
+        self.decoder_a, self.decoder_b = build_decoders(*sizes, self.share)
+        self.style_discriminator_a, self.style_discriminator_b = (
+            build_style_discriminator(style_dim, f"style_discriminator_{d}") for d in DOMAINS
+        )
+        self.category_classifier = build_category_classifier(content_dim, num_classes)
+        self.domain_classifier = build_domain_classifier(content_dim, len(DOMAINS))
+        self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "image_size": self.image_size,
+            "style_dim": self.style_dim,
+            "content_dim": self.content_dim,
+            "share": self.share,
+            "width": self.width,
+            "weights": self.weights_of_terms,
+            "domain_loss": self.domain_loss,
+            "ramp_steps": self.ramp_steps,
+            "confidence": self.confidence,
+            "mixed_norm": self.mixed_norm,
+        }
+
+    def default_optimizers(self):
+        return {player: keras.optimizers.Adam(3e-4) for player in self.players}
+
+    # === Training ===
+
+    def check_batch(self, batch, labels=None):
+        names = [f"{kind}_{d}" for d in DOMAINS for kind in ("images", "labels")]
+        if not isinstance(batch, dict) or set(batch) != set(names) or labels is not None:
+            found = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+            raise ValueError(f"MMSSIT is fitted on one dict of {', '.join(names)}, got {found}.")
+        if len({len(array) for array in batch.values()}) > 1:
+            raise ValueError(f"Both domains need as many rows: got { {k: len(v) for k, v in batch.items()} }.")
+        for d in DOMAINS:
+            self._check_images(batch[f"images_{d}"], d)
+            found = np.asarray(batch[f"labels_{d}"])
+            if found.ndim != 1 or found.dtype.kind not in "iu":
+                raise ValueError(f"labels_{d} must be integers (batch,), got {found.dtype} {found.shape}.")
+            if len(found) and not (-1 <= found.min() and found.max() < self.num_classes):
+                raise ValueError(
+                    f"labels_{d} must be -1 to {self.num_classes - 1}, got values from {found.min()} to {found.max()}."
+                )
+
+    def _check_images(self, images, domain):
+        expected = (self.image_size, self.image_size, 3)
+        if tuple(images.shape[1:]) != expected:
+            raise ValueError(f"Images of {domain} must be {('batch', *expected)}, got {tuple(images.shape)}.")
+        low, high = float(np.min(images)), float(np.max(images))
+        if not (-1.001 <= low and high <= 1.001):
+            raise ValueError(f"Images of {domain} must be in [-1, 1], got values from {low:g} to {high:g}.")
+
+    def phases(self):
+        return [Phase(self.step, tuple(self.players))]
+
+    def step(self, batch, training):
+        total = {"discriminator": 0.0, "autoencoder": 0.0}
+        terms = dict.fromkeys(self.logged, 0.0)
+        codes = {d: self._part("encoder", d)(batch[f"images_{d}"], training=training) for d in DOMAINS}
+        size = ops.shape(batch["images_a"])[0]
+        prior = {d: keras.random.normal((size, self.style_dim), seed=self.seed_generator) for d in DOMAINS}
+        against = self._ramp(training)
+
+        for number, d in enumerate(DOMAINS):
+            weight = {term: pair[number] for term, pair in self._weight.items()}
+            images, labels = batch[f"images_{d}"], batch[f"labels_{d}"]
+            content, style = codes[d]["content"], codes[d]["style"]
+
+            judge = self._part("style_discriminator", d)
+            real, fake = judge(prior[d], training=training), judge(style, training=training)
+            found = {"style": losses.gan_generator_loss(fake)}
+            total["discriminator"] += losses.gan_discriminator_loss(real, fake)
+            terms["style_accuracy"] += (_share(real > 0) + _share(fake < 0)) / 4
+
+            own = ops.full((size,), number, dtype="int32")
+            logits = self.domain_classifier(content, training=training)
+            domain = losses.classifier_loss(own, logits)
+            found["domain"] = -domain if self.domain_loss == "reversal" else losses.classifier_loss(1 - own, logits)
+            total["discriminator"] += domain
+            terms["domain_accuracy"] += _share(ops.argmax(logits, axis=1) == number) / 2
+            weight["domain"] *= against
+
+            logits = self.category_classifier(content, training=training)
+            found["label"] = losses.partial_classifier_loss(labels, logits)
+
+            other = DOMAINS[1 - number]
+            translated = self._part("decoder", other)([content, prior[other]], training=training)
+            again = self._part("encoder", other)(translated, training=training)["content"]
+            again = self.category_classifier(again, training=training)
+            found["consistency"] = losses.partial_classifier_loss(labels, again)
+            found["self_consistency"] = losses.partial_classifier_loss(self._own_targets(labels, logits), again)
+
+            reconstructed = self._part("decoder", d)([content, style], training=training)
+            found["reconstruction"] = ops.mean(ops.square(reconstructed - images))
+
+            for term, value in found.items():
+                total["autoencoder"] += weight[term] * value
+                terms[term] += domain if term == "domain" else value
+        return {**total, **terms}
+
+    def _part(self, network, domain):
+        return getattr(self, f"{network}_{domain}")
+
+    def _ramp(self, training):
+        """What the encoder's work against the domain classifier weighs by now."""
+        if not self.ramp_steps:
+            return 1.0
+        share = ops.minimum(self.steps / self.ramp_steps, 1.0)
+        if training:
+            self.steps.assign_add(1.0)
+        return share
+
+    def _own_targets(self, labels, logits):
+        """Eq. 5: of samples without a label the class that the encoder finds, -1 where it is not sure enough."""
+        logits = ops.stop_gradient(logits)
+        sure = ops.max(ops.softmax(logits), axis=1) >= self.confidence
+        return ops.where((labels < 0) & sure, ops.cast(ops.argmax(logits, axis=1), labels.dtype), -1)
+
+    # === Inference ===
+
+    def encode(self, images, domain):
+        """Content and style of images.
+
+        Args:
+            images: `(n, image_size, image_size, 3)` in [-1, 1].
+            domain: `"a"` or `"b"`.
+
+        Returns:
+            NumPy arrays `(n, content_dim)` and `(n, style_dim)`.
+
+        Raises:
+            ValueError: an image of another shape or range, or another domain.
+        """
+        self._check_domain(domain)
+        images = np.asarray(images, "float32")
+        self._check_images(images, domain)
+        codes = self._part("encoder", domain).predict(images, batch_size=256, verbose=0)
+        return codes["content"], codes["style"]
+
+    def classify(self, images, domain):
+        """The probabilities of the classes, `(n, num_classes)`. Arguments as in `encode`."""
+        logits = self.category_classifier.predict(self.encode(images, domain)[0], batch_size=256, verbose=0)
+        return keras.ops.convert_to_numpy(ops.softmax(logits))
+
+    def translate(self, images, source="a", target="b", styles=None, samples=1, seed=None):
+        """Images of the same content in a domain, each with several styles.
+
+        Args:
+            images: `(n, image_size, image_size, 3)` in [-1, 1].
+            source: the domain of the images, `"a"` or `"b"`.
+            target: the domain to translate to; `source` itself gives other styles of the same domain.
+            styles: `(samples, style_dim)`, the same for all images, or `(n, samples, style_dim)`; for that of other
+                images take the second of what `encode` gives. Default: drawn from N(0, 1), the same for all images.
+            samples: how many styles to draw.
+            seed: int for the same styles each time; None for new ones.
+
+        Returns:
+            NumPy array `(n, samples, image_size, image_size, 3)` in [-1, 1].
+
+        Raises:
+            ValueError: as `encode`, or styles of another shape.
+        """
+        self._check_domain(target)
+        content, _ = self.encode(images, source)
+        if styles is None:
+            styles = np.random.default_rng(seed).standard_normal((samples, self.style_dim), "float32")
+        styles = np.asarray(styles, "float32")
+        if styles.ndim == 2:
+            styles = np.broadcast_to(styles, (len(content), *styles.shape))
+        if styles.ndim != 3 or styles.shape[::2] != (len(content), self.style_dim):
+            raise ValueError(
+                f"Styles must be (samples, {self.style_dim}) or ({len(content)}, samples, {self.style_dim}), "
+                f"got {styles.shape}."
+            )
+        count = styles.shape[1]
+        pairs = [np.repeat(content, count, axis=0), styles.reshape(-1, self.style_dim)]
+        images = self._part("decoder", target).predict(pairs, batch_size=256, verbose=0)
+        return images.reshape(len(content), count, *images.shape[1:])
+
+    def interpolate(self, images, source, target, first, last, steps=9):
+        """Translations with the styles between two.
+
+        Args:
+            images, source, target: as in `translate`.
+            first, last: `(style_dim,)`, the styles at the ends.
+            steps: how many pictures, both ends included; 2 or more.
+
+        Returns:
+            `(n, steps, image_size, image_size, 3)`.
+        """
+        if steps < 2:
+            raise ValueError(f"steps={steps}: interpolation needs 2 or more, both ends included.")
+        return self.translate(images, source, target, styles=np.linspace(first, last, steps))
+
+    def _check_domain(self, domain):
+        if domain not in DOMAINS:
+            raise ValueError(f"domain {domain!r}: must be one of {', '.join(map(repr, DOMAINS))}.")
+
+
+def _weights_by_domain(weights):
+    """Dict of `(weight in a, weight in b)` for each term."""
+    if isinstance(weights, str) and weights not in WEIGHTS:
+        raise ValueError(f"weights={weights!r}: must be one of {', '.join(WEIGHTS)}, or a dict.")
+    given = WEIGHTS[weights] if isinstance(weights, str) else dict(weights)
+    if unknown := set(given) - set(WEIGHTS["paper"]):
+        raise ValueError(f"weights of {', '.join(sorted(unknown))}: the terms are {', '.join(WEIGHTS['paper'])}.")
+    pairs = {}
+    for term, value in {**WEIGHTS["paper"], **given}.items():
+        pair = tuple(float(v) for v in np.atleast_1d(value))
+        pair = pair * 2 if len(pair) == 1 else pair
+        if len(pair) != 2 or min(pair) < 0:
+            raise ValueError(f"weights[{term!r}]={value!r}: must be a number of at least 0, or one for each domain.")
+        pairs[term] = pair
+    return pairs
+
+
+def _share(condition):
+    return ops.mean(ops.cast(condition, "float32"))

@@ -1,0 +1,346 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from model_contract import check_golden, check_model, noise, values
+
+import kgan
+from kgan import losses
+from kgan.models.mm_ssit import networks
+from kgan.models.mm_ssit.model import WEIGHTS
+from kgan.models.mm_ssit.networks import DomainBatchNormalization, build_decoders, build_encoders
+
+MODELS = ["MMSSIT"]
+
+
+def make(**options):
+    return kgan.MMSSIT(**{"num_classes": 3, "width": 0.05, "content_dim": 12, "style_dim": 4, **options})
+
+
+def data(n, labelled=True):
+    labels = np.where(np.arange(n) % 2, -1, np.arange(n) // 2 % 3).astype("int32") if labelled else -np.ones(n, "int32")
+    return {
+        "images_a": noise((n, 32, 32, 3), salt=3),
+        "labels_a": labels,
+        "images_b": noise((n, 32, 32, 3), salt=4) * 0.5,
+        "labels_b": np.roll(labels, 2),
+    }
+
+
+def test_contract(tmp_path):
+    check_model(lambda: make(ramp_steps=5), (data(14),), 8, tmp_path)
+
+
+def test_golden(name="MMSSIT"):
+    model = make(width=0.1)
+    model.compile({player: keras.optimizers.SGD(1e-4) for player in model.players})
+    check_golden(name.lower(), model, (data(32),))
+
+
+# === Networks ===
+
+
+def parameters(models):
+    variables = {id(v): v for model in models for v in model.trainable_variables}
+    return sum(int(np.prod(v.shape)) for v in variables.values())
+
+
+def test_sizes_are_the_papers():
+    model = kgan.MMSSIT(num_classes=10)
+    names = [name for names in model.players.values() for name in names]
+    assert parameters([getattr(model, name) for name in names]) == pytest.approx(2.9e6, rel=0.02)
+    # Without gains and offsets, which the table does not count.
+    kernels = [v for v in model.encoder_a.trainable_variables if v.path.endswith("kernel")]
+    assert sum(int(np.prod(v.shape)) for v in kernels) == 75_456 + 819_200 + 344_064
+    decoder = [v for v in model.decoder_a.trainable_variables if v.path.endswith("kernel")]
+    assert sum(int(np.prod(v.shape)) for v in decoder) == 722_624
+
+
+@pytest.mark.parametrize("size", networks.SIZES)
+def test_every_size(size):
+    encoders = build_encoders(size, 2, 4, 12, 0.05, False)
+    decoders = build_decoders(size, 2, 4, 12, 0.05, False, (1,))
+    for encoder, decoder in zip(encoders, decoders, strict=True):
+        codes = encoder(np.zeros((2, size, size, 3), "float32"))
+        assert tuple(codes["content"].shape) == (2, 12) and tuple(codes["style"].shape) == (2, 4)
+        assert tuple(decoder([codes["content"], codes["style"]]).shape) == (2, size, size, 3)
+
+
+def convolutions(model):
+    return [v for v in model.trainable_variables if v.path.endswith("kernel")]
+
+
+@pytest.mark.parametrize("share", [(), (1,), (1, 2), (1, 2, 3), (4,)])
+def test_decoders_share_what_they_should(share):
+    first, second = (convolutions(d) for d in build_decoders(32, 2, 4, 12, 0.05, False, share))
+    assert len(first) == 4
+    assert [a is b for a, b in zip(first, second, strict=True)] == [number in share for number in (1, 2, 3, 4)]
+
+
+def test_encoders_share_stem_and_content_but_no_style():
+    first, second = (convolutions(e) for e in build_encoders(32, 2, 4, 12, 0.05, False))
+    both = {id(v) for v in first} & {id(v) for v in second}
+    assert len(first) == len(second) == 7 and len(both) == 4
+
+
+def test_a_layer_that_is_not_there_is_not_shared():
+    with pytest.raises(ValueError, match="numbered from 1 to 4"):
+        make(share=(5,))
+
+
+def test_domain_batch_norm_is_batch_norm():
+    """In training as Keras has it; at test with the averages of the domain, which the other one leaves alone."""
+    ours, theirs = DomainBatchNormalization(2), keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3)
+    first, second = noise((6, 5, 5, 3), salt=1) * 3 + 1, noise((6, 5, 5, 3), salt=2) - 4
+    for _ in range(3):
+        expected = theirs(first, training=True)
+        np.testing.assert_allclose(*values_of(ours(first, domain=0, training=True), expected), atol=1e-5)
+    ours(second, domain=1, training=True)
+    np.testing.assert_allclose(*values_of(ours(first, domain=0), theirs(first)), atol=1e-5)
+    theirs = keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3)
+    theirs(second, training=True)
+    np.testing.assert_allclose(*values_of(ours(second, domain=1), theirs(second)), atol=1e-5)
+
+
+def values_of(*tensors):
+    return [ops.convert_to_numpy(t) for t in tensors]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_domains_have_statistics_of_their_own_unless_mixed(mixed):
+    model = make(mixed_norm=mixed)
+    model.compile()
+    before = values_of(*model.encoder_b.predict(data(4)["images_b"], verbose=0).values())
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, DomainBatchNormalization)]
+    kept = [ops.convert_to_numpy(norm.moving_mean.value)[-1].copy() for norm in norms]
+    model.encoder_a(data(8)["images_a"] + 5, training=True)
+    same = [
+        np.array_equal(a, ops.convert_to_numpy(norm.moving_mean.value)[-1]) for a, norm in zip(kept, norms, strict=True)
+    ]
+    after = values_of(*model.encoder_b.predict(data(4)["images_b"], verbose=0).values())
+    stem_is_same = np.array_equal(before[0], after[0])
+    assert stem_is_same != mixed and all(same) != mixed
+
+
+# === Losses ===
+
+
+def test_partial_loss_is_of_the_labelled_alone():
+    logits = noise((6, 4), salt=9) * 3
+    labels = np.array([2, -1, 0, -1, 3, -1], "int32")
+    log_p = logits - np.log(np.exp(logits.astype("float64")).sum(axis=1, keepdims=True))
+    expected = -np.mean([log_p[i, labels[i]] for i in (0, 2, 4)])
+    found = losses.partial_classifier_loss(ops.convert_to_tensor(labels), ops.convert_to_tensor(logits))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    nothing = losses.partial_classifier_loss(ops.full((6,), -1, dtype="int32"), ops.convert_to_tensor(logits))
+    assert float(nothing) == 0.0
+
+
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def cross_entropy(labels, logits):
+    """Mean over the samples that have a label, in float64."""
+    logits = np.asarray(logits, "float64")
+    log_p = (
+        logits
+        - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True))
+        - logits.max(1, keepdims=True)
+    )
+    kept = labels >= 0
+    return -log_p[kept, labels[kept]].mean() if kept.any() else 0.0
+
+
+@pytest.mark.parametrize("weights", ["paper", "cdaae"])
+@pytest.mark.parametrize("domain_loss", ["reversal", "flip"])
+def test_step_is_equation_7(weights, domain_loss):
+    """Every term recomputed in NumPy from the outputs of the networks."""
+    model, batch = make(weights=weights, domain_loss=domain_loss, confidence=0.4), data(9)
+    for variable in model.category_classifier.trainable_variables:
+        variable.assign(30 * variable)  # so that it is sure of some
+    drawn = []
+    original = keras.random.normal
+
+    def draw(shape, **options):
+        drawn.append(noise((9, 4), salt=50 + len(drawn)))
+        return ops.convert_to_tensor(drawn[-1])
+
+    keras.random.normal = draw
+    try:
+        tensors = {name: ops.convert_to_tensor(array) for name, array in batch.items()}
+        found = {name: float(value) for name, value in model.step(tensors, training=False).items()}
+    finally:
+        keras.random.normal = original
+    weight = {k: np.broadcast_to(np.asarray(v, float), (2,)) for k, v in WEIGHTS[weights].items()}
+    terms = dict.fromkeys(WEIGHTS["paper"], 0.0)
+    autoencoder = discriminator = 0.0
+    names, encoders, decoders = "ab", (model.encoder_a, model.encoder_b), (model.decoder_a, model.decoder_b)
+    for i in range(2):
+        images, labels = batch[f"images_{names[i]}"], batch[f"labels_{names[i]}"]
+        codes = encoders[i].predict(images, verbose=0)
+        judge = getattr(model, f"style_discriminator_{names[i]}")
+        real, fake = judge.predict(drawn[i], verbose=0), judge.predict(codes["style"], verbose=0)
+        domain = model.domain_classifier.predict(codes["content"], verbose=0)
+        logits = model.category_classifier.predict(codes["content"], verbose=0)
+        translated = decoders[1 - i].predict([codes["content"], drawn[1 - i]], verbose=0)
+        again = encoders[1 - i].predict(translated, verbose=0)["content"]
+        again = model.category_classifier.predict(again, verbose=0)
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        own = np.where((labels < 0) & (p.max(1) >= 0.4), p.argmax(1), -1)
+        assert (own >= 0).any()
+        reconstructed = decoders[i].predict([codes["content"], codes["style"]], verbose=0)
+        here = {
+            "style": softplus(-fake).mean(),
+            "domain": cross_entropy(np.full(9, i), domain),
+            "label": cross_entropy(labels, logits),
+            "consistency": cross_entropy(labels, again),
+            "self_consistency": cross_entropy(own, again),
+            "reconstruction": ((reconstructed - images) ** 2).mean(),
+        }
+        discriminator += softplus(-real).mean() + softplus(fake).mean() + here["domain"]
+        against = -here["domain"] if domain_loss == "reversal" else cross_entropy(np.full(9, 1 - i), domain)
+        for term, value in here.items():
+            terms[term] += value
+            autoencoder += weight[term][i] * (against if term == "domain" else value)
+    for term, value in {**terms, "autoencoder": autoencoder, "discriminator": discriminator}.items():
+        assert found[term] == pytest.approx(value, rel=2e-4, abs=1e-5), term
+
+
+def test_without_labels_only_what_needs_none_is_left():
+    model = make()
+    model.compile()
+    history = model.fit(data(8, labelled=False), batch_size=8, verbose=0).history
+    assert history["label"] == history["consistency"] == [0.0]
+    assert history["self_consistency"][0] > 0 and history["reconstruction"][0] > 0
+
+
+def test_targets_of_its_own_give_no_gradient_and_need_confidence():
+    model = make(confidence=1.0)
+    logits = ops.convert_to_tensor(noise((5, 3), salt=1))
+    labels = ops.convert_to_tensor(np.array([-1, 0, -1, 1, -1], "int32"))
+    assert values_of(model._own_targets(labels, logits))[0].tolist() == [-1] * 5
+    found = values_of(make()._own_targets(labels, logits))[0]
+    expected = np.where(np.array([1, 0, 1, 0, 1]), noise((5, 3), salt=1).argmax(1), -1)
+    assert found.tolist() == expected.tolist()
+
+
+def test_the_work_against_the_domain_classifier_grows():
+    model = make(ramp_steps=4)
+    model.compile({player: keras.optimizers.SGD(0.0) for player in model.players})
+    seen = []
+    for _ in range(6):
+        seen.append(float(model._ramp(training=False)))
+        model.train_on_batch(data(4))
+    assert seen == [0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_encoder_and_domain_classifier_pull_apart():
+    """One step of either alone: the classifier lowers the domain loss, the encoder raises it."""
+    batch = data(32)
+    for player, sign in (("discriminator", -1), ("autoencoder", 1)):
+        keras.utils.set_random_seed(0)
+        model = make(weights=dict.fromkeys(WEIGHTS["paper"], 0) | {"domain": 1}, width=0.1)
+        rates = {name: 1e-2 if name == player else 0.0 for name in model.players}
+        model.compile({name: keras.optimizers.SGD(rate) for name, rate in rates.items()})
+        seen = [float(model.train_on_batch(batch, return_dict=True)["domain"]) for _ in range(1)]
+        for _ in range(5):
+            model.reset_metrics()
+            seen.append(float(model.train_on_batch(batch, return_dict=True)["domain"]))
+        assert sign * (seen[-1] - seen[0]) > 0
+
+
+# === Inference ===
+
+
+def test_translate():
+    model, images = make(), data(5)["images_a"]
+    images_b = model.translate(images, "a", "b", samples=3, seed=1)
+    assert images_b.shape == (5, 3, 32, 32, 3) and np.abs(images_b).max() <= 1
+    np.testing.assert_array_equal(images_b, model.translate(images, "a", "b", samples=3, seed=1))
+    assert not np.allclose(images_b, model.translate(images, "a", "b", samples=3, seed=2))
+    # Every image gets the same styles, and what decides is the content: that of an image alone is the same.
+    np.testing.assert_allclose(images_b[2:3], model.translate(images[2:3], "a", "b", samples=3, seed=1), atol=1e-5)
+
+    content, style = model.encode(images, "a")
+    assert content.shape == (5, 12) and style.shape == (5, 4)
+    reconstructed = model.translate(images, "a", "a", styles=style[:, None])[:, 0]
+    expected = model.decoder_a.predict([content, style], verbose=0)
+    np.testing.assert_allclose(reconstructed, expected, atol=1e-6)
+
+    first, last = np.zeros(4), np.ones(4)
+    between = model.interpolate(images, "b", "a", first, last, steps=4)
+    assert between.shape == (5, 4, 32, 32, 3)
+    ends = model.translate(images, "b", "a", styles=[first, last])
+    np.testing.assert_allclose(between[:, [0, -1]], ends, atol=1e-6)
+
+
+def test_classify():
+    probabilities = make().classify(data(5)["images_b"], "b")
+    assert probabilities.shape == (5, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_styles_of_the_prior_change_the_picture():
+    images = make().translate(data(2)["images_a"], "a", "b", samples=2, seed=0)
+    assert np.abs(images[:, 0] - images[:, 1]).max() > 1e-4
+
+
+# === Bad input ===
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda d: d.pop("images_b"), "one dict of images_a"),
+        (lambda d: d.update(images_b=d["images_b"][:4]), "as many rows"),
+        (lambda d: d.update(images_a=d["images_a"][:, :16]), "Images of a must be"),
+        (lambda d: d.update(images_b=d["images_b"] * 9), r"Images of b must be in \[-1, 1\]"),
+        (lambda d: d.update(labels_b=d["labels_b"] + 3), "labels_b must be -1 to 2"),
+        (lambda d: d.update(labels_a=d["labels_a"] - 1), "labels_a must be -1 to 2"),
+        (lambda d: d.update(labels_a=d["labels_a"] * 1.0), "labels_a must be integers"),
+    ],
+)
+def test_bad_data(change, words):
+    model, batch = make(), data(8)
+    model.compile()
+    change(batch)
+    before = values(model.variables)
+    with pytest.raises(ValueError, match=words):
+        model.fit(batch, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, values(model.variables), strict=True))
+
+
+def test_data_that_are_no_dict():
+    model = make()
+    model.compile()
+    with pytest.raises(ValueError, match="got ndarray"):
+        model.fit(data(8)["images_a"], data(8)["labels_a"])
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"num_classes": 1}, "at least two"),
+        ({"image_size": 48}, "one of 32, 64, 128"),
+        ({"weights": "mine"}, "one of paper, cdaae"),
+        ({"weights": {"pixels": 1}}, "weights of pixels"),
+        ({"weights": {"label": (1, 2, 3)}}, "one for each domain"),
+        ({"domain_loss": "max"}, "reversal"),
+        ({"confidence": 2}, "confidence=2"),
+    ],
+)
+def test_bad_options(options, words):
+    with pytest.raises(ValueError, match=words):
+        make(**options)
+
+
+@pytest.mark.parametrize("call", [lambda m, x: m.encode(x, "c"), lambda m, x: m.translate(x, "a", "c")])
+def test_unknown_domain(call):
+    with pytest.raises(ValueError, match="domain 'c'"):
+        call(make(), data(2)["images_a"])
+
+
+def test_styles_of_another_length():
+    with pytest.raises(ValueError, match=r"Styles must be \(samples, 4\)"):
+        make().translate(data(2)["images_a"], styles=np.zeros((3, 5)))
