@@ -7,6 +7,9 @@
 | `"folder:PATH"` | `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and `PATH/test/<class>/*.jpg` |
 | `"zip:PATH"` | the same inside a zip archive |
 | `"mnist:PATH"` | the folder of MNIST's idx files |
+| `"usps:FILE"`, `"svhn:PATH"` | USPS in an npz file, the folder of SVHN's `train_32x32.mat` and `test_32x32.mat` |
+| `"mnist_m:DIGITS:PHOTOS"` | MNIST-M, made from the folder of MNIST and a folder or zip of photographs |
+| `"textured_digits"` | `"digits"`, made into another domain in the same way with drawn textures, embedded |
 | `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions |
 | `"textdis:PATH"`, `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, \
 `"svt:PATH"`, `"td500:PATH"` | scene text (`kgan.data.text_sets` says in which layout); labels of regions |
@@ -19,6 +22,7 @@ import numbers
 import numpy as np
 
 from kgan.data.batches import Batches
+from kgan.data.digit_domains import open_mnist_m, open_svhn, open_textured_digits, open_usps
 from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
 from kgan.data.mnist import open_mnist
@@ -30,8 +34,15 @@ from kgan.models.text_filter.regions import region_labels
 
 __all__ = ["Batches", "class_names", "flip_and_rotate", "load", "load_text"]
 
-EMBEDDED = {"digits": open_digits, "synthetic/flowers": open_flowers}
-AT_PATH = {"folder": open_folder, "zip": open_zip, "mnist": open_mnist}
+EMBEDDED = {"digits": open_digits, "textured_digits": open_textured_digits, "synthetic/flowers": open_flowers}
+AT_PATH = {
+    "folder": open_folder,
+    "zip": open_zip,
+    "mnist": open_mnist,
+    "usps": open_usps,
+    "svhn": open_svhn,
+    "mnist_m": open_mnist_m,
+}
 
 
 def load(

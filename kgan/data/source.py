@@ -65,6 +65,28 @@ class GreyArray(Source):
         return np.clip(images, -1, 1, out=images)
 
 
+class ColourArray(Source):
+    """Colour pictures held in memory at their own size, resized and scaled when they are asked for.
+
+    Args:
+        pixels: uint8 `(n, height, width, 3)`.
+    """
+
+    def __init__(self, pixels, labels, class_names, image_size, channels):
+        super().__init__(labels, class_names, image_size, channels)
+        self.pixels = pixels
+
+    def images(self, indices):
+        size = (self.image_size, self.image_size)
+        images = np.empty((len(indices), *size, self.channels), "uint8")
+        for image, index in zip(images, indices, strict=True):
+            picture = Image.fromarray(self.pixels[index])
+            if picture.size != size:
+                picture = picture.resize(size, Image.Resampling.BICUBIC)
+            image[:] = np.asarray(picture if self.channels == 3 else picture.convert("L")).reshape(image.shape)
+        return images / np.float32(127.5) - 1
+
+
 def ranks_in_class(labels, seed):
     """Returns int `(n,)`: the place of each sample in a random order of its own class, drawn from `seed`."""
     order = np.random.default_rng(seed).permutation(len(labels))
