@@ -64,13 +64,10 @@ def open_mnist_m(path, split, image_size, channels, count, seed):
     if not photos:
         raise ValueError(f"'mnist_m:{path}': pass 'mnist_m:DIGITS:PHOTOS', MNIST's folder and one of photographs")
     source = open_mnist(digits, split, None, 1, count, seed)
-    photos = [
-        p for i, p in enumerate(load_photos(photos)) if (i % 5 == 4) == (split == "test") and min(p.shape[:2]) >= 32
-    ]
-    if not photos:
-        raise ValueError(
-            f"{path}: no photograph of at least 32 x 32 pixels for the {split} split; at least 5 are needed"
-        )
+    large = [photo for photo in load_photos(photos) if min(photo.shape[:2]) >= 32]
+    if len(large) < 5:
+        raise ValueError(f"{photos} has {len(large)} photographs of at least 32 x 32 pixels: at least 5 are needed")
+    photos = [photo for i, photo in enumerate(large) if (i % 5 == 4) == (split == "test")]
 
     def ground(rng):
         photo = photos[rng.integers(len(photos))]
