@@ -26,13 +26,14 @@ from kgan.data.digit_domains import open_mnist_m, open_svhn, open_textured_digit
 from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
 from kgan.data.mnist import open_mnist
+from kgan.data.pairs import PairBatches, hide_labels
 from kgan.data.synthetic_flowers import open_flowers
 from kgan.data.text_images import flip_and_rotate, is_text_set, load_text
 from kgan.data.text_sets import READERS
 from kgan.data.tfds import load_tfds, tfds_class_names
 from kgan.models.text_filter.regions import region_labels
 
-__all__ = ["Batches", "class_names", "flip_and_rotate", "load", "load_text"]
+__all__ = ["Batches", "PairBatches", "class_names", "flip_and_rotate", "hide_labels", "load", "load_text"]
 
 EMBEDDED = {"digits": open_digits, "textured_digits": open_textured_digits, "synthetic/flowers": open_flowers}
 AT_PATH = {

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from kgan.data import PairBatches, hide_labels
+
+pytestmark = pytest.mark.backend_free
+
+
+def domain(labels, value=0):
+    """Images that say which sample they are."""
+    images = np.zeros((len(labels), 4, 4, 3), "float32")
+    images[:, 0, 0, 0] = np.arange(len(labels)) + value
+    return images, np.asarray(labels)
+
+
+def sample(images):
+    return images[:, 0, 0, 0].astype(int)
+
+
+def test_labels_are_kept_evenly():
+    labels = np.random.default_rng(0).integers(0, 5, 400)
+    hidden = hide_labels(labels, 7, seed=1)
+    kept = hidden >= 0
+    np.testing.assert_array_equal(hidden[kept], labels[kept])
+    assert np.bincount(hidden[kept]).tolist() == [7] * 5
+    assert (hide_labels(labels, 0) == -1).all()
+    more = hide_labels(labels, 20, seed=1)
+    assert (more[kept] >= 0).all()
+    assert not np.array_equal(hidden, hide_labels(labels, 7, seed=2))
+    with pytest.raises(ValueError, match="200 labels a class"):
+        hide_labels(labels, 200)
+
+
+def test_half_of_a_batch_is_labelled_and_balanced():
+    a = domain(hide_labels(np.arange(90) % 3, 4))
+    b = domain(hide_labels(np.arange(60) % 3, 5), value=1000)
+    batches = PairBatches(a, b, batch_size=12, seed=3)
+    assert len(batches) == 13  # 78 without labels in the larger domain, 6 a batch
+    seen = {"a": [], "b": []}
+    for i in range(len(batches)):
+        batch = batches[i]
+        for name, (images, labels) in (("a", a), ("b", b)):
+            rows = sample(batch[f"images_{name}"]) - (name == "b") * 1000
+            np.testing.assert_array_equal(batch[f"labels_{name}"], labels[rows])
+            np.testing.assert_array_equal(batch[f"images_{name}"], images[rows])
+            found = batch[f"labels_{name}"]
+            assert np.bincount(found[found >= 0]).tolist() == [2, 2, 2] and (found < 0).sum() == 6
+            seen[name] += rows[found < 0].tolist()
+    # Each sample without a label once in the larger domain, and as evenly as can be in the smaller.
+    assert sorted(seen["a"]) == np.flatnonzero(a[1] < 0).tolist()
+    counts = np.bincount(seen["b"], minlength=60)[b[1] < 0]
+    assert counts.min() >= 1 and counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("per_class", [0, 10])
+def test_one_kind_fills_the_batch(per_class):
+    labels = np.arange(30) % 3
+    hidden = domain(hide_labels(labels, per_class))
+    batch = PairBatches(hidden, hidden, batch_size=6)[0]
+    assert (batch["labels_a"] >= 0).all() == bool(per_class)
+    assert len(set(sample(batch["images_a"]).tolist())) == 6
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    a, b = domain(hide_labels(np.arange(40) % 2, 5)), domain(hide_labels(np.arange(30) % 2, 5))
+    first, second = PairBatches(a, b, 8, seed=1), PairBatches(a, b, 8, seed=1, initial_epoch=2)
+    first.epoch = 2
+    for i in (3, 0):
+        np.testing.assert_array_equal(sample(first[i]["images_b"]), sample(second[i]["images_b"]))
+    other = PairBatches(a, b, 8, seed=2, initial_epoch=2)
+    assert not np.array_equal(sample(first[0]["images_a"]), sample(other[0]["images_a"]))
+    first.epoch = 3
+    assert not np.array_equal(sample(first[0]["images_a"]), sample(second[0]["images_a"]))
+    # The domains go their own ways.
+    same = PairBatches(a, a, 8, seed=1)[0]
+    assert not np.array_equal(sample(same["images_a"]), sample(same["images_b"]))
+
+
+@pytest.mark.parametrize(
+    "a, b, size, words",
+    [
+        (domain([0, 1, -1]), domain([0, -1]), 4, "class 1 has labels in one"),
+        (domain([]), domain([0]), 4, "domain a: 0 images"),
+        ((domain([0, 1])[0], np.array([0])), domain([0, 1]), 4, "domain a: 2 images and labels"),
+        (domain([0]), domain([0]), 3, "must be even"),
+    ],
+)
+def test_bad_domains(a, b, size, words):
+    with pytest.raises(ValueError, match=words):
+        PairBatches(a, b, size)
