@@ -50,7 +50,8 @@ def test_sizes_are_the_papers():
     names = [name for names in model.players.values() for name in names]
     assert parameters([getattr(model, name) for name in names]) == pytest.approx(2.9e6, rel=0.02)
     # Without gains and offsets, which the table does not count.
-    kernels = [v for v in model.encoder_a.trainable_variables if v.path.endswith("kernel")]
+    encoders = [*model.content_encoder_a.trainable_variables, *model.style_encoder_a.trainable_variables]
+    kernels = [v for v in encoders if v.path.endswith("kernel")]
     assert sum(int(np.prod(v.shape)) for v in kernels) == 75_456 + 819_200 + 344_064
     decoder = [v for v in model.decoder_a.trainable_variables if v.path.endswith("kernel")]
     assert sum(int(np.prod(v.shape)) for v in decoder) == 722_624
@@ -60,10 +61,11 @@ def test_sizes_are_the_papers():
 def test_every_size(size):
     encoders = build_encoders(size, 2, 4, 12, 0.05, False)
     decoders = build_decoders(size, 2, 4, 12, 0.05, False, (1,))
-    for encoder, decoder in zip(encoders, decoders, strict=True):
-        codes = encoder(np.zeros((2, size, size, 3), "float32"))
-        assert tuple(codes["content"].shape) == (2, 12) and tuple(codes["style"].shape) == (2, 4)
-        assert tuple(decoder([codes["content"], codes["style"]]).shape) == (2, size, size, 3)
+    for content_encoder, style_encoder, decoder in zip(*encoders, decoders, strict=True):
+        codes = content_encoder(np.zeros((2, size, size, 3), "float32"))
+        style = style_encoder(codes["stem"])
+        assert tuple(codes["content"].shape) == (2, 12) and tuple(style.shape) == (2, 4)
+        assert tuple(decoder([codes["content"], style]).shape) == (2, size, size, 3)
 
 
 def convolutions(model):
@@ -78,9 +80,10 @@ def test_decoders_share_what_they_should(share):
 
 
 def test_encoders_share_stem_and_content_but_no_style():
-    first, second = (convolutions(e) for e in build_encoders(32, 2, 4, 12, 0.05, False))
-    both = {id(v) for v in first} & {id(v) for v in second}
-    assert len(first) == len(second) == 7 and len(both) == 4
+    for (first, second), shared in zip(build_encoders(32, 2, 4, 12, 0.05, False), (4, 0), strict=True):
+        first, second = convolutions(first), convolutions(second)
+        assert len(first) == len(second) == (shared or 3)
+        assert len({id(v) for v in first} & {id(v) for v in second}) == shared
 
 
 def test_a_layer_that_is_not_there_is_not_shared():
@@ -110,14 +113,14 @@ def values_of(*tensors):
 def test_domains_have_statistics_of_their_own_unless_mixed(mixed):
     model = make(mixed_norm=mixed)
     model.compile()
-    before = values_of(*model.encoder_b.predict(data(4)["images_b"], verbose=0).values())
+    before = values_of(*model.content_encoder_b.predict(data(4)["images_b"], verbose=0).values())
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, DomainBatchNormalization)]
     kept = [ops.convert_to_numpy(norm.moving_mean.value)[-1].copy() for norm in norms]
-    model.encoder_a(data(8)["images_a"] + 5, training=True)
+    model.content_encoder_a(data(8)["images_a"] + 5, training=True)
     same = [
         np.array_equal(a, ops.convert_to_numpy(norm.moving_mean.value)[-1]) for a, norm in zip(kept, norms, strict=True)
     ]
-    after = values_of(*model.encoder_b.predict(data(4)["images_b"], verbose=0).values())
+    after = values_of(*model.content_encoder_b.predict(data(4)["images_b"], verbose=0).values())
     stem_is_same = np.array_equal(before[0], after[0])
     assert stem_is_same != mixed and all(same) != mixed
 
@@ -175,12 +178,15 @@ def test_step_is_equation_7(weights, domain_loss):
     weight = {k: np.broadcast_to(np.asarray(v, float), (2,)) for k, v in WEIGHTS[weights].items()}
     terms = dict.fromkeys(WEIGHTS["paper"], 0.0)
     autoencoder = discriminator = 0.0
-    names, encoders, decoders = "ab", (model.encoder_a, model.encoder_b), (model.decoder_a, model.decoder_b)
+    names, decoders = "ab", (model.decoder_a, model.decoder_b)
+    encoders = model.content_encoder_a, model.content_encoder_b
+    style_encoders = model.style_encoder_a, model.style_encoder_b
     for i in range(2):
         images, labels = batch[f"images_{names[i]}"], batch[f"labels_{names[i]}"]
         codes = encoders[i].predict(images, verbose=0)
+        style = style_encoders[i].predict(codes["stem"], verbose=0)
         judge = getattr(model, f"style_discriminator_{names[i]}")
-        real, fake = judge.predict(drawn[i], verbose=0), judge.predict(codes["style"], verbose=0)
+        real, fake = judge.predict(drawn[i], verbose=0), judge.predict(style, verbose=0)
         domain = model.domain_classifier.predict(codes["content"], verbose=0)
         logits = model.category_classifier.predict(codes["content"], verbose=0)
         translated = decoders[1 - i].predict([codes["content"], drawn[1 - i]], verbose=0)
@@ -189,7 +195,7 @@ def test_step_is_equation_7(weights, domain_loss):
         p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         own = np.where((labels < 0) & (p.max(1) >= 0.4), p.argmax(1), -1)
         assert (own >= 0).any()
-        reconstructed = decoders[i].predict([codes["content"], codes["style"]], verbose=0)
+        reconstructed = decoders[i].predict([codes["content"], style], verbose=0)
         here = {
             "style": softplus(-fake).mean(),
             "domain": cross_entropy(np.full(9, i), domain),

@@ -85,7 +85,15 @@ class MMSSIT(AdversarialModel):
 
     players = {
         "discriminator": ("style_discriminator_a", "style_discriminator_b", "domain_classifier"),
-        "autoencoder": ("encoder_a", "encoder_b", "decoder_a", "decoder_b", "category_classifier"),
+        "autoencoder": (
+            "content_encoder_a",
+            "content_encoder_b",
+            "category_classifier",
+            "style_encoder_a",
+            "style_encoder_b",
+            "decoder_a",
+            "decoder_b",
+        ),
     }
     logged = (
         "style",
@@ -135,7 +143,9 @@ class MMSSIT(AdversarialModel):
         self._weight = _weights_by_domain(weights)
 
         sizes = (image_size, len(DOMAINS), style_dim, content_dim, width, mixed_norm)
-        self.encoder_a, self.encoder_b = build_encoders(*sizes)
+        content_encoders, style_encoders = build_encoders(*sizes)
+        self.content_encoder_a, self.content_encoder_b = content_encoders
+        self.style_encoder_a, self.style_encoder_b = style_encoders
         self.decoder_a, self.decoder_b = build_decoders(*sizes, self.share)
         self.style_discriminator_a, self.style_discriminator_b = (
             build_style_discriminator(style_dim, f"style_discriminator_{d}") for d in DOMAINS
@@ -196,7 +206,7 @@ class MMSSIT(AdversarialModel):
     def step(self, batch, training):
         total = {"discriminator": 0.0, "autoencoder": 0.0}
         terms = dict.fromkeys(self.logged, 0.0)
-        codes = {d: self._part("encoder", d)(batch[f"images_{d}"], training=training) for d in DOMAINS}
+        codes = {d: self._part("content_encoder", d)(batch[f"images_{d}"], training=training) for d in DOMAINS}
         size = ops.shape(batch["images_a"])[0]
         prior = {d: keras.random.normal((size, self.style_dim), seed=self.seed_generator) for d in DOMAINS}
         against = self._ramp(training)
@@ -204,7 +214,8 @@ class MMSSIT(AdversarialModel):
         for number, d in enumerate(DOMAINS):
             weight = {term: pair[number] for term, pair in self._weight.items()}
             images, labels = batch[f"images_{d}"], batch[f"labels_{d}"]
-            content, style = codes[d]["content"], codes[d]["style"]
+            content = codes[d]["content"]
+            style = self._part("style_encoder", d)(codes[d]["stem"], training=training)
 
             judge = self._part("style_discriminator", d)
             real, fake = judge(prior[d], training=training), judge(style, training=training)
@@ -225,7 +236,7 @@ class MMSSIT(AdversarialModel):
 
             other = DOMAINS[1 - number]
             translated = self._part("decoder", other)([content, prior[other]], training=training)
-            again = self._part("encoder", other)(translated, training=training)["content"]
+            again = self._part("content_encoder", other)(translated, training=training)["content"]
             again = self.category_classifier(again, training=training)
             found["consistency"] = losses.partial_classifier_loss(labels, again)
             found["self_consistency"] = losses.partial_classifier_loss(self._own_targets(labels, logits), again)
@@ -274,8 +285,8 @@ class MMSSIT(AdversarialModel):
         self._check_domain(domain)
         images = np.asarray(images, "float32")
         self._check_images(images, domain)
-        codes = self._part("encoder", domain).predict(images, batch_size=256, verbose=0)
-        return codes["content"], codes["style"]
+        codes = self._part("content_encoder", domain).predict(images, batch_size=256, verbose=0)
+        return codes["content"], self._part("style_encoder", domain).predict(codes["stem"], batch_size=256, verbose=0)
 
     def classify(self, images, domain):
         """The probabilities of the classes, `(n, num_classes)`. Arguments as in `encode`."""

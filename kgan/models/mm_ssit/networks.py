@@ -86,36 +86,39 @@ def build_encoders(image_size, domains, style_dim, content_dim, width, mixed_nor
         mixed_norm: one set of batch norm statistics for all domains, as CDAAE has it.
 
     Returns:
-        A functional model for each domain, of images `(batch, image_size, image_size, 3)` with the outputs `content`
-        `(batch, content_dim)` and `style` `(batch, style_dim)`.
+        Two lists with a functional model for each domain: of images `(batch, image_size, image_size, 3)` with the
+        outputs `content` `(batch, content_dim)` and `stem`, what both codes begin with; and of `stem` with the style
+        `(batch, style_dim)`.
     """
     more = _doublings(image_size)
     count = 1 if mixed_norm else domains
 
-    def convolution(channels, kernel, strides=1, padding="same", name=None):
-        return _Block(layers.Conv2D(channels, kernel, strides, padding, use_bias=False, name=name), count)
+    def convolution(channels, kernel, strides=1, padding="same"):
+        return _Block(layers.Conv2D(channels, kernel, strides, padding, use_bias=False), count)
 
-    stem = [convolution(scaled(c, width), 3, 2, name=f"stem{i}") for i, c in enumerate((64, 128))]
-    tail = [convolution(scaled(256, width), 3, 2, name=f"content{i}") for i in range(1 + more)]
-    tail.append(convolution(content_dim, 4, padding="valid", name="content_code"))
-    encoders = []
+    stem = [convolution(scaled(channels, width), 3, 2) for channels in (64, 128)]
+    tail = [convolution(scaled(256, width), 3, 2) for _ in range(1 + more)]
+    tail.append(convolution(content_dim, 4, padding="valid"))
+    content_encoders, style_encoders = [], []
     for domain in range(domains):
         image = x = keras.Input((image_size, image_size, 3))
         for block in stem:
             x = block(x, domain)
-        content = style = x
+        features = x
         for block in tail:
-            content = block(content, domain)
+            x = block(x, domain)
+        content = layers.Flatten(dtype="float32")(x)
+        outputs = {"content": content, "stem": features}
+        content_encoders.append(keras.Model(image, outputs, name=f"content_encoder_{domain}"))
+
+        x = inputs = keras.Input(features.shape[1:])
         own = [convolution(scaled(256, width), 1), *(convolution(scaled(128, width), 3, 2) for _ in range(1 + more))]
         for block in own:
-            style = block(style, domain)
-        style = layers.Conv2D(style_dim, 4, padding="valid")(style)
-        codes = {
-            "content": layers.Flatten(dtype="float32", name=f"content_{domain}")(content),
-            "style": layers.Flatten(dtype="float32", name=f"style_{domain}")(style),
-        }
-        encoders.append(keras.Model(image, codes, name=f"encoder_{domain}"))
-    return encoders
+            x = block(x, domain)
+        style = layers.Conv2D(style_dim, 4, padding="valid")(x)
+        style = layers.Flatten(dtype="float32")(style)
+        style_encoders.append(keras.Model(inputs, style, name=f"style_encoder_{domain}"))
+    return content_encoders, style_encoders
 
 
 def build_decoders(image_size, domains, style_dim, content_dim, width, mixed_norm, share):
