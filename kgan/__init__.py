@@ -18,6 +18,7 @@ _MODULE_OF = {
     "CGAN": "kgan.models.cvae_gan",
     "FMCGAN": "kgan.models.cvae_gan",
     "MMSSIT": "kgan.models.mm_ssit",
+    "CDAAE": "kgan.models.mm_ssit",
 }
 _SUBMODULES = {
     **{name: f"kgan.{name}" for name in ("callbacks", "data", "export", "losses", "metrics", "plots")},

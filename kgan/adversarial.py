@@ -30,8 +30,9 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
     A subclass builds its networks in `__init__`, so that `fit` has nothing left to build, and says three things:
 
-    - `players`: `{player: names of the attributes that hold its networks}`. A variable belongs to at most one player;
-      a network that belongs to none is frozen.
+    - `players`: `{player: names of the attributes that hold its networks}`. A variable belongs to at most one player,
+      unless `exclusive` is False: then it is moved by the optimizer of each of its players, in the order of the phases.
+      A network that belongs to none is frozen.
     - `phases()`: the `Phase`s of a step, in order. All gradients of a phase are taken at the same point, from one
       forward pass, and only then applied.
     - `logged`: names of the scalars that the phases return beside the losses.
@@ -76,6 +77,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
     players = {}
     logged = ()
+    exclusive = True
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -123,16 +125,14 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         for layer in self.layers:
             if id(layer) not in played:
                 layer.trainable = False
-        owner = {}
+        owners = _Owners(optimizers)
         for player, variables in owned.items():
             optimizers[player].name = player  # so that logs say `learning_rate_generator`
+            optimizers[player].build(variables)
             for variable in variables:
-                if id(variable) in owner:
-                    raise ValueError(
-                        f"{variable.path} belongs to two players: {owner[id(variable)].name} and {player}."
-                    )
-                owner[id(variable)] = optimizers[player]
-        optimizer = keras.optimizers.MultiOptimizer(lambda variable: owner[id(variable)])
+                if (other := owners.first.setdefault(id(variable), player)) != player and self.exclusive:
+                    raise ValueError(f"{variable.path} belongs to two players: {other} and {player}.")
+        optimizer = keras.optimizers.MultiOptimizer(owners)
         optimizer.build([variable for variables in owned.values() for variable in variables])
         super().compile(
             optimizer=optimizer,
@@ -228,6 +228,19 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         # saves.
         weights = {id(v) for v in self.weights}
         return [v for v in self.variables if id(v) not in weights]
+
+
+class _Owners:
+    """What `keras.optimizers.MultiOptimizer` asks: all optimizers, and that of a variable, its first player's."""
+
+    def __init__(self, optimizers):
+        self.optimizers, self.first = optimizers, {}
+
+    def values(self):
+        return self.optimizers.values()
+
+    def __call__(self, variable):
+        return self.optimizers[self.first[id(variable)]]
 
 
 def _unpack(data):

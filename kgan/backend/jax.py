@@ -14,7 +14,7 @@ def gradients(model, phase, groups):
     # the outer one.
     state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     before = {id(v): v.value for v in state}
-    wanted = [v for group in groups.values() for v in group]
+    wanted = list({id(v): v for group in groups.values() for v in group}.values())  # groups may share variables
     wanted_ids = {id(v) for v in wanted}
 
     def pure(values):

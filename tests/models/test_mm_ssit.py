@@ -17,6 +17,10 @@ def make(**options):
     return kgan.MMSSIT(**{"num_classes": 3, "width": 0.05, "content_dim": 12, "style_dim": 4, **options})
 
 
+def make_cdaae(**options):
+    return kgan.CDAAE(**{"num_classes": 3, "width": 0.05, "content_dim": 12, "style_dim": 4, **options})
+
+
 def data(n, labelled=True):
     labels = np.where(np.arange(n) % 2, -1, np.arange(n) // 2 % 3).astype("int32") if labelled else -np.ones(n, "int32")
     return {
@@ -29,6 +33,10 @@ def data(n, labelled=True):
 
 def test_contract(tmp_path):
     check_model(lambda: make(ramp_steps=5), (data(14),), 8, tmp_path)
+
+
+def test_contract_of_cdaae(tmp_path):
+    check_model(lambda: make_cdaae(), (data(14),), 8, tmp_path)
 
 
 def test_golden(name="MMSSIT"):

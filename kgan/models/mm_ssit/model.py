@@ -30,8 +30,170 @@ WEIGHTS = {
 }
 
 
+class DomainTranslator(AdversarialModel):
+    """Base of MM-SSIT and CDAAE: an encoder splits an image into content and style, a decoder a domain makes images.
+
+    Args:
+        num_classes, image_size, style_dim, content_dim, share, width, mixed_norm: as of `MMSSIT`.
+        code_dim: length of the content as the decoders take it.
+    """
+
+    def __init__(self, num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim, **kwargs):
+        super().__init__(**kwargs)
+        check_shape(image_size)
+        if num_classes < 2:
+            raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
+        self.num_classes = num_classes
+        self.image_size = image_size
+        self.style_dim = style_dim
+        self.content_dim = content_dim
+        self.share = tuple(share)
+        self.width = width
+        self.mixed_norm = mixed_norm
+        sizes = (image_size, len(DOMAINS), style_dim)
+        content_encoders, style_encoders = build_encoders(*sizes, content_dim, width, mixed_norm)
+        self.content_encoder_a, self.content_encoder_b = content_encoders
+        self.style_encoder_a, self.style_encoder_b = style_encoders
+        self.decoder_a, self.decoder_b = build_decoders(*sizes, code_dim, width, mixed_norm, self.share)
+        self.style_discriminator_a, self.style_discriminator_b = (
+            build_style_discriminator(style_dim, f"style_discriminator_{d}") for d in DOMAINS
+        )
+        self.category_classifier = build_category_classifier(content_dim, num_classes)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "image_size": self.image_size,
+            "style_dim": self.style_dim,
+            "content_dim": self.content_dim,
+            "share": self.share,
+            "width": self.width,
+            "mixed_norm": self.mixed_norm,
+        }
+
+    def default_optimizers(self):
+        return {player: keras.optimizers.Adam(3e-4) for player in self.players}
+
+    def check_batch(self, batch, labels=None):
+        names = [f"{kind}_{d}" for d in DOMAINS for kind in ("images", "labels")]
+        if not isinstance(batch, dict) or set(batch) != set(names) or labels is not None:
+            found = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+            raise ValueError(f"{type(self).__name__} is fitted on one dict of {', '.join(names)}, got {found}.")
+        if len({len(array) for array in batch.values()}) > 1:
+            raise ValueError(f"Both domains need as many rows: got { {k: len(v) for k, v in batch.items()} }.")
+        for d in DOMAINS:
+            self._check_images(batch[f"images_{d}"], d)
+            found = np.asarray(batch[f"labels_{d}"])
+            if found.ndim != 1 or found.dtype.kind not in "iu":
+                raise ValueError(f"labels_{d} must be integers (batch,), got {found.dtype} {found.shape}.")
+            if len(found) and not (-1 <= found.min() and found.max() < self.num_classes):
+                raise ValueError(
+                    f"labels_{d} must be -1 to {self.num_classes - 1}, got values from {found.min()} to {found.max()}."
+                )
+
+    def _check_images(self, images, domain):
+        expected = (self.image_size, self.image_size, 3)
+        if tuple(images.shape[1:]) != expected:
+            raise ValueError(f"Images of {domain} must be {('batch', *expected)}, got {tuple(images.shape)}.")
+        low, high = float(np.min(images)), float(np.max(images))
+        if not (-1.001 <= low and high <= 1.001):
+            raise ValueError(f"Images of {domain} must be in [-1, 1], got values from {low:g} to {high:g}.")
+
+    def _part(self, network, domain):
+        return getattr(self, f"{network}_{domain}")
+
+    # === Inference ===
+
+    def encode(self, images, domain):
+        """Content and style of images.
+
+        Args:
+            images: `(n, image_size, image_size, 3)` in [-1, 1].
+            domain: `"a"` or `"b"`.
+
+        Returns:
+            NumPy arrays `(n, content_dim)`, of CDAAE `(n, num_classes)`, and `(n, style_dim)`.
+
+        Raises:
+            ValueError: an image of another shape or range, or another domain.
+        """
+        features, style = self._look_at(images, domain)
+        return self.code(features), style
+
+    def code(self, features):
+        """What decoders take for content, `(n, code_dim)`, of the content encoder's output."""
+        return features
+
+    def classify(self, images, domain):
+        """The probabilities of the classes, `(n, num_classes)`. Arguments as in `encode`."""
+        logits = self.category_classifier.predict(self._look_at(images, domain)[0], batch_size=256, verbose=0)
+        return ops.convert_to_numpy(ops.softmax(logits))
+
+    def _look_at(self, images, domain):
+        self._check_domain(domain)
+        images = np.asarray(images, "float32")
+        self._check_images(images, domain)
+        codes = self._part("content_encoder", domain).predict(images, batch_size=256, verbose=0)
+        return codes["content"], self._part("style_encoder", domain).predict(codes["stem"], batch_size=256, verbose=0)
+
+    def translate(self, images, source="a", target="b", styles=None, samples=1, seed=None):
+        """Images of the same content in a domain, each with several styles.
+
+        Args:
+            images: `(n, image_size, image_size, 3)` in [-1, 1].
+            source: the domain of the images, `"a"` or `"b"`.
+            target: the domain to translate to; `source` itself gives other styles of the same domain.
+            styles: `(samples, style_dim)`, the same for all images, or `(n, samples, style_dim)`; for that of other
+                images take the second of what `encode` gives. Default: drawn from N(0, 1), the same for all images.
+            samples: how many styles to draw.
+            seed: int for the same styles each time; None for new ones.
+
+        Returns:
+            NumPy array `(n, samples, image_size, image_size, 3)` in [-1, 1].
+
+        Raises:
+            ValueError: as `encode`, or styles of another shape.
+        """
+        self._check_domain(target)
+        content, _ = self.encode(images, source)
+        if styles is None:
+            styles = np.random.default_rng(seed).standard_normal((samples, self.style_dim), "float32")
+        styles = np.asarray(styles, "float32")
+        if styles.ndim == 2:
+            styles = np.broadcast_to(styles, (len(content), *styles.shape))
+        if styles.ndim != 3 or styles.shape[::2] != (len(content), self.style_dim):
+            raise ValueError(
+                f"Styles must be (samples, {self.style_dim}) or ({len(content)}, samples, {self.style_dim}), "
+                f"got {styles.shape}."
+            )
+        count = styles.shape[1]
+        pairs = [np.repeat(content, count, axis=0), styles.reshape(-1, self.style_dim)]
+        images = self._part("decoder", target).predict(pairs, batch_size=256, verbose=0)
+        return images.reshape(len(content), count, *images.shape[1:])
+
+    def interpolate(self, images, source, target, first, last, steps=9):
+        """Translations with the styles between two.
+
+        Args:
+            images, source, target: as in `translate`.
+            first, last: `(style_dim,)`, the styles at the ends.
+            steps: how many pictures, both ends included; 2 or more.
+
+        Returns:
+            `(n, steps, image_size, image_size, 3)`.
+        """
+        if steps < 2:
+            raise ValueError(f"steps={steps}: interpolation needs 2 or more, both ends included.")
+        return self.translate(images, source, target, styles=np.linspace(first, last, steps))
+
+    def _check_domain(self, domain):
+        if domain not in DOMAINS:
+            raise ValueError(f"domain {domain!r}: must be one of {', '.join(map(repr, DOMAINS))}.")
+
+
 @keras.saving.register_keras_serializable("kgan")
-class MMSSIT(AdversarialModel):
+class MMSSIT(DomainTranslator):
     """MM-SSIT: multimodal and multiclass semi-supervised image translation (Bai et al., 2020).
 
     An encoder splits an image into content and style, a decoder a domain puts them together again. Styles are matched
@@ -121,84 +283,31 @@ class MMSSIT(AdversarialModel):
         mixed_norm=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        check_shape(image_size)
-        if num_classes < 2:
-            raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
+        super().__init__(
+            num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim=content_dim, **kwargs
+        )
         if domain_loss not in ("reversal", "flip"):
             raise ValueError(f"domain_loss={domain_loss!r}: must be 'reversal' or 'flip'.")
         if ramp_steps < 0 or not 0 <= confidence <= 1:
             raise ValueError(f"ramp_steps={ramp_steps}, confidence={confidence}: at least 0, and from 0 to 1.")
-        self.num_classes = num_classes
-        self.image_size = image_size
-        self.style_dim = style_dim
-        self.content_dim = content_dim
-        self.share = tuple(share)
-        self.width = width
         self.weights_of_terms = weights
         self.domain_loss = domain_loss
         self.ramp_steps = ramp_steps
         self.confidence = confidence
-        self.mixed_norm = mixed_norm
         self._weight = _weights_by_domain(weights)
-
-        sizes = (image_size, len(DOMAINS), style_dim, content_dim, width, mixed_norm)
-        content_encoders, style_encoders = build_encoders(*sizes)
-        self.content_encoder_a, self.content_encoder_b = content_encoders
-        self.style_encoder_a, self.style_encoder_b = style_encoders
-        self.decoder_a, self.decoder_b = build_decoders(*sizes, self.share)
-        self.style_discriminator_a, self.style_discriminator_b = (
-            build_style_discriminator(style_dim, f"style_discriminator_{d}") for d in DOMAINS
-        )
-        self.category_classifier = build_category_classifier(content_dim, num_classes)
         self.domain_classifier = build_domain_classifier(content_dim, len(DOMAINS))
         self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
 
     def get_config(self):
         return {
             **super().get_config(),
-            "num_classes": self.num_classes,
-            "image_size": self.image_size,
-            "style_dim": self.style_dim,
-            "content_dim": self.content_dim,
-            "share": self.share,
-            "width": self.width,
             "weights": self.weights_of_terms,
             "domain_loss": self.domain_loss,
             "ramp_steps": self.ramp_steps,
             "confidence": self.confidence,
-            "mixed_norm": self.mixed_norm,
         }
 
-    def default_optimizers(self):
-        return {player: keras.optimizers.Adam(3e-4) for player in self.players}
-
     # === Training ===
-
-    def check_batch(self, batch, labels=None):
-        names = [f"{kind}_{d}" for d in DOMAINS for kind in ("images", "labels")]
-        if not isinstance(batch, dict) or set(batch) != set(names) or labels is not None:
-            found = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
-            raise ValueError(f"MMSSIT is fitted on one dict of {', '.join(names)}, got {found}.")
-        if len({len(array) for array in batch.values()}) > 1:
-            raise ValueError(f"Both domains need as many rows: got { {k: len(v) for k, v in batch.items()} }.")
-        for d in DOMAINS:
-            self._check_images(batch[f"images_{d}"], d)
-            found = np.asarray(batch[f"labels_{d}"])
-            if found.ndim != 1 or found.dtype.kind not in "iu":
-                raise ValueError(f"labels_{d} must be integers (batch,), got {found.dtype} {found.shape}.")
-            if len(found) and not (-1 <= found.min() and found.max() < self.num_classes):
-                raise ValueError(
-                    f"labels_{d} must be -1 to {self.num_classes - 1}, got values from {found.min()} to {found.max()}."
-                )
-
-    def _check_images(self, images, domain):
-        expected = (self.image_size, self.image_size, 3)
-        if tuple(images.shape[1:]) != expected:
-            raise ValueError(f"Images of {domain} must be {('batch', *expected)}, got {tuple(images.shape)}.")
-        low, high = float(np.min(images)), float(np.max(images))
-        if not (-1.001 <= low and high <= 1.001):
-            raise ValueError(f"Images of {domain} must be in [-1, 1], got values from {low:g} to {high:g}.")
 
     def phases(self):
         return [Phase(self.step, tuple(self.players))]
@@ -249,9 +358,6 @@ class MMSSIT(AdversarialModel):
                 terms[term] += domain if term == "domain" else value
         return {**total, **terms}
 
-    def _part(self, network, domain):
-        return getattr(self, f"{network}_{domain}")
-
     def _ramp(self, training):
         """What the encoder's work against the domain classifier weighs by now."""
         if not self.ramp_steps:
@@ -266,86 +372,6 @@ class MMSSIT(AdversarialModel):
         logits = ops.stop_gradient(logits)
         sure = ops.max(ops.softmax(logits), axis=1) >= self.confidence
         return ops.where((labels < 0) & sure, ops.cast(ops.argmax(logits, axis=1), labels.dtype), -1)
-
-    # === Inference ===
-
-    def encode(self, images, domain):
-        """Content and style of images.
-
-        Args:
-            images: `(n, image_size, image_size, 3)` in [-1, 1].
-            domain: `"a"` or `"b"`.
-
-        Returns:
-            NumPy arrays `(n, content_dim)` and `(n, style_dim)`.
-
-        Raises:
-            ValueError: an image of another shape or range, or another domain.
-        """
-        self._check_domain(domain)
-        images = np.asarray(images, "float32")
-        self._check_images(images, domain)
-        codes = self._part("content_encoder", domain).predict(images, batch_size=256, verbose=0)
-        return codes["content"], self._part("style_encoder", domain).predict(codes["stem"], batch_size=256, verbose=0)
-
-    def classify(self, images, domain):
-        """The probabilities of the classes, `(n, num_classes)`. Arguments as in `encode`."""
-        logits = self.category_classifier.predict(self.encode(images, domain)[0], batch_size=256, verbose=0)
-        return keras.ops.convert_to_numpy(ops.softmax(logits))
-
-    def translate(self, images, source="a", target="b", styles=None, samples=1, seed=None):
-        """Images of the same content in a domain, each with several styles.
-
-        Args:
-            images: `(n, image_size, image_size, 3)` in [-1, 1].
-            source: the domain of the images, `"a"` or `"b"`.
-            target: the domain to translate to; `source` itself gives other styles of the same domain.
-            styles: `(samples, style_dim)`, the same for all images, or `(n, samples, style_dim)`; for that of other
-                images take the second of what `encode` gives. Default: drawn from N(0, 1), the same for all images.
-            samples: how many styles to draw.
-            seed: int for the same styles each time; None for new ones.
-
-        Returns:
-            NumPy array `(n, samples, image_size, image_size, 3)` in [-1, 1].
-
-        Raises:
-            ValueError: as `encode`, or styles of another shape.
-        """
-        self._check_domain(target)
-        content, _ = self.encode(images, source)
-        if styles is None:
-            styles = np.random.default_rng(seed).standard_normal((samples, self.style_dim), "float32")
-        styles = np.asarray(styles, "float32")
-        if styles.ndim == 2:
-            styles = np.broadcast_to(styles, (len(content), *styles.shape))
-        if styles.ndim != 3 or styles.shape[::2] != (len(content), self.style_dim):
-            raise ValueError(
-                f"Styles must be (samples, {self.style_dim}) or ({len(content)}, samples, {self.style_dim}), "
-                f"got {styles.shape}."
-            )
-        count = styles.shape[1]
-        pairs = [np.repeat(content, count, axis=0), styles.reshape(-1, self.style_dim)]
-        images = self._part("decoder", target).predict(pairs, batch_size=256, verbose=0)
-        return images.reshape(len(content), count, *images.shape[1:])
-
-    def interpolate(self, images, source, target, first, last, steps=9):
-        """Translations with the styles between two.
-
-        Args:
-            images, source, target: as in `translate`.
-            first, last: `(style_dim,)`, the styles at the ends.
-            steps: how many pictures, both ends included; 2 or more.
-
-        Returns:
-            `(n, steps, image_size, image_size, 3)`.
-        """
-        if steps < 2:
-            raise ValueError(f"steps={steps}: interpolation needs 2 or more, both ends included.")
-        return self.translate(images, source, target, styles=np.linspace(first, last, steps))
-
-    def _check_domain(self, domain):
-        if domain not in DOMAINS:
-            raise ValueError(f"domain {domain!r}: must be one of {', '.join(map(repr, DOMAINS))}.")
 
 
 def _weights_by_domain(weights):

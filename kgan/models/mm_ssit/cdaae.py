@@ -1,0 +1,187 @@
+"""CDAAE, the method that MM-SSIT is compared with (Hou et al., 2018: Cross-domain adversarial auto-encoder)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgan import losses
+from kgan.adversarial import Phase
+from kgan.models.mm_ssit.model import DOMAINS, DomainTranslator
+
+ENCODERS = ("content_encoder_a", "content_encoder_b", "category_classifier")
+DECODERS = ("decoder_a", "decoder_b")
+STYLES = ("style_encoder_a", "style_encoder_b")
+
+
+@keras.saving.register_keras_serializable("kgan")
+class CDAAE(DomainTranslator):
+    """CDAAE: cross-domain adversarial auto-encoder (Hou et al., 2018), the baseline of MM-SSIT's Table 1.
+
+    The networks are those of `MMSSIT`, but what a decoder takes for content are the probabilities of the classes, in
+    inference the class alone, so that nothing of the image but its class and its style is translated. Each loss has an
+    Adam of its own, and they take turns: on labelled samples discriminators and style encoders, label, reconstruction
+    and class after translation; then on unlabelled samples all at once.
+
+    Fit on the dict that `MMSSIT` takes. Weights of the losses are those of the authors' code for SVHN as a, MNIST as
+    b. Its prior on the content weighs 0 there, and is left out. Labelled and unlabelled samples share a batch here, and
+    batch norm with it; the style of a translation in training is a sample of the prior.
+
+    Args:
+        num_classes, image_size, style_dim, content_dim, share, width: as of `MMSSIT`; CDAAE's decoders share nothing.
+        supervised: leaves out what is done with samples without labels.
+        label_weights, reconstruction_weights: for domain a and b.
+        consistency_weight: of the class after translation.
+        mixed_norm: one set of batch norm statistics for both domains.
+
+    Raises:
+        ValueError: as `MMSSIT`.
+
+    Example:
+
+    ```python
+    import kgan
+
+    images, labels = kgan.data.load("digits", channels=3, count=64)
+    model = kgan.CDAAE(num_classes=10, width=0.1)
+    model.compile()
+    model.fit({"images_a": images, "labels_a": labels, "images_b": -images, "labels_b": labels * 0 - 1}, verbose=0)
+    negatives = model.translate(images[:4], "a", "b", samples=5, seed=0)  # (4, 5, 32, 32, 3)
+    ```
+    """
+
+    exclusive = False  # one optimizer for each loss, not for each network
+    players = {
+        "discriminator": ("style_discriminator_a", "style_discriminator_b"),
+        "style": STYLES,
+        "label": ENCODERS,
+        "reconstruction": (*ENCODERS, *STYLES, *DECODERS),
+        "consistency": (*ENCODERS, *DECODERS),
+        "self_consistency": (*ENCODERS, *DECODERS),
+    }
+
+    def __init__(
+        self,
+        num_classes,
+        image_size=32,
+        style_dim=8,
+        content_dim=128,
+        share=(),
+        width=1.0,
+        supervised=False,
+        label_weights=(5.0, 0.5),
+        reconstruction_weights=(2.0, 0.15),
+        consistency_weight=0.3,
+        mixed_norm=True,
+        **kwargs,
+    ):
+        super().__init__(
+            num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim=num_classes, **kwargs
+        )
+        self.supervised = supervised
+        self.label_weights = tuple(label_weights)
+        self.reconstruction_weights = tuple(reconstruction_weights)
+        self.consistency_weight = consistency_weight
+        for weights in (self.label_weights, self.reconstruction_weights, (consistency_weight, consistency_weight)):
+            if len(weights) != len(DOMAINS) or min(weights) < 0:
+                raise ValueError(f"weights {weights}: must be numbers of at least 0, one for each domain.")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "supervised": self.supervised,
+            "label_weights": self.label_weights,
+            "reconstruction_weights": self.reconstruction_weights,
+            "consistency_weight": self.consistency_weight,
+        }
+
+    # === Training ===
+
+    def phases(self):
+        labelled = [
+            Phase(self.match_styles, ("discriminator", "style")),
+            Phase(self.find_class, ("label",)),
+            Phase(self.reconstruct, ("reconstruction",)),
+            Phase(self.keep_class, ("consistency",)),
+        ]
+        players = ("discriminator", "style", "reconstruction", "self_consistency")
+        return labelled if self.supervised else [*labelled, Phase(self.unlabelled, players)]
+
+    def match_styles(self, batch, training, labelled=True):
+        total = {"discriminator": 0.0, "style": 0.0}
+        for d in DOMAINS:
+            rows = _rows(batch[f"labels_{d}"], labelled)
+            _, _, style = self._codes(batch, d, training)
+            prior = self._prior(style)
+            judge = self._part("style_discriminator", d)
+            real, fake = judge(prior, training=training)[:, 0], judge(style, training=training)[:, 0]
+            total["discriminator"] += _mean(ops.softplus(-real) + ops.softplus(fake), rows)
+            total["style"] += _mean(ops.softplus(-fake), rows)
+        return total
+
+    def find_class(self, batch, training):
+        total = 0.0
+        for d, weight in zip(DOMAINS, self.label_weights, strict=True):
+            logits, _, _ = self._codes(batch, d, training)
+            total += weight * losses.partial_classifier_loss(batch[f"labels_{d}"], logits)
+        return {"label": total}
+
+    def reconstruct(self, batch, training, labelled=True):
+        total = 0.0
+        for d, weight in zip(DOMAINS, self.reconstruction_weights, strict=True):
+            _, content, style = self._codes(batch, d, training)
+            again = self._part("decoder", d)([content, style], training=training)
+            errors = ops.mean(ops.square(again - batch[f"images_{d}"]), axis=(1, 2, 3))
+            total += weight * _mean(errors, _rows(batch[f"labels_{d}"], labelled))
+        return {"reconstruction": total}
+
+    def keep_class(self, batch, training):
+        return {"consistency": self._after_translation(batch, training, lambda labels, logits: labels)}
+
+    def unlabelled(self, batch, training):
+        # The class that is found is the target, without a gradient.
+        found = self._after_translation(
+            batch,
+            training,
+            lambda labels, logits: ops.where(labels < 0, ops.cast(ops.argmax(logits, axis=1), labels.dtype), -1),
+        )
+        return {
+            **self.match_styles(batch, training, labelled=False),
+            **self.reconstruct(batch, training, labelled=False),
+            "self_consistency": found,
+        }
+
+    def _after_translation(self, batch, training, targets):
+        total = 0.0
+        for number, d in enumerate(DOMAINS):
+            other = DOMAINS[1 - number]
+            logits, content, style = self._codes(batch, d, training)
+            translated = self._part("decoder", other)([content, self._prior(style)], training=training)
+            again = self._part("content_encoder", other)(translated, training=training)["content"]
+            again = self.category_classifier(again, training=training)
+            total += losses.partial_classifier_loss(targets(batch[f"labels_{d}"], logits), again)
+        return self.consistency_weight * total
+
+    def _codes(self, batch, d, training):
+        """Logits and probabilities of the classes, and the style."""
+        codes = self._part("content_encoder", d)(batch[f"images_{d}"], training=training)
+        logits = self.category_classifier(codes["content"], training=training)
+        return logits, ops.softmax(logits), self._part("style_encoder", d)(codes["stem"], training=training)
+
+    def _prior(self, style):
+        return keras.random.normal(ops.shape(style), seed=self.seed_generator)
+
+    # === Inference ===
+
+    def code(self, features):
+        """The class of each, one-hot `(n, num_classes)`: beyond training, where it is probabilities."""
+        logits = self.category_classifier.predict(features, batch_size=256, verbose=0)
+        return np.eye(self.num_classes, dtype="float32")[logits.argmax(axis=1)]
+
+
+def _rows(labels, labelled):
+    return ops.cast(labels >= 0 if labelled else labels < 0, "float32")
+
+
+def _mean(values, rows):
+    """Mean over the rows that count, 0 where there are none."""
+    return ops.sum(values * rows) / ops.maximum(ops.sum(rows), 1.0)
