@@ -210,7 +210,7 @@ def test_step_is_equation_7(weights, domain_loss):
             "label": cross_entropy(labels, logits),
             "consistency": cross_entropy(labels, again),
             "self_consistency": cross_entropy(own, again),
-            "reconstruction": ((reconstructed - images) ** 2).mean(),
+            "reconstruction": np.linalg.norm((reconstructed - images).reshape(9, -1), axis=1).mean(),
         }
         discriminator += softplus(-real).mean() + softplus(fake).mean() + here["domain"]
         against = -here["domain"] if domain_loss == "reversal" else cross_entropy(np.full(9, 1 - i), domain)

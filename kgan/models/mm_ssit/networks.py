@@ -51,7 +51,8 @@ class DomainBatchNormalization(layers.Layer):
         self.gamma = self.add_weight((channels,), initializer="ones", name="gamma")
         self.beta = self.add_weight((channels,), initializer="zeros", name="beta")
         # Keras' default lets every replica of `tf.distribute` go its own way.
-        average = {"shape": (self.domains, channels), "trainable": False, "dtype": "float32", "aggregation": "mean"}
+        average = {"shape": (self.domains, channels), "trainable": False, "aggregation": "mean"}
+        average.update(dtype="float32", autocast=False)
         self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **average)
         self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **average)
 
