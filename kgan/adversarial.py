@@ -108,7 +108,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
         Raises:
             ValueError: a player without an optimizer, an unknown player, one optimizer for two players, a variable of
-            two players.
+            two players, a player without a variable.
         """
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 needs loss scaling per player, which is not supported; use mixed_bfloat16.")
@@ -125,15 +125,15 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         for layer in self.layers:
             if id(layer) not in played:
                 layer.trainable = False
-        owners = _Owners(optimizers)
+        owner = {}
         for player, variables in owned.items():
+            if not variables:
+                raise ValueError(f"{player} has nothing to train: its networks {self.players[player]} are frozen.")
             optimizers[player].name = player  # so that logs say `learning_rate_generator`
-            optimizers[player].build(variables)
             for variable in variables:
-                if (other := owners.first.setdefault(id(variable), player)) != player and self.exclusive:
+                if (other := owner.setdefault(id(variable), player)) != player and self.exclusive:
                     raise ValueError(f"{variable.path} belongs to two players: {other} and {player}.")
-        optimizer = keras.optimizers.MultiOptimizer(owners)
-        optimizer.build([variable for variables in owned.values() for variable in variables])
+        optimizer = _PlayerOptimizers(_Owners(optimizers, owner), owned)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -230,11 +230,32 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         return [v for v in self.variables if id(v) not in weights]
 
 
-class _Owners:
-    """What `keras.optimizers.MultiOptimizer` asks: all optimizers, and that of a variable, its first player's."""
+class _PlayerOptimizers(keras.optimizers.MultiOptimizer):
+    """The optimizers of all players, in one as Keras wants it.
 
-    def __init__(self, optimizers):
-        self.optimizers, self.first = optimizers, {}
+    Args:
+        owners: `_Owners`.
+        owned: `{player: variables}`.
+    """
+
+    def __init__(self, owners, owned):
+        super().__init__(owners)
+        self.owned = owned
+        for optimizer in self.optimizers:
+            optimizer.build(owned[optimizer.name])
+        self.build([variable for variables in owned.values() for variable in variables])
+
+    def finalize_variable_values(self, var_list):
+        # Keras pairs averages with variables by their places, and those of the model are in another order.
+        for optimizer in self.optimizers:
+            optimizer.finalize_variable_values(self.owned[optimizer.name])
+
+
+class _Owners(NamedTuple):
+    """What `MultiOptimizer` asks: all optimizers, and that of a variable: its first player's."""
+
+    optimizers: dict
+    first: dict  # of the identity of a variable
 
     def values(self):
         return self.optimizers.values()

@@ -88,7 +88,7 @@ def pairwise_matching_loss(first, second):
     return 0.5 * ops.mean(ops.sum(ops.square(ops.reshape(first - second, (ops.shape(first)[0], -1))), axis=1))
 
 
-def norm_loss(inputs, reconstruction):
+def reconstruction_norm(inputs, reconstruction):
     """Euclidean distance of paired samples, averaged over the batch: MM-SSIT eq. 6.
 
     Its gradient does not fade as the two come close, and grows with the number of pixels: of `n` pixels it is
@@ -99,7 +99,7 @@ def norm_loss(inputs, reconstruction):
 
     Example:
 
-    >>> float(norm_loss(ops.zeros((1, 2)), ops.array([[3.0, 4.0]])))
+    >>> float(reconstruction_norm(ops.zeros((1, 2)), ops.array([[3.0, 4.0]])))
     5.0
     """
     error = ops.reshape(inputs - reconstruction, (ops.shape(inputs)[0], -1))

@@ -238,6 +238,46 @@ def curves(path, series, xlabel, ylabel, log_x=False):
     _save_figure(path, figure)
 
 
+def scatter(path, points, colourings):
+    """The same points once for each colouring, side by side: codes by class and by domain.
+
+    Args:
+        path: file name that ends in `.png`.
+        points: `(n, 2)`.
+        colourings: dict of a panel's title to the group of each point, `(n,)` names or numbers; at most ten groups.
+
+    Raises:
+        ValueError: if there are no points or colourings, groups are of another length or more than ten, or `path` does
+            not end in `.png`.
+
+    Example:
+
+    >>> points = np.random.default_rng(0).normal(size=(4, 2))
+    >>> scatter("runs/codes.png", points, {"class": [0, 0, 1, 1], "domain": ["s", "t", "s", "t"]})  # doctest: +SKIP
+    """
+    points = _points("points", points)
+    if not colourings:
+        raise ValueError("colourings are empty; pass at least one title with the group of each point.")
+    figure = Figure(figsize=(4.4 * len(colourings), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(colourings), squeeze=False)[0]
+    for panel, (title, groups) in zip(panels, colourings.items(), strict=True):
+        groups = np.asarray(groups)
+        names = np.unique(groups)
+        if groups.shape != (len(points),) or len(names) > 10:
+            raise ValueError(
+                f"{title}: {len(names)} groups of {groups.shape} points; give {len(points)}, of at most ten groups."
+            )
+        # Drawn in a random order, or the last group hides the others.
+        order = np.random.default_rng(0).permutation(len(points))
+        colours = np.searchsorted(names, groups)[order]
+        panel.scatter(*points[order].T, c=colours, cmap="tab10", vmin=-0.5, vmax=9.5, s=5, linewidths=0)
+        for number, name in enumerate(names):
+            panel.scatter([], [], color=f"C{number}", s=20, label=str(name))
+        panel.set(title=title, xticks=[], yticks=[])
+        panel.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    _save_figure(path, figure)
+
+
 def _points(name, points):
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):

@@ -3,6 +3,7 @@
 A model's own test calls `check_model(make_model, batch)` and the golden check, and stays short.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def check_model(make_model, data, batch_size, folder):
+def check_model(make_model, data, batch_size, folder, run_eagerly=False):
     """Run the whole contract.
 
     Args:
@@ -21,14 +22,16 @@ def check_model(make_model, data, batch_size, folder):
             `batch_size` long.
         batch_size: of `fit`.
         folder: an empty folder for saved files.
+        run_eagerly: of `compile`; for a step that takes longer to compile than to run.
     """
+    new = functools.partial(_new, make_model, run_eagerly)
     length = len(keras.tree.flatten(data)[0])
     assert length % batch_size and length > batch_size, "the data must end in a ragged batch"
     check_config(make_model)
-    check_phases(make_model, keras.tree.map_structure(lambda a: a[:batch_size], data))
-    straight = check_logs(make_model, data, batch_size, folder / "half_way.keras")
+    check_phases(new, keras.tree.map_structure(lambda a: a[:batch_size], data))
+    straight = check_logs(new, data, batch_size, folder / "half_way.keras")
     check_evaluate(straight, keras.tree.map_structure(lambda a: a[:batch_size], data))
-    check_save(make_model, straight, data, batch_size, folder / "half_way.keras")
+    check_save(new, straight, data, batch_size, folder / "half_way.keras")
 
 
 def values(variables):
@@ -39,10 +42,10 @@ def changed(before, variables):
     return [not np.array_equal(a, b) for a, b in zip(before, values(variables), strict=True)]
 
 
-def new(make_model):
+def _new(make_model, run_eagerly):
     keras.utils.set_random_seed(7)
     model = make_model()
-    model.compile()
+    model.compile(run_eagerly=run_eagerly)
     return model
 
 
@@ -55,10 +58,10 @@ def check_config(make_model):
     assert all(layer.built for layer in model._flatten_layers()), "a sub-network is left for fit to build"
 
 
-def check_phases(make_model, data):
+def check_phases(new, data):
     """Each phase alone moves the variables of its players and no others, and no player stands still."""
-    for i in range(len(make_model().phases())):
-        model = new(make_model)
+    for i in range(len(new().phases())):
+        model = new()
         phase = model.phases()[i]
         model.phases = lambda phase=phase: [phase]
         before = {player: values(variables) for player, variables in model._player_variables().items()}
@@ -81,20 +84,20 @@ def _ids(groups):
     return {id(v) for group in groups.values() for v in group}
 
 
-def check_logs(make_model, data, batch_size, half_way):
+def check_logs(new, data, batch_size, half_way):
     """Logs and `metrics` have the same keys; all is finite; an epoch's value is the mean over its samples, not its
     batches.
 
     Saves the model after the first of two epochs, trained batch by batch, and returns one trained by `fit` for both.
     """
-    straight = new(make_model)
+    straight = new()
     history = straight.fit(*data, batch_size=batch_size, epochs=2, shuffle=False, verbose=0).history
     names = {metric.name for metric in straight.metrics}
     assert set(history) == names == {f"{p}_loss" for p in straight.players} | set(straight.logged)
     assert all(np.isfinite(v).all() for v in history.values()), history
 
     # The same unequal batches, one at a time, with the trackers set back between them.
-    model = new(make_model)
+    model = new()
     length = len(keras.tree.flatten(data)[0])
     total = dict.fromkeys(names, 0.0)
     for start in range(0, length, batch_size):
@@ -119,7 +122,7 @@ def check_evaluate(model, data):
     assert first == model.evaluate(*data, verbose=0, return_dict=True)
 
 
-def check_save(make_model, straight, data, batch_size, half_way):
+def check_save(new, straight, data, batch_size, half_way):
     """A model saved after one epoch and loaded ends its second epoch where an uninterrupted one does.
 
     So weights, all optimizers and all seeds are restored. The weights file, which `BackupAndRestore` uses, holds the
@@ -128,7 +131,7 @@ def check_save(make_model, straight, data, batch_size, half_way):
     again = keras.saving.load_model(half_way)
     assert type(again) is type(straight)
     again.save_weights(half_way.with_suffix(".weights.h5"))
-    restored = new(make_model)
+    restored = new()
     keras.utils.set_random_seed(99)
     restored.load_weights(half_way.with_suffix(".weights.h5"))
     _assert_same(again, restored)

@@ -255,6 +255,15 @@ def test_compile_refuses():
         model.compile({"generator": sgd(), "discriminator": sgd()})
 
 
+def test_a_player_that_selects_nothing_is_refused():
+    """CDAAE's code filters its variables by a misspelt name, finds none and trains on."""
+    model = Duel()
+    model.players = {"generator": ("generator",), "discriminator": ()}
+    optimizers = {player: keras.optimizers.SGD() for player in model.players}
+    with pytest.raises(ValueError, match="discriminator has nothing to train"):
+        model.compile(optimizers)
+
+
 def test_mixed_float16_is_refused():
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -294,3 +294,31 @@ def test_curves_refuses_ragged_series_and_zero_on_a_logarithmic_axis(tmp_path):
     with pytest.raises(ValueError, match="curve.pdf does not end in .png"):
         plots.curves(tmp_path / "curve.pdf", {"GAN": (x, x, None, None)}, "x", "y")
     assert os.listdir(tmp_path) == []
+
+
+# === Scatter ===
+
+
+def test_scatter_has_a_panel_for_each_colouring(tmp_path):
+    points = circle(400)
+    halves = np.repeat(["left", "right"], 200)
+    plots.scatter(tmp_path / "one.png", points, {"half": halves})
+    plots.scatter(tmp_path / "two.png", points, {"half": halves, "all": np.zeros(400, int)})
+    one, two = read(tmp_path / "one.png"), read(tmp_path / "two.png")
+    assert two.shape == (one.shape[0], 2 * one.shape[1], 3)
+    blue, orange = (31, 119, 180), (255, 127, 14)  # of Matplotlib's "tab10"
+    assert share(one, orange) == pytest.approx(share(one, blue), rel=0.3) and share(one, blue) > 0.001
+    right = two[:, one.shape[1] :]
+    assert share(right, orange) == 0 and share(right, blue) > 1.5 * share(one, blue)
+
+
+def test_scatter_refuses_what_it_cannot_draw(tmp_path):
+    points = circle(12)
+    for colourings, words in (
+        ({}, "colourings are empty"),
+        ({"class": [0, 1]}, "class: 2 groups"),
+        ({"class": np.arange(12)}, "class: 12 groups"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            plots.scatter(tmp_path / "codes.png", points, colourings)
+    assert os.listdir(tmp_path) == []

@@ -44,14 +44,15 @@ class PairBatches(EpochShuffledDataset):
     """Batches of two domains for `MMSSIT`: dicts of `images_a`, `labels_a`, `images_b`, `labels_b`.
 
     Half of a batch are samples with labels, the classes in turn, the other half samples without; where a domain has
-    only one kind, all of a batch is of it. An epoch is one pass over the larger domain; what is fewer comes again.
-    Rows of the two domains have nothing to do with each other. The order depends on `seed` and the epoch alone.
+    only one kind, all of a batch is of it. Each epoch takes every pool in a new order, and again where it is at its
+    end. Rows of the two domains have nothing to do with each other. The order depends on `seed` and the epoch alone.
 
     Args:
         a, b: `(images, labels)`, arrays `(n, height, width, 3)` and int `(n,)`, -1 for a sample without a label.
         batch_size: rows of a batch; an even number.
         seed: non-negative int.
         initial_epoch: as in `Batches`.
+        steps_per_epoch: how many batches an epoch has; None for one pass over the larger domain.
 
     Raises:
         ValueError: a domain has no samples or as many labels as it has not images, or a class in one domain has labels
@@ -66,7 +67,7 @@ class PairBatches(EpochShuffledDataset):
     ```
     """
 
-    def __init__(self, a, b, batch_size=100, seed=0, initial_epoch=0):
+    def __init__(self, a, b, batch_size=100, seed=0, initial_epoch=0, steps_per_epoch=None):
         if batch_size < 2 or batch_size % 2:
             raise ValueError(f"batch_size={batch_size}: half of a batch has labels, so it must be even")
         self.domains, self.pools = {}, {}
@@ -80,12 +81,11 @@ class PairBatches(EpochShuffledDataset):
         known = {name: set(labels[labels >= 0].tolist()) for name, (_, labels) in self.domains.items()}
         if all(known.values()) and (missing := known["a"] ^ known["b"]):
             raise ValueError(f"class {min(missing)} has labels in one domain and none in the other")
-        # As many batches as the larger domain needs to be seen once.
-        counts = []
+        passes = []
         for name, (classes, rest) in self.pools.items():
             size = batch_size if not classes or not len(rest) else batch_size // 2
-            counts.append(-(-(len(rest) or len(self.domains[name][1])) // size))
-        super().__init__(max(counts) * batch_size, batch_size, seed, initial_epoch)
+            passes.append(-(-(len(rest) or len(self.domains[name][1])) // size))
+        super().__init__((steps_per_epoch or max(passes)) * batch_size, batch_size, seed, initial_epoch)
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):

@@ -52,6 +52,15 @@ def test_half_of_a_batch_is_labelled_and_balanced():
     assert counts.min() >= 1 and counts.max() - counts.min() <= 1
 
 
+def test_an_epoch_of_any_length_takes_the_pools_again():
+    labels = hide_labels(np.arange(30) % 3, 4)
+    batches = PairBatches(domain(labels), domain(labels), batch_size=6, steps_per_epoch=12)
+    assert len(batches) == 12 and len(PairBatches(domain(labels), domain(labels), 6, steps_per_epoch=2)) == 2
+    rows = np.concatenate([sample(batches[i]["images_a"]) for i in range(12)])
+    assert np.bincount(rows[labels[rows] < 0], minlength=30)[labels < 0].tolist() == [2] * 18
+    assert np.bincount(rows[labels[rows] >= 0], minlength=30)[labels >= 0].tolist() == [3] * 12
+
+
 @pytest.mark.parametrize("per_class", [0, 10])
 def test_one_kind_fills_the_batch(per_class):
     labels = np.arange(30) % 3

@@ -36,7 +36,43 @@ def test_contract(tmp_path):
 
 
 def test_contract_of_cdaae(tmp_path):
-    check_model(lambda: make_cdaae(), (data(14),), 8, tmp_path)
+    # Its step of five phases compiles for minutes on JAX.
+    check_model(make_cdaae, (data(14),), 8, tmp_path, run_eagerly=keras.backend.backend() == "jax")
+
+
+def test_moving_averages_of_the_weights_are_keras_own():
+    """With `use_ema` training goes on as without, and leaves the averages in the model."""
+    batches = [{name: array[i : i + 8] for name, array in data(24).items()} for i in (0, 8, 16)]
+
+    def new(**options):
+        keras.utils.set_random_seed(3)
+        model = make()
+        model.compile({player: keras.optimizers.SGD(0.1, **options) for player in model.players})
+        return model
+
+    model, seen = new(), []
+    for batch in batches:
+        model.train_on_batch(batch)
+        seen.append(values(model.decoder_a.trainable_variables))
+    model = new(use_ema=True, ema_momentum=0.5)
+    model.fit(data(24), batch_size=8, shuffle=False, verbose=0)
+    averages = values(model.decoder_a.trainable_variables)
+    for first, second, third, average in zip(*seen, averages, strict=True):
+        np.testing.assert_allclose(average, first / 4 + second / 4 + third / 2, atol=1e-5)
+
+
+def test_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make()
+        model.compile()
+        history = model.fit(data(16), batch_size=8, verbose=0).history
+        assert all(np.isfinite(value).all() for value in history.values())
+        norms = [layer for layer in model._flatten_layers() if isinstance(layer, DomainBatchNormalization)]
+        assert norms and all(norm.moving_mean.dtype == "float32" and norm.compute_dtype == "bfloat16" for norm in norms)
+        assert model.translate(data(2)["images_a"]).dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_golden(name="MMSSIT"):

@@ -110,8 +110,8 @@ class CDAAE(DomainTranslator):
         total = {"discriminator": 0.0, "style": 0.0}
         for d in DOMAINS:
             rows = _rows(batch[f"labels_{d}"], labelled)
-            _, _, style = self._codes(batch, d, training)
-            prior = self._prior(style)
+            style = self._style(self._look(batch, d, training)[1], d, training)
+            prior = self._prior(batch)
             judge = self._part("style_discriminator", d)
             real, fake = judge(prior, training=training)[:, 0], judge(style, training=training)[:, 0]
             total["discriminator"] += _mean(ops.softplus(-real) + ops.softplus(fake), rows)
@@ -121,15 +121,16 @@ class CDAAE(DomainTranslator):
     def find_class(self, batch, training):
         total = 0.0
         for d, weight in zip(DOMAINS, self.label_weights, strict=True):
-            logits, _, _ = self._codes(batch, d, training)
+            logits, _ = self._look(batch, d, training)
             total += weight * losses.partial_classifier_loss(batch[f"labels_{d}"], logits)
         return {"label": total}
 
     def reconstruct(self, batch, training, labelled=True):
         total = 0.0
         for d, weight in zip(DOMAINS, self.reconstruction_weights, strict=True):
-            _, content, style = self._codes(batch, d, training)
-            again = self._part("decoder", d)([content, style], training=training)
+            logits, stem = self._look(batch, d, training)
+            codes = [ops.softmax(logits), self._style(stem, d, training)]
+            again = self._part("decoder", d)(codes, training=training)
             errors = ops.mean(ops.square(again - batch[f"images_{d}"]), axis=(1, 2, 3))
             total += weight * _mean(errors, _rows(batch[f"labels_{d}"], labelled))
         return {"reconstruction": total}
@@ -154,21 +155,24 @@ class CDAAE(DomainTranslator):
         total = 0.0
         for number, d in enumerate(DOMAINS):
             other = DOMAINS[1 - number]
-            logits, content, style = self._codes(batch, d, training)
-            translated = self._part("decoder", other)([content, self._prior(style)], training=training)
+            logits, _ = self._look(batch, d, training)
+            translated = self._part("decoder", other)([ops.softmax(logits), self._prior(batch)], training=training)
             again = self._part("content_encoder", other)(translated, training=training)["content"]
             again = self.category_classifier(again, training=training)
             total += losses.partial_classifier_loss(targets(batch[f"labels_{d}"], logits), again)
         return self.consistency_weight * total
 
-    def _codes(self, batch, d, training):
-        """Logits and probabilities of the classes, and the style."""
+    def _look(self, batch, d, training):
+        """Logits of the classes, and what the style is made from."""
         codes = self._part("content_encoder", d)(batch[f"images_{d}"], training=training)
-        logits = self.category_classifier(codes["content"], training=training)
-        return logits, ops.softmax(logits), self._part("style_encoder", d)(codes["stem"], training=training)
+        return self.category_classifier(codes["content"], training=training), codes["stem"]
 
-    def _prior(self, style):
-        return keras.random.normal(ops.shape(style), seed=self.seed_generator)
+    def _style(self, stem, d, training):
+        return self._part("style_encoder", d)(stem, training=training)
+
+    def _prior(self, batch):
+        shape = (ops.shape(batch["images_a"])[0], self.style_dim)
+        return keras.random.normal(shape, seed=self.seed_generator)
 
     # === Inference ===
 

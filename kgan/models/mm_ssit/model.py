@@ -351,7 +351,7 @@ class MMSSIT(DomainTranslator):
             found["self_consistency"] = losses.partial_classifier_loss(self._own_targets(labels, logits), again)
 
             reconstructed = self._part("decoder", d)([content, style], training=training)
-            found["reconstruction"] = losses.norm_loss(images, reconstructed)
+            found["reconstruction"] = losses.reconstruction_norm(images, reconstructed)
 
             for term, value in found.items():
                 total["autoencoder"] += weight[term] * value
