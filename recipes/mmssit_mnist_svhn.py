@@ -69,7 +69,7 @@ REPORTED = {
     ("cdaae", "100"): (83.77, 72.83, 31.06, 34.84),
     ("cdaae", "all"): (92.03, 90.34, 78.05, 78.81),
 }
-SHARED = {"models": ["mmssit"], "labels": ["100"], "share": [(1,)], "seeds": 1, "learning_rate": 3e-4}
+SHARED = {"models": ["mmssit"], "labels": ["100"], "share": [(1,)], "seeds": 1, "learning_rate": 3e-4, "count": None}
 PRESETS = {
     "quick": {
         **SHARED,

@@ -9,6 +9,8 @@
 | `"mnist:PATH"` | the folder of MNIST's idx files |
 | `"usps:FILE"`, `"svhn:PATH"` | USPS in an npz file, the folder of SVHN's `train_32x32.mat` and `test_32x32.mat` |
 | `"mnist_m:DIGITS:PHOTOS"` | MNIST-M, made from the folder of MNIST and a folder or zip of photographs |
+| `"pair:PATH:a"`, `"pair:PATH:b"` | a domain of pix2pix's folders of pairs side by side, or of `trainA`, `trainB` ... |
+| `"nir_vis:PATH:nir"`, `"nir_vis:PATH:vis"` | faces in `PATH/NIR/<person>/*` and `PATH/VIS/<person>/*` |
 | `"textured_digits"` | `"digits"`, made into another domain in the same way with drawn textures, embedded |
 | `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions |
 | `"textdis:PATH"`, `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, \
@@ -25,6 +27,7 @@ from kgan.data.batches import Batches
 from kgan.data.digit_domains import open_mnist_m, open_svhn, open_textured_digits, open_usps
 from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
+from kgan.data.image_pairs import open_nir_vis, open_pair
 from kgan.data.mnist import open_mnist
 from kgan.data.pairs import PairBatches, hide_labels
 from kgan.data.synthetic_flowers import open_flowers
@@ -43,6 +46,8 @@ AT_PATH = {
     "usps": open_usps,
     "svhn": open_svhn,
     "mnist_m": open_mnist_m,
+    "pair": open_pair,
+    "nir_vis": open_nir_vis,
 }
 
 

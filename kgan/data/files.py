@@ -33,12 +33,16 @@ def open_zip(path, split, image_size, channels, count, seed):
     """Opens a zip archive with the same layout, below one common folder or not; members are read when asked for."""
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(f"no file {path!r}: pass 'zip:PATH', a zip archive with one folder of images per class")
+    return open_files(open_member, path, members(path), split, image_size, channels, count, seed)
+
+
+def members(path):
+    """Names of what is in a zip archive, as it is now."""
     archive.cache_clear()
     try:
-        found = archive(path, os.getpid()).namelist()
+        return archive(path, os.getpid()).namelist()
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is not a whole zip archive ({error})") from None
-    return open_files(open_member, path, found, split, image_size, channels, count, seed)
 
 
 def open_files(open_one, path, found, split, image_size, channels, count, seed):
@@ -130,7 +134,7 @@ def open_image(file):
     return image
 
 
-def decode(file, image_size, channels):
+def decode(file, image_size, channels, half=None):
     """Decodes an image file to a square.
 
     Orientation from EXIF is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits.
@@ -139,6 +143,7 @@ def decode(file, image_size, channels):
         file: the image file, open for reading bytes.
         image_size: height and width of the square, which the image is resized to cover and then cut to.
         channels: 1 for grey or 3 for RGB.
+        half: 0 or 1 for the left or right half of a file that holds two squares.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`.
@@ -150,6 +155,10 @@ def decode(file, image_size, channels):
     # JPEG can be decoded at a half, a quarter or an eighth of its size; twice the size needed loses nothing visible.
     image.draft(None, (2 * image_size, 2 * image_size))
     image = ImageOps.exif_transpose(image)
+    if half is not None:
+        if image.width != 2 * image.height:
+            raise ValueError(f"{image.width} x {image.height} pixels are not two squares side by side")
+        image = image.crop((half * image.height, 0, (half + 1) * image.height, image.height))
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range")
     if image.mode.startswith("I"):
@@ -169,13 +178,15 @@ class Files(Source):
         open_one: function of `path` and a name in `files` that opens the file for reading bytes.
         path: the folder or archive.
         files: list of str, one name per label.
+        half: as of `decode`.
     """
 
-    def __init__(self, open_one, path, files, labels, class_names, image_size, channels):
+    def __init__(self, open_one, path, files, labels, class_names, image_size, channels, half=None):
         super().__init__(labels, class_names, image_size, channels)
         self.open_one = open_one
         self.path = path
         self.files = files
+        self.half = half
 
     def attempt(self, index, task, *args):
         """Returns `task(file number index, *args)`, or None with a warning when the file cannot be read."""
@@ -185,6 +196,9 @@ class Files(Source):
         except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
             warnings.warn(f"skipped {self.path}: {self.files[index]}: {error}", stacklevel=2)
             return None
+
+    def _decoded(self, index):
+        return self.attempt(index, decode, self.image_size, self.channels, self.half)
 
     def keep(self, readable):
         """Drops the files whose flag in `readable` is False, and says how many."""
@@ -199,7 +213,7 @@ class Files(Source):
     def images(self, indices):
         images = np.empty((len(indices), self.image_size, self.image_size, self.channels), "float32")
         for image, index in zip(images, indices, strict=True):
-            pixels = self.attempt(index, decode, self.image_size, self.channels)
+            pixels = self._decoded(index)
             image[:] = self.substitute(index) if pixels is None else pixels
         images /= 127.5
         images -= 1
@@ -209,7 +223,7 @@ class Files(Source):
         """Returns the next good picture of the class of a broken file, so that a batch keeps its size and labels."""
         same_class = np.flatnonzero(self.labels == self.labels[index])
         for other in np.roll(same_class, -np.searchsorted(same_class, index))[1:]:
-            pixels = self.attempt(other, decode, self.image_size, self.channels)
+            pixels = self._decoded(other)
             if pixels is not None:
                 return pixels
         raise ValueError(f"{self.path}: no file of class {self.class_names[self.labels[index]]!r} can be read")
@@ -218,7 +232,7 @@ class Files(Source):
         images = np.empty((len(self.files), self.image_size, self.image_size, self.channels), "float32")
         readable = np.zeros(len(self.files), bool)
         for index in range(len(self.files)):
-            pixels = self.attempt(index, decode, self.image_size, self.channels)
+            pixels = self._decoded(index)
             if pixels is not None:
                 images[index] = pixels
                 readable[index] = True
