@@ -55,7 +55,7 @@ from kgan import callbacks, metrics, plots
 
 MODELS = {
     "mmssit": (kgan.MMSSIT, {}),
-    "mmssit_best": (kgan.MMSSIT, {}),
+    "mmssit_best": (kgan.MMSSIT, {"content_dim": 64, "weights": {"label": 10, "domain": 10}}),
     "cdaae": (kgan.CDAAE, {}),
 }
 TITLES = {"mmssit": "MM-SSIT", "mmssit_best": "MM-SSIT, best", "cdaae": "CDAAE"}
@@ -69,7 +69,7 @@ REPORTED = {
     ("cdaae", "100"): (83.77, 72.83, 31.06, 34.84),
     ("cdaae", "all"): (92.03, 90.34, 78.05, 78.81),
 }
-SHARED = {"models": ["mmssit"], "labels": ["100"], "share": [(1,)], "seeds": 1, "learning_rate": 3e-4, "count": None}
+SHARED = {"models": ["mmssit"], "labels": ["100"], "share": [(1,)], "seeds": 1, "learning_rate": 3e-3, "batch_size": 50, "count": None}
 PRESETS = {
     "quick": {
         **SHARED,
@@ -79,7 +79,6 @@ PRESETS = {
         "epochs": 16,
         "steps_per_epoch": 75,
         "width": 0.25,
-        "batch_size": 50,
         "evaluator_steps": 400,
     },
     "small": {
@@ -90,8 +89,7 @@ PRESETS = {
         "seeds": 3,
         "epochs": 6,
         "steps_per_epoch": 500,
-        "width": 0.5,
-        "batch_size": 100,
+        "width": 0.25,
         "evaluator_steps": 1500,
     },
     "paper": {
@@ -104,6 +102,7 @@ PRESETS = {
         "steps_per_epoch": 1000,
         "width": 1.0,
         "batch_size": 100,
+        "learning_rate": 3e-4,
         "evaluator_steps": 20000,
     },
 }
@@ -118,6 +117,8 @@ def label_count(text):
 
 def layers_shared(text):
     """The type of an option: numbers of layers, 0 for none."""
+    if not re.fullmatch(r"0|[1-4](,[1-4])*", text):
+        raise ValueError
     return tuple(int(number) for number in text.split(",") if number != "0")
 
 

@@ -300,6 +300,71 @@ def test_encoder_and_domain_classifier_pull_apart():
         assert sign * (seen[-1] - seen[0]) > 0
 
 
+# === CDAAE ===
+
+
+def test_phases_of_cdaae(monkeypatch):
+    """Each loss recomputed in NumPy: first over the samples with labels, then over those without."""
+    model, batch = make_cdaae(label_weights=(3.0, 0.5)), data(9)
+    prior = noise((9, 4), salt=50)
+    monkeypatch.setattr(keras.random, "normal", lambda shape, **options: ops.convert_to_tensor(prior))
+    tensors = {name: ops.convert_to_tensor(array) for name, array in batch.items()}
+    found = {}
+    for phase in model.phases():
+        name = "unlabelled" if phase.run == model.unlabelled else "labelled"
+        found.setdefault(name, {}).update({k: float(v) for k, v in phase.run(tensors, training=False).items()})
+
+    expected = {name: dict.fromkeys(losses, 0.0) for name, losses in found.items()}
+    for d, other in ("ab", "ba"):
+        images, labels = batch[f"images_{d}"], batch[f"labels_{d}"]
+        part = {name: getattr(model, f"{name}_{d}").predict for name in ("style_encoder", "style_discriminator")}
+        codes = getattr(model, f"content_encoder_{d}").predict(images, verbose=0)
+        logits = model.category_classifier.predict(codes["content"], verbose=0)
+        soft = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        style = part["style_encoder"](codes["stem"], verbose=0)
+        real, fake = (part["style_discriminator"](x, verbose=0)[:, 0] for x in (prior, style))
+        decoders = [getattr(model, f"decoder_{name}") for name in (d, other)]
+        error = ((decoders[0].predict([soft, style], verbose=0) - images) ** 2).mean(axis=(1, 2, 3))
+        translated = decoders[1].predict([soft, prior], verbose=0)
+        again = getattr(model, f"content_encoder_{other}").predict(translated, verbose=0)["content"]
+        again = model.category_classifier.predict(again, verbose=0)
+        for name, rows in (("labelled", labels >= 0), ("unlabelled", labels < 0)):
+            expected[name]["discriminator"] += (softplus(-real) + softplus(fake))[rows].mean()
+            expected[name]["style"] += softplus(-fake)[rows].mean()
+            expected[name]["reconstruction"] += {"a": 2.0, "b": 0.15}[d] * error[rows].mean()
+        expected["labelled"]["label"] += {"a": 3.0, "b": 0.5}[d] * cross_entropy(labels, logits)
+        expected["labelled"]["consistency"] += 0.3 * cross_entropy(labels, again)
+        own = np.where(labels < 0, logits.argmax(1), -1)
+        expected["unlabelled"]["self_consistency"] += 0.3 * cross_entropy(own, again)
+    for name, terms in expected.items():
+        assert found[name] == pytest.approx(terms, rel=2e-4, abs=1e-5)
+
+
+def test_supervised_cdaae_leaves_samples_without_labels_alone():
+    assert len(make_cdaae(supervised=True).phases()) == 4
+    ends = []
+    for change in (0, 0.5):
+        keras.utils.set_random_seed(0)
+        model, batch = make_cdaae(supervised=True), data(8)
+        for d in "ab":
+            batch[f"images_{d}"][batch[f"labels_{d}"] < 0] *= 1 - change
+        tensors = {name: ops.convert_to_tensor(array) for name, array in batch.items()}
+        ends.append([float(value) for phase in model.phases() for value in phase.run(tensors, training=False).values()])
+    assert ends[0][2:4] == pytest.approx(ends[1][2:4])  # label and reconstruction; the others draw
+
+
+def test_content_of_cdaae_is_hard_in_inference_only():
+    """Its code trains with probabilities and tests with the class alone; `MMSSIT` decodes the same code in both."""
+    model, images = make_cdaae(), data(5)["images_a"]
+    content, _ = model.encode(images, "a")
+    probabilities = model.classify(images, "a")
+    np.testing.assert_array_equal(content, np.eye(3)[probabilities.argmax(1)])
+    assert probabilities.max() < 0.999
+    ours = make()
+    codes = ours.content_encoder_a.predict(images, verbose=0)["content"]
+    np.testing.assert_array_equal(ours.encode(images, "a")[0], codes)
+
+
 # === Inference ===
 
 
