@@ -128,6 +128,7 @@ def main():
         seeds={"type": at_least_one, "help": "train each model this many times"},
         width={"type": float, "help": "scales the channels of all networks"},
         lambdas={"type": float, "nargs": 4, "help": "of eq. 7; default in preset small: scaled_lambdas()"},
+        evaluator_steps={"type": at_least_one, "help": "training steps of the classifiers that measure"},
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     check_run(options)

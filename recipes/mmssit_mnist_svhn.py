@@ -17,7 +17,7 @@ Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best that we 
 Writes under --out: options.json, metrics.json, results.md; per model, labels, sharing scheme and seed a folder with
 model.keras, train.csv, samples of each epoch, logs for TensorBoard and checkpoints; of the first seed of each also
 s2s.png, t2t.png, t2s.png, s2t.png (Fig. 9: an input and what it becomes with eight styles, the same in a column),
-references.png (styles of other images), interpolation.png, and codes.png, the contents in two dimensions.
+references.png (styles of other images), interpolation.png, and codes.png, a t-SNE map of the contents.
 """
 
 import itertools
@@ -45,8 +45,8 @@ from common import (
     write_text,
 )
 from cvaegan_flowers import FEATURES, evaluator
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -69,7 +69,15 @@ REPORTED = {
     ("cdaae", "100"): (83.77, 72.83, 31.06, 34.84),
     ("cdaae", "all"): (92.03, 90.34, 78.05, 78.81),
 }
-SHARED = {"models": ["mmssit"], "labels": ["100"], "share": [(1,)], "seeds": 1, "learning_rate": 3e-3, "batch_size": 50, "count": None}
+SHARED = {
+    "models": ["mmssit"],
+    "labels": ["100"],
+    "share": [(1,)],
+    "seeds": 1,
+    "learning_rate": 3e-3,
+    "batch_size": 50,
+    "count": None,
+}
 PRESETS = {
     "quick": {
         **SHARED,
@@ -135,6 +143,8 @@ def main():
         width={"type": float, "help": "scales the channels of all networks"},
         count={"type": at_least_one, "help": "number of training images of each domain"},
         learning_rate={"type": float, "help": "of Adam"},
+        steps_per_epoch={"type": at_least_one, "help": "batches of an epoch"},
+        evaluator_steps={"type": at_least_one, "help": "training steps of the classifiers that measure"},
     )
     check_run(options)
     names = {"a": options.data, "b": options.target}
@@ -209,7 +219,7 @@ def train_and_measure(name, labels, share, seed, out, training, test, measure, o
     if name == "cdaae":
         arguments = {**arguments, "supervised": labels == "all"}
     model = model_class(int(test["a"][1].max()) + 1, share=share, width=options.width, **arguments)
-    model.compile({player: keras.optimizers.Adam(options.learning_rate) for player in model.players})
+    model.compile(decaying_optimizers(model, options))
     batches = kgan.data.PairBatches(
         *withhold(training, labels, seed), options.batch_size, seed, steps_per_epoch=options.steps_per_epoch
     )
@@ -226,6 +236,17 @@ def train_and_measure(name, labels, share, seed, out, training, test, measure, o
         write_pictures(folder, model, test, shown)
     write_json(result, numbers)
     return numbers
+
+
+def decaying_optimizers(model, options):
+    """An Adam for each player, whose rate falls to 0 by a cosine."""
+    steps = options.epochs * options.steps_per_epoch
+    optimizers = {}
+    for player in model.players:
+        updates = steps * sum(player in phase.players for phase in model.phases())
+        rate = keras.optimizers.schedules.CosineDecay(options.learning_rate, updates)
+        optimizers[player] = keras.optimizers.Adam(rate)
+    return optimizers
 
 
 def one_of_each(images, labels):
@@ -352,7 +373,7 @@ def write_pictures(folder, model, test, shown):
     contents = [model.encode(test[d][0][:500], d)[0] for d in "ab"]
     classes = np.concatenate([test[d][1][:500] for d in "ab"])
     domains = np.repeat(["s", "t"], [len(c) for c in contents])
-    points = PCA(2).fit_transform(np.concatenate(contents))
+    points = TSNE(random_state=0).fit_transform(np.concatenate(contents))
     plots.scatter(folder / "codes.png", points, {"class": classes, "domain": domains})
 
 

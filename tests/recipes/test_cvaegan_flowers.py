@@ -18,7 +18,7 @@ from PIL import Image
 
 import kgan
 
-TINY = ["--data", "digits", "--width", "0.05", "--count", "100", "--models", "cgan", "--epochs", "3"]
+TINY = "--data digits --width 0.05 --count 100 --models cgan --epochs 3 --evaluator-steps 5".split()
 
 
 def snapshot(folder):

@@ -11,15 +11,7 @@ from PIL import Image
 
 import kgan
 
-TINY = ["--width", "0.05", "--count", "120", "--epochs", "1"]
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch):
-    for options in recipe.PRESETS.values():
-        monkeypatch.setitem(options, "steps_per_epoch", 2)
-        monkeypatch.setitem(options, "batch_size", 20)
-        monkeypatch.setitem(options, "evaluator_steps", 2)
+TINY = "--width 0.05 --count 120 --epochs 1 --steps-per-epoch 2 --evaluator-steps 2".split()
 
 
 def test_run_and_resume(start, tmp_path):
