@@ -144,6 +144,7 @@ def main():
         count={"type": at_least_one, "help": "number of training images of each domain"},
         learning_rate={"type": float, "help": "of Adam"},
         steps_per_epoch={"type": at_least_one, "help": "batches of an epoch"},
+        shift={"type": int, "help": "move training images at random by up to so many pixels; not in the paper"},
         evaluator_steps={"type": at_least_one, "help": "training steps of the classifiers that measure"},
     )
     check_run(options)
@@ -221,7 +222,11 @@ def train_and_measure(name, labels, share, seed, out, training, test, measure, o
     model = model_class(int(test["a"][1].max()) + 1, share=share, width=options.width, **arguments)
     model.compile(decaying_optimizers(model, options))
     batches = kgan.data.PairBatches(
-        *withhold(training, labels, seed), options.batch_size, seed, steps_per_epoch=options.steps_per_epoch
+        *withhold(training, labels, seed),
+        options.batch_size,
+        seed,
+        steps_per_epoch=options.steps_per_epoch,
+        shift=options.shift,
     )
     shown = {d: one_of_each(*test[d]) for d in "ab"}
 

@@ -53,6 +53,8 @@ class PairBatches(EpochShuffledDataset):
         seed: non-negative int.
         initial_epoch: as in `Batches`.
         steps_per_epoch: how many batches an epoch has; None for one pass over the larger domain.
+        shift: pixels; each image is moved by up to as many, down or up and to either side, each time anew, and what it
+            leaves free repeats its edge. It makes more of few labels.
 
     Raises:
         ValueError: a domain has no samples or as many labels as it has not images, or a class in one domain has labels
@@ -67,10 +69,10 @@ class PairBatches(EpochShuffledDataset):
     ```
     """
 
-    def __init__(self, a, b, batch_size=100, seed=0, initial_epoch=0, steps_per_epoch=None):
+    def __init__(self, a, b, batch_size=100, seed=0, initial_epoch=0, steps_per_epoch=None, shift=0):
         if batch_size < 2 or batch_size % 2:
             raise ValueError(f"batch_size={batch_size}: half of a batch has labels, so it must be even")
-        self.domains, self.pools = {}, {}
+        self.domains, self.pools, self.shift = {}, {}, shift
         for name, (images, labels) in (("a", a), ("b", b)):
             labels = np.asarray(labels, "int32")
             if not len(images) or labels.shape != (len(images),):
@@ -93,7 +95,8 @@ class PairBatches(EpochShuffledDataset):
         batch = {}
         for name, (images, labels) in self.domains.items():
             chosen = self._rows(name, index)
-            batch[f"images_{name}"], batch[f"labels_{name}"] = images[chosen], labels[chosen]
+            rng = np.random.default_rng((self.seed, self.epoch, "ab".index(name), index))
+            batch[f"images_{name}"], batch[f"labels_{name}"] = _shifted(images[chosen], self.shift, rng), labels[chosen]
         return batch
 
     def _rows(self, name, index):
@@ -107,6 +110,15 @@ class PairBatches(EpochShuffledDataset):
         others = self.batch_size - labelled
         rows += [_endless(rest, (*stream, 0), place) for place in range(index * others, (index + 1) * others)]
         return np.array(rows)
+
+
+def _shifted(images, most, rng):
+    if not most:
+        return images
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    corners = rng.integers(0, 2 * most + 1, (len(images), 2))
+    return np.stack([image[y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)])
 
 
 def _endless(pool, stream, place):

@@ -61,6 +61,29 @@ def test_an_epoch_of_any_length_takes_the_pools_again():
     assert np.bincount(rows[labels[rows] >= 0], minlength=30)[labels >= 0].tolist() == [3] * 12
 
 
+def test_shift():
+    """One bright pixel in the middle is seen at every place up to two pixels away, and at no other."""
+    images = np.zeros((40, 9, 9, 3), "float32")
+    images[:, 4, 4] = 1
+    labels = np.arange(40) % 2
+    batches = PairBatches((images, labels), (images, labels), 20, shift=2, steps_per_epoch=10)
+    again = PairBatches((images, labels), (images, labels), 20, shift=2, steps_per_epoch=10)
+    seen = {"a": [], "b": []}
+    for i in range(10):
+        for d, places in seen.items():
+            found = batches[i][f"images_{d}"]
+            assert found.shape == (20, 9, 9, 3) and (found.sum(axis=(1, 2)) == 1).all()
+            np.testing.assert_array_equal(found, again[i][f"images_{d}"])
+            places += [tuple(place) for place in np.argwhere(found[..., 0])[:, 1:]]
+    assert set(seen["a"]) == {(y, x) for y in range(2, 7) for x in range(2, 7)} and seen["a"] != seen["b"]
+    np.testing.assert_array_equal(images[:, 4, 4], 1)
+    # What is left free repeats the edge.
+    edge = np.broadcast_to(np.arange(9, dtype="float32")[None, :, None, None], (40, 9, 9, 3))
+    batch = PairBatches((edge, labels), (edge, labels), 20, shift=2)[0]["images_a"]
+    for image in batch[:, :, 0, 0]:
+        assert any(np.array_equal(image, np.clip(np.arange(9) + step, 0, 8)) for step in range(-2, 3))
+
+
 @pytest.mark.parametrize("per_class", [0, 10])
 def test_one_kind_fills_the_batch(per_class):
     labels = np.arange(30) % 3
