@@ -199,7 +199,7 @@ def cross_entropy(labels, logits):
     return -log_p[kept, labels[kept]].mean() if kept.any() else 0.0
 
 
-@pytest.mark.parametrize("weights", ["paper", "cdaae"])
+@pytest.mark.parametrize("weights", ["paper", "cdaae", {"style_recovery": 3, "label": (2, 0.5)}])
 @pytest.mark.parametrize("domain_loss", ["reversal", "flip"])
 def test_step_is_equation_7(weights, domain_loss):
     """Every term recomputed in NumPy from the outputs of the networks."""
@@ -219,7 +219,8 @@ def test_step_is_equation_7(weights, domain_loss):
         found = {name: float(value) for name, value in model.step(tensors, training=False).items()}
     finally:
         keras.random.normal = original
-    weight = {k: np.broadcast_to(np.asarray(v, float), (2,)) for k, v in WEIGHTS[weights].items()}
+    given = WEIGHTS[weights] if isinstance(weights, str) else {**WEIGHTS["paper"], **weights}
+    weight = {k: np.broadcast_to(np.asarray(v, float), (2,)) for k, v in given.items()}
     terms = dict.fromkeys(WEIGHTS["paper"], 0.0)
     autoencoder = discriminator = 0.0
     names, decoders = "ab", (model.decoder_a, model.decoder_b)
@@ -234,8 +235,9 @@ def test_step_is_equation_7(weights, domain_loss):
         domain = model.domain_classifier.predict(codes["content"], verbose=0)
         logits = model.category_classifier.predict(codes["content"], verbose=0)
         translated = decoders[1 - i].predict([codes["content"], drawn[1 - i]], verbose=0)
-        again = encoders[1 - i].predict(translated, verbose=0)["content"]
-        again = model.category_classifier.predict(again, verbose=0)
+        again = encoders[1 - i].predict(translated, verbose=0)
+        recovered = style_encoders[1 - i].predict(again["stem"], verbose=0)
+        again = model.category_classifier.predict(again["content"], verbose=0)
         p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         own = np.where((labels < 0) & (p.max(1) >= 0.4), p.argmax(1), -1)
         assert (own >= 0).any()
@@ -247,6 +249,7 @@ def test_step_is_equation_7(weights, domain_loss):
             "consistency": cross_entropy(labels, again),
             "self_consistency": cross_entropy(own, again),
             "reconstruction": np.linalg.norm((reconstructed - images).reshape(9, -1), axis=1).mean(),
+            "style_recovery": np.abs(recovered - drawn[1 - i]).mean() * bool(given["style_recovery"]),
         }
         discriminator += softplus(-real).mean() + softplus(fake).mean() + here["domain"]
         against = -here["domain"] if domain_loss == "reversal" else cross_entropy(np.full(9, 1 - i), domain)

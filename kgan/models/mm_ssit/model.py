@@ -18,7 +18,15 @@ from kgan.models.mm_ssit.networks import (
 DOMAINS = ("a", "b")
 # What each term of eq. 7 weighs, for both domains or for each; "cdaae": in CDAAE's code, for SVHN and MNIST.
 WEIGHTS = {
-    "paper": {"style": 1, "domain": 1, "label": 1, "consistency": 1, "self_consistency": 1, "reconstruction": 1},
+    "paper": {
+        "style": 1,
+        "domain": 1,
+        "label": 1,
+        "consistency": 1,
+        "self_consistency": 1,
+        "reconstruction": 1,
+        "style_recovery": 0,
+    },
     "cdaae": {
         "style": 1,
         "domain": 1,
@@ -26,6 +34,7 @@ WEIGHTS = {
         "consistency": 0.3,
         "self_consistency": 0.3,
         "reconstruction": (2.0, 0.15),
+        "style_recovery": 0,
     },
 }
 
@@ -224,8 +233,10 @@ class MMSSIT(DomainTranslator):
             `(1, 2)`, `(1, 2, 3)` and `(4,)`.
         width: scales the channels of all hidden layers, for small machines.
         weights: of the terms of eq. 7: `"paper"` (all 1), `"cdaae"` (those of CDAAE's code for SVHN as a, MNIST as b),
-            or a dict of some of `style`, `domain`, `label`, `consistency` (eq. 4), `self_consistency` (eq. 5) and
-            `reconstruction`, each a number or one for each domain; what is not named weighs 1.
+            or a dict of some of `style`, `domain`, `label`, `consistency` (eq. 4), `self_consistency` (eq. 5),
+            `reconstruction` and `style_recovery`, each a number or one for each domain; what is not named has the
+            paper's weight. The last is not in the paper: how far, L1, the style that the encoder finds in a translation
+            is from the one it was made with (Huang et al., 2018); without it decoders make little of styles.
         domain_loss: how the encoder works against the domain classifier: `"reversal"` maximises its loss, `"flip"`
             minimises that of the other domain's labels.
         ramp_steps: steps over which that grows from 0 to its weight.
@@ -267,6 +278,7 @@ class MMSSIT(DomainTranslator):
         "consistency",
         "self_consistency",
         "reconstruction",
+        "style_recovery",
         "style_accuracy",
         "domain_accuracy",
     )
@@ -317,7 +329,7 @@ class MMSSIT(DomainTranslator):
 
     def step(self, batch, training):
         total = {"discriminator": 0.0, "autoencoder": 0.0}
-        terms = dict.fromkeys(self.logged, 0.0)
+        terms = {name: ops.zeros(()) for name in self.logged}
         codes = {d: self._part("content_encoder", d)(batch[f"images_{d}"], training=training) for d in DOMAINS}
         size = ops.shape(batch["images_a"])[0]
         prior = {d: keras.random.normal((size, self.style_dim), seed=self.seed_generator) for d in DOMAINS}
@@ -348,8 +360,11 @@ class MMSSIT(DomainTranslator):
 
             other = DOMAINS[1 - number]
             translated = self._part("decoder", other)([content, prior[other]], training=training)
-            again = self._part("content_encoder", other)(translated, training=training)["content"]
-            again = self.category_classifier(again, training=training)
+            again = self._part("content_encoder", other)(translated, training=training)
+            if any(self._weight["style_recovery"]):
+                recovered = self._part("style_encoder", other)(again["stem"], training=training)
+                found["style_recovery"] = ops.mean(ops.abs(recovered - prior[other]))
+            again = self.category_classifier(again["content"], training=training)
             found["consistency"] = losses.partial_classifier_loss(labels, again)
             found["self_consistency"] = losses.partial_classifier_loss(self._own_targets(labels, logits), again)
 
