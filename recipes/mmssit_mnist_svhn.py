@@ -76,6 +76,7 @@ SHARED = {
     "seeds": 1,
     "learning_rate": 3e-3,
     "batch_size": 50,
+    "shift": 0,
     "count": None,
 }
 PRESETS = {
@@ -95,9 +96,11 @@ PRESETS = {
         "target": "digits",
         "models": ["mmssit", "mmssit_best", "cdaae"],
         "seeds": 3,
-        "epochs": 6,
+        "epochs": 4,
         "steps_per_epoch": 500,
-        "width": 0.25,
+        "width": 0.5,
+        "learning_rate": 4e-3,
+        "shift": 2,
         "evaluator_steps": 1500,
     },
     "paper": {
