@@ -57,8 +57,7 @@ class PairBatches(EpochShuffledDataset):
             leaves free repeats its edge. It makes more of few labels.
 
     Raises:
-        ValueError: a domain has no samples or as many labels as it has not images, or a class in one domain has labels
-            and in the other has none.
+        ValueError: a domain has no samples or as many labels as it has not images, or labels of some classes only.
 
     Example:
 
@@ -80,9 +79,11 @@ class PairBatches(EpochShuffledDataset):
             self.domains[name] = images, labels
             classes = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
             self.pools[name] = classes, np.flatnonzero(labels < 0)
-        known = {name: set(labels[labels >= 0].tolist()) for name, (_, labels) in self.domains.items()}
-        if all(known.values()) and (missing := known["a"] ^ known["b"]):
-            raise ValueError(f"class {min(missing)} has labels in one domain and none in the other")
+        num_classes = 1 + max(int(labels.max()) for _, labels in self.domains.values())
+        for name, (_, labels) in self.domains.items():
+            missing = set(range(num_classes)) - set(labels.tolist())
+            if missing and (labels >= 0).any():
+                raise ValueError(f"domain {name}: class {min(missing)} has no sample with a label")
         passes = []
         for name, (classes, rest) in self.pools.items():
             size = batch_size if not classes or not len(rest) else batch_size // 2

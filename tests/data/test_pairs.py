@@ -111,7 +111,8 @@ def test_order_depends_on_seed_and_epoch_alone():
 @pytest.mark.parametrize(
     "a, b, size, words",
     [
-        (domain([0, 1, -1]), domain([0, -1]), 4, "class 1 has labels in one"),
+        (domain([0, 1, -1]), domain([0, -1]), 4, "domain b: class 1 has no sample with a label"),
+        (domain([0, 2, -1]), domain([0, 2]), 4, "domain a: class 1 has no sample with a label"),
         (domain([]), domain([0]), 4, "domain a: 0 images"),
         ((domain([0, 1])[0], np.array([0])), domain([0, 1]), 4, "domain a: 2 images and labels"),
         (domain([0]), domain([0]), 3, "must be even"),
