@@ -12,8 +12,8 @@ on all real images of its training split, finds the class of the input. Its accu
 too. Diversity is the mean distance between ten translations of one input, in the features of that classifier, as a
 share of that between real images of one class.
 
-Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best that we found, with a term that the paper has not;
-`cdaae` is the method compared.
+Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best that we found, one term not the paper's; `cdaae`
+is the method compared.
 
 Writes under --out: options.json, metrics.json, results.md; per model, labels, sharing scheme and seed a folder with
 model.keras, train.csv, samples of each epoch, logs for TensorBoard and checkpoints; of the first seed of each also
