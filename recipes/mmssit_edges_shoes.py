@@ -92,7 +92,7 @@ def main():
 
     set_seed(options.seed)
     model = kgan.MMSSIT(CLASSES, options.image_size, width=options.width, weights={"domain": 10})
-    model.compile(decaying_optimizers(model, options))
+    model.compile(decaying_optimizers(model, options.learning_rate, options))
     unlabelled = [(images, np.full(len(images), -1, "int32")) for images in training.values()]
     batches = kgan.data.PairBatches(
         *unlabelled, options.batch_size, options.seed, steps_per_epoch=options.steps_per_epoch

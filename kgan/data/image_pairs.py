@@ -39,6 +39,8 @@ def open_nir_vis(path, split, image_size, channels, count, seed):
     As in section 5.2 of Bai et al. (2020): the persons with at least five images in both domains, of each of whom three
     are for training and two for testing, drawn by `seed`.
     """
+    if count is not None:
+        raise ValueError("nir_vis: has three images a person for training and two for testing; count cannot be given")
     root, domain, found, open_one = _look(path, "nir_vis", ("nir", "vis"))
     check_split(split, SPLITS)
     people = {"nir": defaultdict(list), "vis": defaultdict(list)}
@@ -61,8 +63,6 @@ def open_nir_vis(path, split, image_size, channels, count, seed):
         chosen = order[: PER_PERSON["train"]] if split == "train" else order[PER_PERSON["train"] :]
         files += [images[i] for i in chosen]
         labels += [label] * len(chosen)
-    if count is not None:
-        raise ValueError("nir_vis: has three images of each person to train with; count cannot be given")
     return Files(open_one, root, files, labels, names, image_size or 128, channels or 3)
 
 
@@ -73,9 +73,8 @@ def _look(path, kind, domains):
         raise ValueError(f"'{kind}:{path}': pass {' or '.join(repr(f'{kind}:PATH:{name}') for name in domains)}")
     folder = Path(root).expanduser()
     if folder.is_dir():
-        found = [
-            f.relative_to(folder).as_posix() for pattern in ("*/*", "*/*/*", "*/*/*/*") for f in folder.glob(pattern)
-        ]
+        depths = ("*/*", "*/*/*", "*/*/*/*")
+        found = [file.relative_to(folder).as_posix() for depth in depths for file in folder.glob(depth)]
         open_one = open_file
     elif folder.is_file():
         found, open_one = members(root), open_member

@@ -71,11 +71,13 @@ def test_options_that_make_no_sense(option, start, tmp_path):
 def test_table():
     """The paper's average of all labels is misprinted as 85.42; ours are means over directions, then seeds."""
     options = Namespace(data="A", target="B", preset="quick", epochs=1)
-    measured = {"frechet_distance": 1.0, "diversity": 20.0, "style_mean": 0.0}
+    measured = {"frechet_distance": 1.0, "diversity": 20.0}
+    styles = {"style_mean": 0.1, "style_covariance": 0.2}
 
     def result(accuracy):
         directions = {d: {"accuracy": accuracy + i, **measured} for i, d in enumerate(recipe.DIRECTIONS)}
-        return {**directions, "s": {"accuracy": 1.0}, "t": {"accuracy": 2.0}, "seconds": 3}
+        codes = {"s": {"accuracy": 1.0, **styles}, "t": {"accuracy": 2.0, "style_mean": 0.4, "style_covariance": 0.0}}
+        return {**directions, **codes, "domain_accuracy": 55.0, "seconds": 3}
 
     runs = [("mmssit", labels, (1,), seed) for labels in ("1/3", "all") for seed in (0, 1)]
     results = {"real": {"s": 97.0, "t": 98.0}}
@@ -86,6 +88,7 @@ def test_table():
     rows = [line for line in table.splitlines() if line.startswith("| MM-SSIT")]
     assert "95.96 / 90.45 / 80.78 / 85.42; average 88.15" in rows[1] and "average 84.8" in rows[0]
     assert "| 51.0 ± 1.4 | 52.0 ± 1.4 | 53.0 ± 1.4 | 54.0 ± 1.4 | 52.5 ± 1.4 |" in rows[0]
+    assert rows[0].endswith("| 55.0 ± 0.0 | 0.40 ± 0.00 | 0.20 ± 0.00 | 3 |")
     assert "MM-SSIT with 1/3: 84.0 % of the average with all labels." in table  # 52.5 of 62.5
 
 
