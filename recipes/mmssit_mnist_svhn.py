@@ -16,6 +16,8 @@ be near chance, 50 %; the styles of test images should be like N(0, I).
 Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best that we found, one term not the paper's; `cdaae`
 is the method compared.
 
+Expected on two CPU cores: quick, 2 min 31 s, accuracies of 74, 94, 83 and 75 % (s2s, t2t, t2s, s2t), 20 labels a class.
+
 Writes under --out: options.json, metrics.json, results.md; per model, labels, sharing scheme and seed a folder with
 model.keras, train.csv, samples of each epoch, logs for TensorBoard and checkpoints; of the first seed of each also
 s2s.png, t2t.png, t2s.png, s2t.png (Fig. 9: an input and what it becomes with eight styles, the same in a column),
