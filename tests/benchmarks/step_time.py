@@ -55,15 +55,19 @@ def players():
 
 
 def core():
-    """The model, and its `train_step`, compiled as `fit` does, on a state of its own."""
     model = kgan.GAN(*players()[:2], latent_dim=LATENT)
     model.compile()
+    return model, compiled_step(model)
+
+
+def compiled_step(model):
+    """The model's `train_step`, compiled as `fit` does, on a state of its own."""
     if BACKEND == "torch":
-        return model, model.train_step
+        return model.train_step
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        return model, tf.function(model.train_step, jit_compile=model.jit_compile)
+        return tf.function(model.train_step, jit_compile=model.jit_compile)
     import jax
 
     groups = (
@@ -75,12 +79,12 @@ def core():
     state = tuple([v.value.copy() for v in group] for group in groups)
     compiled = jax.jit(model.train_step, donate_argnums=0)
 
-    def step(real):
+    def step(batch):
         nonlocal state
-        logs, state = compiled(state, real)
+        logs, state = compiled(state, batch)
         return logs
 
-    return model, step
+    return step
 
 
 def hand_tensorflow():

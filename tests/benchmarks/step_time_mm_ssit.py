@@ -17,7 +17,7 @@ import torch  # before Keras: imported after TensorFlow it can crash the process
 import keras
 import numpy as np
 from keras import ops
-from step_time import loop
+from step_time import compiled_step, loop
 
 import kgan
 
@@ -28,29 +28,7 @@ BATCH, CLASSES = 50, 10
 def core(width):
     model = kgan.MMSSIT(CLASSES, width=width)
     model.compile()
-    if BACKEND == "torch":
-        return model.train_step
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(model.train_step, jit_compile=model.jit_compile)
-    import jax
-
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
-    state = tuple([v.value.copy() for v in group] for group in groups)
-    compiled = jax.jit(model.train_step, donate_argnums=0)
-
-    def step(batch):
-        nonlocal state
-        logs, state = compiled(state, batch)
-        return logs
-
-    return step
+    return compiled_step(model)
 
 
 # === By hand ===
