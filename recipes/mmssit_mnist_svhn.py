@@ -152,7 +152,7 @@ def main():
         width={"type": float, "help": "scales the channels of all networks"},
         count={"type": at_least_one, "help": "number of training images of each domain"},
         steps_per_epoch={"type": at_least_one, "help": "batches of an epoch"},
-        shift={"type": int, "help": "move training images at random by up to so many pixels; not in the paper"},
+        shift={"type": int, "choices": range(9), "help": "move training images by up to so many pixels"},
         evaluator_steps={"type": at_least_one, "help": "training steps of the classifiers that measure"},
     )
     check_run(options)
@@ -160,6 +160,8 @@ def main():
     classes = [kgan.data.class_names(name) for name in names.values()]
     if len(classes[0]) != len(classes[1]):
         raise ValueError(f"{options.data} has {len(classes[0])} classes, {options.target} has {len(classes[1])}.")
+    if len(classes[0]) > 10:
+        raise ValueError(f"{options.data} has {len(classes[0])} classes: the pictures have room for 10.")
     load = partial(kgan.data.load, image_size=32, channels=3, seed=options.seed)
     training = {d: as_arrays(load(name, "train", count=options.count)) for d, name in names.items()}
     test = {d: as_arrays(load(name, "test")) for d, name in names.items()}
@@ -227,7 +229,7 @@ def train_and_measure(name, labels, share, seed, out, training, test, measure, o
     model_class, arguments = MODELS[name]
     if name == "cdaae":
         arguments = {**arguments, "supervised": labels == "all"}
-    model = model_class(int(test["a"][1].max()) + 1, share=share, width=options.width, **arguments)
+    model = model_class(int(training["a"][1].max()) + 1, share=share, width=options.width, **arguments)
     model.compile(decaying_optimizers(model, options.learning_rate[name], options))
     batches = kgan.data.PairBatches(
         *withhold(training, labels, seed),

@@ -57,7 +57,8 @@ class PairBatches(EpochShuffledDataset):
             leaves free repeats its edge. It makes more of few labels.
 
     Raises:
-        ValueError: a domain has no samples or as many labels as it has not images, or labels of some classes only.
+        ValueError: a domain has no samples or as many labels as it has not images, or labels of some classes only; the
+            batch size is odd, or the shift negative.
 
     Example:
 
@@ -71,6 +72,8 @@ class PairBatches(EpochShuffledDataset):
     def __init__(self, a, b, batch_size=100, seed=0, initial_epoch=0, steps_per_epoch=None, shift=0):
         if batch_size < 2 or batch_size % 2:
             raise ValueError(f"batch_size={batch_size}: half of a batch has labels, so it must be even")
+        if shift < 0:
+            raise ValueError(f"shift={shift}: pass 0 for none, or how many pixels at most")
         self.domains, self.pools, self.shift = {}, {}, shift
         for name, (images, labels) in (("a", a), ("b", b)):
             labels = np.asarray(labels, "int32")

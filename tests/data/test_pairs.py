@@ -77,6 +77,8 @@ def test_shift():
             places += [tuple(place) for place in np.argwhere(found[..., 0])[:, 1:]]
     assert set(seen["a"]) == {(y, x) for y in range(2, 7) for x in range(2, 7)} and seen["a"] != seen["b"]
     np.testing.assert_array_equal(images[:, 4, 4], 1)
+    with pytest.raises(ValueError, match="shift=-1"):
+        PairBatches((images, labels), (images, labels), 20, shift=-1)
     # What is left free repeats the edge.
     edge = np.broadcast_to(np.arange(9, dtype="float32")[None, :, None, None], (40, 9, 9, 3))
     batch = PairBatches((edge, labels), (edge, labels), 20, shift=2)[0]["images_a"]
