@@ -115,6 +115,9 @@ def train(model, images, labels, folder, options, seed, extra_callbacks=(), watc
         batches, batches.epoch = images, first
     else:
         batches = kgan.data.Batches(images, labels, options.batch_size, seed, initial_epoch=first)
+    # So threads of Keras make the batches. With one, TensorFlow's own pipeline does, and its tuning, which looks at the
+    # clock ever more rarely, may keep `fit` waiting at its end for as long as it has run, up to a minute.
+    batches.workers = 2
     model.fit(
         batches,
         epochs=epochs or options.epochs,

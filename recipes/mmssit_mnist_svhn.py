@@ -14,7 +14,8 @@ share of that between real images of one class. A linear classifier that is to t
 be near chance, 50 %; the styles of test images should be like N(0, I).
 
 Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best that we found, one term not the paper's; `cdaae`
-is the method compared.
+is the method compared, as its authors have it; `cdaae_best` has batch norm statistics for each domain and learns labels
+faster.
 
 Expected on two CPU cores: quick, 2 min 31 s, accuracies of 74, 94, 83 and 75 % (s2s, t2t, t2s, s2t), 20 labels a class.
 
@@ -62,8 +63,12 @@ MODELS = {
     # A narrow content and a strong domain classifier leave the background to the style, which is asked for again.
     "mmssit_best": (kgan.MMSSIT, {"content_dim": 64, "weights": {"label": 10, "domain": 10, "style_recovery": 1}}),
     "cdaae": (kgan.CDAAE, {}),
+    # Each loss has an Adam, which makes nothing of its weight. With one rate for all, samples without labels agree on
+    # classes before those with labels have taught them.
+    "cdaae_best": (kgan.CDAAE, {"mixed_norm": False}),
 }
-TITLES = {"mmssit": "MM-SSIT", "mmssit_best": "MM-SSIT, best", "cdaae": "CDAAE"}
+TITLES = {"mmssit": "MM-SSIT", "mmssit_best": "MM-SSIT, best", "cdaae": "CDAAE", "cdaae_best": "CDAAE, best"}
+FASTER = {"cdaae_best": {"label": 7, "style": 3, "discriminator": 3}}  # times the learning rate
 DIRECTIONS = {"s2s": "aa", "t2t": "bb", "t2s": "ba", "s2t": "ab"}
 # Of SVHN as s and MNIST as t: Table 1, and what Table 2 has beside it.
 REPORTED = {
@@ -79,7 +84,7 @@ SHARED = {
     "labels": ["100"],
     "share": [(1,)],
     "seeds": 1,
-    "learning_rate": {"mmssit": 4e-3, "mmssit_best": 4e-3, "cdaae": 1e-3},
+    "learning_rate": {"mmssit": 4e-3, "mmssit_best": 4e-3, "cdaae": 1e-3, "cdaae_best": 3e-4},
     "batch_size": 50,
     "shift": 0,
     "count": None,
@@ -101,7 +106,7 @@ PRESETS = {
         **SHARED,
         "data": "textured_digits",
         "target": "digits",
-        "models": ["mmssit", "mmssit_best", "cdaae"],
+        "models": list(MODELS),
         "seeds": 3,
         "epochs": 4,
         "steps_per_epoch": 500,
@@ -113,7 +118,7 @@ PRESETS = {
         **SHARED,
         "data": "svhn_cropped",
         "target": "mnist",
-        "models": ["mmssit", "mmssit_best", "cdaae"],
+        "models": list(MODELS),
         "seeds": 3,
         "epochs": 20,  # 20,000 steps, as CDAAE's
         "steps_per_epoch": 1000,
@@ -191,7 +196,7 @@ def planned_runs(options):
     runs = itertools.product(
         options.models, options.labels, options.share, range(options.seed, options.seed + options.seeds)
     )
-    runs = [(name, labels, share if name != "cdaae" else (), seed) for name, labels, share, seed in runs]
+    runs = [(name, labels, share if MODELS[name][0] is kgan.MMSSIT else (), seed) for name, labels, share, seed in runs]
     return list(dict.fromkeys(runs))
 
 
@@ -227,10 +232,10 @@ def train_and_measure(name, labels, share, seed, out, training, test, measure, o
     print(f"--- {folder.name}")
     set_seed(seed)
     model_class, arguments = MODELS[name]
-    if name == "cdaae":
+    if model_class is kgan.CDAAE:
         arguments = {**arguments, "supervised": labels == "all"}
     model = model_class(int(training["a"][1].max()) + 1, share=share, width=options.width, **arguments)
-    model.compile(decaying_optimizers(model, options.learning_rate[name], options))
+    model.compile(decaying_optimizers(model, options.learning_rate[name], options, FASTER.get(name, {})))
     batches = kgan.data.PairBatches(
         *withhold(training, labels, seed),
         options.batch_size,
@@ -253,13 +258,13 @@ def train_and_measure(name, labels, share, seed, out, training, test, measure, o
     return numbers
 
 
-def decaying_optimizers(model, learning_rate, options):
-    """An Adam for each player, whose rate falls to 0 by a cosine."""
+def decaying_optimizers(model, learning_rate, options, faster=()):
+    """An Adam for each player, whose rate falls to 0 by a cosine; the dict `faster` has factors of some."""
     steps = options.epochs * options.steps_per_epoch
     optimizers = {}
     for player in model.players:
         updates = steps * sum(player in phase.players for phase in model.phases())
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, updates)
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate * dict(faster).get(player, 1), updates)
         optimizers[player] = keras.optimizers.Adam(rate)
     return optimizers
 

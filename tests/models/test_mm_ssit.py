@@ -418,6 +418,7 @@ def test_styles_of_the_prior_change_the_picture():
         (lambda d: d.update(labels_b=d["labels_b"] + 3), "labels_b must be -1 to 2"),
         (lambda d: d.update(labels_a=d["labels_a"] - 1), "labels_a must be -1 to 2"),
         (lambda d: d.update(labels_a=d["labels_a"] * 1.0), "labels_a must be integers"),
+        (lambda d: d.update(labels_b=np.where(d["labels_b"] == 1, 0, d["labels_b"])), "labels_b has no class 1"),
     ],
 )
 def test_bad_data(change, words):

@@ -84,6 +84,15 @@ class DomainTranslator(AdversarialModel):
     def default_optimizers(self):
         return {player: keras.optimizers.Adam(3e-4) for player in self.players}
 
+    def fit(self, x=None, *args, **kwargs):
+        """`AdversarialModel.fit`; of a dict each domain needs labels of all classes or none."""
+        classes = set(range(self.num_classes))
+        for d in DOMAINS if isinstance(x, dict) else ():
+            found = set(np.ravel(x.get(f"labels_{d}", -1)).tolist()) - {-1}
+            if found and found < classes:
+                raise ValueError(f"labels_{d} has no class {min(classes - found)}: pass some of each, or -1 for all.")
+        return super().fit(x, *args, **kwargs)
+
     def check_batch(self, batch, labels=None):
         names = [f"{kind}_{d}" for d in DOMAINS for kind in ("images", "labels")]
         if not isinstance(batch, dict) or set(batch) != set(names) or labels is not None:
@@ -244,7 +253,8 @@ class MMSSIT(DomainTranslator):
         mixed_norm: one set of batch norm statistics for both domains, as CDAAE has it.
 
     Raises:
-        ValueError: an argument out of range, a missing domain, an image outside [-1, 1], a label out of range.
+        ValueError: an argument out of range, a missing domain, an image outside [-1, 1], a label out of range or of
+            some classes only.
 
     Example:
 
