@@ -1,10 +1,11 @@
 import abc
+import functools
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kgan.data import class_names, load
+from kgan.data import PairBatches, class_names, hide_labels, load
 
 pytestmark = pytest.mark.backend_free
 
@@ -56,6 +57,16 @@ class KganToyDigits(ToySet):
         return {"image": DIGITS[i], "label": i % 10}
 
 
+class KganToyHouseNumbers(ToySet):
+    """Like `svhn_cropped`: colour, 32 x 32, class labels 0 to 9, one split more."""
+
+    SPLITS = {"train": range(0, 20), "test": range(20, 30), "extra": range(30, 40)}
+    FEATURES = {"image": tfds.features.Image(shape=(32, 32, 3)), "label": tfds.features.ClassLabel(num_classes=10)}
+
+    def example(self, i):
+        return {"image": PHOTOS[i][:32, :32], "label": i % 10}
+
+
 class KganToyFaces(ToySet):
     """Like LFW: names as labels and one split."""
 
@@ -76,7 +87,7 @@ class KganToyText(ToySet):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (KganToyPhotos, KganToyDigits, KganToyFaces):
+    for builder in (KganToyPhotos, KganToyDigits, KganToyHouseNumbers, KganToyFaces):
         builder(data_dir=folder).download_and_prepare()
     return str(folder)
 
@@ -134,6 +145,23 @@ def test_digits_get_a_border(folder):
         np.testing.assert_allclose((image[2:30, 2:30] + 1) * 127.5, DIGITS[30 + label], atol=1e-3)
     colour, _ = arrays(load("kgan_toy_digits", "test", channels=3, data_dir=folder))
     np.testing.assert_allclose(colour, np.repeat(images, 3, axis=-1), atol=1e-6)
+
+
+def test_house_numbers_and_digits_are_two_domains(folder):
+    """SVHN and MNIST as MM-SSIT takes them: the same shape, pixels as they are, `extra` not a part of `train`."""
+    load_domain = functools.partial(load, image_size=32, channels=3, data_dir=folder)
+    a, b = arrays(load_domain("kgan_toy_house_numbers")), arrays(load_domain("kgan_toy_digits"))
+    assert a[0].shape == (20, 32, 32, 3) and b[0].shape == (30, 32, 32, 3)
+    found = []
+    for image, label in zip(*a, strict=True):
+        i = np.argmin([np.abs(image - photo[:32, :32] / 127.5 + 1).max() for photo in PHOTOS])
+        np.testing.assert_allclose(image, PHOTOS[i][:32, :32] / 127.5 - 1, atol=1e-5)
+        assert label == i % 10
+        found.append(i)
+    assert sorted(found) == list(range(20))
+    batch = PairBatches(*((images, hide_labels(labels, 1)) for images, labels in (a, b)), batch_size=20)[0]
+    for d in "ab":
+        assert sorted(batch[f"labels_{d}"].tolist()) == [-1] * 10 + list(range(10))
 
 
 def test_text_labels_become_indices_of_sorted_names(folder):
