@@ -265,7 +265,9 @@ def decaying_optimizers(model, learning_rate, options, faster=None):
     optimizers = {}
     for player in model.players:
         updates = steps * sum(player in phase.players for phase in model.phases())
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate * (faster or {}).get(player, 1), updates)
+        first = learning_rate * (faster or {}).get(player, 1)
+        # Of the supervised CDAAE one player never plays.
+        rate = keras.optimizers.schedules.CosineDecay(first, max(updates, 1))
         optimizers[player] = keras.optimizers.Adam(rate)
     return optimizers
 

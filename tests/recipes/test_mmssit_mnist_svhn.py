@@ -69,6 +69,22 @@ def test_options_that_make_no_sense(option, start, tmp_path):
     assert status == 2 and f"argument {option.split()[0]}: invalid" in error
 
 
+@pytest.mark.parametrize("supervised", [False, True])
+def test_rates_fall_to_zero_by_a_cosine(supervised):
+    """Each player's with its own updates: CDAAE's play in one phase, in two, or, supervised, not at all."""
+    model = kgan.CDAAE(3, width=0.05, supervised=supervised)
+    options = Namespace(epochs=2, steps_per_epoch=5)
+    optimizers = recipe.decaying_optimizers(model, 1e-3, options, {"label": 6})
+    assert set(optimizers) == set(model.players)
+    for player, optimizer in optimizers.items():
+        phases = sum(player in phase.players for phase in model.phases())
+        rate, start = optimizer._learning_rate, 6e-3 if player == "label" else 1e-3
+        np.testing.assert_allclose(float(rate(0)), start, rtol=1e-5)
+        if phases:
+            np.testing.assert_allclose(float(rate(5 * phases)), start / 2, rtol=1e-5)
+            np.testing.assert_allclose(float(rate(10 * phases)), 0, atol=1e-9)
+
+
 def test_table():
     """The paper's average of all labels is misprinted as 85.42; ours are means over directions, then seeds."""
     options = Namespace(data="A", target="B", preset="quick", epochs=1)
