@@ -20,7 +20,9 @@ def data(n):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name, tmp_path):
-    check_model(lambda: make(name), data(7), 4, tmp_path)
+    # TensorFlow traces the step of an encoder for 15 seconds each time; `test_golden` runs it compiled.
+    eager = keras.backend.backend() == "tensorflow" and name in ("CVAEGAN", "CVAE")
+    check_model(lambda: make(name), data(7), 4, tmp_path, run_eagerly=eager)
 
 
 @pytest.mark.parametrize("name", MODELS)
