@@ -200,7 +200,7 @@ def cross_entropy(labels, logits):
     return -log_p[kept, labels[kept]].mean() if kept.any() else 0.0
 
 
-@pytest.mark.parametrize("weights", ["paper", "cdaae", {"style_recovery": 3, "label": (2, 0.5)}])
+@pytest.mark.parametrize("weights", ["paper", "cdaae", {"style_recovery": (3, 0.5), "label": (2, 0.5)}])
 @pytest.mark.parametrize("domain_loss", ["reversal", "flip"])
 def test_step_is_equation_7(weights, domain_loss):
     """Every term recomputed in NumPy from the outputs of the networks."""
