@@ -85,3 +85,19 @@ def test_measures():
     assert found["least_error"] == pytest.approx(0)  # one of the eight is right
     assert found["error"] == pytest.approx(50)  # shades from one end to the other are half as far as the ends
     assert found["diversity"] == pytest.approx(100 * 3 / 7)  # the mean distance of two of 0, 1/7 ... 1
+
+
+@pytest.mark.backend_free
+def test_outlines_are_a_few_black_lines_on_white():
+    """In pictures of little contrast as of much, with a texture or without, whatever lies beside them in the batch."""
+    y, x = np.indices((32, 32))
+    disc = np.where((y - 16) ** 2 + (x - 16) ** 2 < 80, 1.0, -1.0)
+    texture = np.random.default_rng(0).uniform(-1, 1, (32, 32))
+    pictures = np.stack([disc, 0.1 * disc, 0.7 * disc + 0.1 * texture, np.ones((32, 32))])
+    lines = recipe.outlines(np.repeat(pictures[..., None], 3, axis=-1).astype("float32"))
+    assert lines.shape == (4, 32, 32, 3) and lines.dtype == "float32"
+    np.testing.assert_allclose(lines[1], lines[0], atol=1e-4)
+    np.testing.assert_array_equal(lines[3], 1)
+    ring = np.abs(np.hypot(y - 16, x - 16) - 9) < 1
+    for picture in lines[:3]:
+        assert picture[ring].mean() < -0.4 and picture[~ring].mean() > 0.6
