@@ -9,7 +9,7 @@ which pictures belong together (eq. 8); where the test pictures come in pairs, t
 from its partner: the root mean square error of one, and of the nearest of eight styles, in % of that of another picture
 of the domain. Section 5.2 of the paper has pictures alone.
 
-Expected on two CPU cores: quick, 1 min 20 s; blurred flowers in a few colours that are not those of their partners.
+Expected on two CPU cores: quick, 1 min 30 s; blurred flowers in a few colours that are not those of their partners.
 
 Writes under --out: options.json, metrics.json, results.md; a2b.png, b2a.png (an input, its partner, and what it becomes
 with eight styles), a2a.png, b2b.png; model.keras, train.csv, samples of each epoch, logs for TensorBoard, checkpoints.
