@@ -245,7 +245,7 @@ class MMSSIT(DomainTranslator):
             or a dict of some of `style`, `domain`, `label`, `consistency` (eq. 4), `self_consistency` (eq. 5),
             `reconstruction` and `style_recovery`, each a number or one for the images of each domain; what is not named
             has the paper's weight. The last is not in the paper: how far, L1, the style that the encoder finds in a
-            translation is from the one it was made with (Huang et al., 2018); without it decoders make little of them.
+            translation is from the one it was made with (Huang et al., 2018); without, decoders make little of styles.
         domain_loss: how the encoder works against the domain classifier: `"reversal"` maximises its loss, `"flip"`
             minimises that of the other domain's labels.
         ramp_steps: steps over which that grows from 0 to its weight.
