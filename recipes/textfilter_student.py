@@ -54,6 +54,7 @@ PRESETS = {
 }
 LEARNING_RATE = 2e-3
 PHOTO_EDGE = 900  # pixels; pieces of photographs are cut from near and from afar
+CONTEXT = 4.0  # of drawn scenes 0.6 is learned where it may be, but in photographs there is text all over or none
 CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
 LOSSES = {
@@ -83,7 +84,7 @@ def main():
         test = [draw(pool, out, options, position, "test", options.test_count) for position in range(len(SHAPES))]
 
     set_seed(options.seed)
-    student = text_filter.TextStudent(name="student")
+    student = text_filter.TextStudent(context=CONTEXT, name="student")
     batches = ShapeBatches(scenes, options.batch_size, options.seed)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, options.epochs * len(batches))
     pupil = with_targets(student)
@@ -211,12 +212,12 @@ def mirrored(labels):
 
 def with_targets(student):
     """A student with what else it learns: of each 8x8 pixels, from either of the maps that it pools, and of the whole
-    image whether there is text."""
+    image whether there is text. Small regions learn from their own logits, before large ones limit them."""
     convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
     maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}
-    logits = student.output["logits"]
-    greatest = keras.layers.GlobalMaxPooling1D(name="score")(keras.layers.Reshape((-1, 1))(logits))
+    logits = keras.layers.Reshape((-1,))(student.get_layer("context").output)
+    greatest = keras.layers.GlobalMaxPooling1D(name="score")(keras.layers.Reshape((-1, 1))(student.output["logits"]))
     return keras.Model(student.input, {"logits": logits, "score": greatest, **outputs}, name="student")
 
 

@@ -75,6 +75,16 @@ def photo_background(rng, photos, width, height):
     return picture
 
 
+def with_grain(rng, canvas, photos):
+    """A drawn place with the fine light and dark of photographs all over it: drawn surfaces are too smooth."""
+    photo = np.asarray(photo_background(rng, photos, *canvas.size), "int16")
+    smooth = Image.fromarray(photo.astype("uint8")).filter(ImageFilter.BoxBlur(rng.uniform(4, 30)))
+    detail = rng.uniform(0.3, 1.2) * (photo - np.asarray(smooth, "int16"))
+    if rng.random() < 0.5:
+        detail = detail.mean(axis=2, keepdims=True)
+    return Image.fromarray(np.clip(np.asarray(canvas) + detail, 0, 255).astype("uint8"))
+
+
 def piece(rng, photo, width, height):
     """A piece of a photograph, at random mirrored or upside down, its colours often changed."""
     rows, columns = photo.shape[:2]

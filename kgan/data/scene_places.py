@@ -13,35 +13,38 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from kgan.data.scene_backgrounds import (
     CALM,
     PATTERNS,
-    THINGS,
-    box,
     bricks,
     coloured,
-    creature,
     dead_leaves,
-    frame,
     gradient,
     grid,
-    herd,
     lit,
     mixed,
     noise,
     outline,
     pebbles,
-    person,
     plain,
     put,
     random_colour,
     rough,
-    round_thing,
     shifted,
     streaks,
     stripes,
     surface,
+)
+from kgan.data.scene_rendering import Plane
+from kgan.data.scene_things import (
+    THINGS,
+    box,
+    creature,
+    decked,
+    frame,
+    herd,
+    person,
+    round_thing,
     tree,
     vehicle,
 )
-from kgan.data.scene_rendering import Plane
 from kgan.data.scene_words import between, pick
 
 # Each place takes (rng, width, height, unit) and returns a canvas and a list of `Spot`.
@@ -95,7 +98,11 @@ def landscape(rng, width, height, unit):
         )
         canvas.paste(Image.blend(mirror, streaks(rng, *mirror.size, unit), 0.3), (0, below))
     return canvas, populate(
-        canvas, rng, horizon, unit, (tree, tree, creature, person, round_thing, box, vehicle, herd, herd)
+        canvas,
+        rng,
+        horizon,
+        unit,
+        (tree, tree, creature, person, round_thing, box, vehicle, herd, herd, decked, decked),
     )
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from kgan.data.scene_backgrounds import (
-    THINGS,
     gradient,
     lit,
     mixed,
@@ -25,9 +24,10 @@ from kgan.data.scene_backgrounds import (
     surface,
 )
 from kgan.data.scene_camera import Camera
-from kgan.data.scene_photos import photo_background
+from kgan.data.scene_photos import photo_background, with_grain
 from kgan.data.scene_places import draw_background
 from kgan.data.scene_rendering import Plane, find_fonts, tilted_quad, typeset, typesetter
+from kgan.data.scene_things import THINGS
 from kgan.data.scene_words import JOINED, between, pick
 from kgan.data.source import check_split
 from kgan.models.text_filter.regions import line_height, polygon_mask
@@ -173,9 +173,14 @@ class ScenePainter:
         return image, polygons
 
     def background(self, rng, width, height, has_text):
-        if self.photos and rng.random() < 0.75:
-            return photo_background(rng, self.photos, width, height), []
-        return draw_background(rng, width, height, has_text)
+        if not self.photos or rng.random() >= 0.75:
+            canvas, spots = draw_background(rng, width, height, has_text)
+            return (with_grain(rng, canvas, self.photos) if self.photos else canvas), spots
+        canvas = photo_background(rng, self.photos, width, height)
+        for _ in range(pick(rng, (0, 0, 0, 1, 2, 3))):
+            size = min(width, height) * rng.uniform(0.2, 0.8)
+            pick(rng, THINGS)(canvas, rng, rng.random() * width, rng.uniform(0.4, 1.1) * height, size)
+        return canvas, []
 
     def shoot(self, background, blocks, front_rng, camera):
         """Puts the scene together, takes its picture, and takes it again without the lines that are not visible."""

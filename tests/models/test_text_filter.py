@@ -115,6 +115,35 @@ def test_a_region_sees_its_own_part_of_the_picture(make_network):
     assert near.min() > 0 and far.max() < 1e-3 * near.min()
 
 
+def test_regions_in_context():
+    keras.utils.set_random_seed(1)
+    alone, within = student(), text_filter.TextStudent(width=0.2, features=8, context=2.5, image_size=SIZE)
+    within.set_weights(alone.get_weights())
+    logits = alone.predict(images(12), verbose=0)["logits"].astype("float64")
+    expected = logits + 2.5 * logits[:, 25:].mean(axis=1, keepdims=True)
+    limited = 0
+    for small in range(25):
+        row, column = divmod(small, 5)
+        around = [
+            25 + 3 * r + c
+            for r in range(3)
+            for c in range(3)
+            if 3 * row < 5 * (r + 1) and 5 * r < 3 * (row + 1) and 3 * column < 5 * (c + 1) and 5 * c < 3 * (column + 1)
+        ]
+        limit = expected[:, around].max(axis=1)
+        limited += (expected[:, small] > limit).sum()
+        expected[:, small] = np.minimum(expected[:, small], limit)
+    assert 0 < limited < 12 * 25
+    np.testing.assert_allclose(within.predict(images(12), verbose=0)["logits"], expected, rtol=1e-4, atol=1e-5)
+    assert within.get_config()["context"] == 2.5
+
+
+@pytest.mark.parametrize("context", [-0.1, float("nan")])
+def test_a_negative_context_is_refused(context):
+    with pytest.raises(ValueError, match="at least 0"):
+        text_filter.TextStudent(context=context)
+
+
 def test_rounded_kernels_are_those_of_int8():
     """Whole multiples, to 127 at most, of a step for each output channel; the classifier and the rest stay."""
     network = student()

@@ -124,7 +124,14 @@ class TextStudent(RegionClassifier):
     Args:
         width: scales all hidden channels.
         features: length of a region's feature vector, the same as the teacher's.
+        context: above 0 regions know of each other, beyond the paper. To the logit of each is added so many times the
+            mean logit of the nine large ones, and a small region's is at most the greatest of the large ones that it
+            lies in. A region of the student sees little more than itself, a teacher's nearly all of the image, and the
+            greatest of 34 logits that are each a little wrong is wrong often.
         image_size: `(height, width)` in pixels; None for any.
+
+    Raises:
+        ValueError: `context` is negative.
 
     Example:
 
@@ -138,9 +145,11 @@ class TextStudent(RegionClassifier):
     ```
     """
 
-    def __init__(self, width=1.0, features=128, image_size=(None, None), name=None):
-        network = networks.build_student(width, features, image_size)
-        super().__init__(network, name, width=width, features=features, image_size=image_size)
+    def __init__(self, width=1.0, features=128, context=0.0, image_size=(None, None), name=None):
+        if not context >= 0:
+            raise ValueError(f"context={context!r}: pass a number of at least 0")
+        network = networks.build_student(width, features, context, image_size)
+        super().__init__(network, name, width=width, features=features, context=context, image_size=image_size)
 
     def round_kernels(self):
         """Moves each kernel onto the grid that int8 has for it, 127 steps to the greatest value of an output channel.

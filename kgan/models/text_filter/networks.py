@@ -86,14 +86,17 @@ def build_teacher(width, features, batch_norm, image_size=(None, None)):
     return _region_model(image, layers.Dense(features, name="map")(x), "teacher")
 
 
-def build_student(width, features, image_size=(None, None)):
+def build_student(width, features, context=0.0, image_size=(None, None)):
     """The student (Fig. 3): six convolutions, the last two normalised and pooled, one to 5x5, the other to 3x3.
 
     16-32-32-32-64-64 channels and 128 features give the paper's 0.087 M parameters, batch norm folded into the
     convolutions. It reads a quarter of the resolution from the second convolution on, an eighth from the fourth. Its
     ReLUs end at 6, beyond the paper: without, one activation in ten thousand takes most of int8's 256 steps.
 
-    Args, Returns: as `build_teacher`.
+    Args:
+        context: how many times the mean logit of the 3x3 cells is added to the logit of each region.
+
+    Other Args, Returns: as `build_teacher`.
     """
     image = keras.Input((*image_size, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1, name="normalise")(image)
@@ -102,7 +105,7 @@ def build_student(width, features, image_size=(None, None)):
         x = _convolution(x, scaled(channels, width), strides=strides, highest=6.0)
         maps.append(x)
     x = _regions([RegionPooling(n)(m) for n, m in zip(GRIDS, maps[-2:], strict=True)])
-    return _region_model(image, layers.Dense(features, name="map")(x), "student")
+    return _region_model(image, layers.Dense(features, name="map")(x), "student", context)
 
 
 def build_mspnet(width, batch_norm, image_size=(None, None)):
@@ -187,9 +190,25 @@ def _blocks(pooled, n):
     return layers.Reshape((n * n, 49 * channels))(x)
 
 
-def _region_model(image, features, name):
+def _in_context(logits, context):
+    """Logits `(batch, 34, 1)` of regions that know of each other; see `TextStudent`."""
+    n, m = GRIDS
+    large = layers.Cropping1D((n * n, 0), dtype="float32")(logits)
+    mean = layers.GlobalAveragePooling1D(keepdims=True, dtype="float32")(large)
+    logits = layers.Add(dtype="float32", name="context")([logits, layers.Rescaling(context, dtype="float32")(mean)])
+    small, large = (layers.Cropping1D(ends, dtype="float32")(logits) for ends in ((0, m * m), (n * n, 0)))
+    # Twice as many rows and columns, of which two neighbours each are the large regions that a small one lies in.
+    around = layers.UpSampling2D(2, dtype="float32")(layers.Reshape((m, m, 1), dtype="float32")(large))
+    around = layers.MaxPooling2D(2, strides=1, dtype="float32")(around)
+    small = layers.Minimum(dtype="float32")([small, layers.Reshape((n * n, 1), dtype="float32")(around)])
+    return layers.Concatenate(axis=1, dtype="float32")([small, large])
+
+
+def _region_model(image, features, name, context=0.0):
     """A region's logit is read from its features behind a ReLU, so that their signs are the activation boundary."""
     features = layers.Activation("linear", dtype="float32", name="features")(features)
     logits = layers.Dense(1, dtype="float32", name="classifier")(layers.ReLU()(features))
+    if context:
+        logits = _in_context(logits, context)
     logits = layers.Reshape((-1,), dtype="float32", name="logits")(logits)
     return keras.Model(image, {"features": features, "logits": logits}, name=name)
