@@ -7,7 +7,7 @@ The first three take RGB images in 0..255 of any size and normalise them inside.
 import keras
 from keras import layers, ops
 
-from kgan.models.text_filter.regions import GRIDS
+from kgan.models.text_filter.regions import AROUND, GRIDS
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage
@@ -197,10 +197,7 @@ def _in_context(logits, context):
     mean = layers.GlobalAveragePooling1D(keepdims=True, dtype="float32")(large)
     logits = layers.Add(dtype="float32", name="context")([logits, layers.Rescaling(context, dtype="float32")(mean)])
     small, large = (layers.Cropping1D(ends, dtype="float32")(logits) for ends in ((0, m * m), (n * n, 0)))
-    # Twice as many rows and columns, of which two neighbours each are the large regions that a small one lies in.
-    around = layers.UpSampling2D(2, dtype="float32")(layers.Reshape((m, m, 1), dtype="float32")(large))
-    around = layers.MaxPooling2D(2, strides=1, dtype="float32")(around)
-    small = layers.Minimum(dtype="float32")([small, layers.Reshape((n * n, 1), dtype="float32")(around)])
+    small = ops.minimum(small, ops.max(ops.take(large, AROUND, axis=1), axis=2))
     return layers.Concatenate(axis=1, dtype="float32")([small, large])
 
 
