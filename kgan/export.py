@@ -260,7 +260,7 @@ def export(folder, request):
     save(network, saved)
     truth = by_image(keras_regions(network, batch) for batch in validation.values())
     thresholds = request["card"]["thresholds"] or find_thresholds(truth.max(axis=1), labels)
-    card = {**request["card"], "thresholds": thresholds}
+    card = {**request["card"], "thresholds": thresholds, "context": network.options["context"]}
     files = {"saved_model": {"name": saved.name} | compare(saved_regions(saved, validation), truth, thresholds)}
     for kind in request["quantisation"]:
         if kind == "int8":
