@@ -97,13 +97,8 @@ def landscape(rng, width, height, unit):
             canvas.crop((0, 0, width, below)).transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((width, height - below))
         )
         canvas.paste(Image.blend(mirror, streaks(rng, *mirror.size, unit), 0.3), (0, below))
-    return canvas, populate(
-        canvas,
-        rng,
-        horizon,
-        unit,
-        (tree, tree, creature, person, round_thing, box, vehicle, herd, herd, decked, decked),
-    )
+    things = (tree, tree, creature, person, round_thing, box, vehicle, herd, herd, decked, decked)
+    return canvas, populate(canvas, rng, horizon, unit, things)
 
 
 def populate(canvas, rng, horizon, unit, things):
