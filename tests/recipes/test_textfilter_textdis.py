@@ -32,12 +32,17 @@ def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
         **dict.fromkeys(("hard-seed0", "soft-seed0", "adversarial-seed0"), 2),
     }
 
-    # The student that was kept is the last one, and gives the figures of the table.
+    # The figures of the table are those of the last network; the student that was kept is this one with its kernels on
+    # int8's grid, which may decide otherwise on one of so few images.
     images, polygons = recipe.load_text("synthetic/scene_text", "test", image_size=(60, 60), count=16)
+    last = keras.saving.load_model(out / "full-seed0" / "model.keras")
+    again = text_filter_metrics(np.array([len(p) > 0 for p in polygons]), last.score(images), recipe.RECALLS)
+    assert again["best_f"]["f"] == pytest.approx(results["full"]["0"]["best_f"]["f"])
     student = keras.saving.load_model(out / "student.keras")
     assert isinstance(student, text_filter.TextStudent)
-    again = text_filter_metrics(np.array([len(p) > 0 for p in polygons]), student.score(images), recipe.RECALLS)
-    assert again["best_f"]["f"] == pytest.approx(results["full"]["0"]["best_f"]["f"])
+    last.round_kernels()
+    for one, other in zip(last.get_weights(), student.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
     # Trained networks are not trained again.
     before = {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")}
