@@ -138,8 +138,8 @@ def test_regions_in_context():
     assert within.get_config()["context"] == 2.5
 
 
-@pytest.mark.parametrize("context", [-0.1, float("nan")])
-def test_a_negative_context_is_refused(context):
+@pytest.mark.parametrize("context", [-0.1, 1000, float("nan"), float("inf")])
+def test_a_context_out_of_range_is_refused(context):
     with pytest.raises(ValueError, match="at least 0"):
         text_filter.TextStudent(context=context)
 

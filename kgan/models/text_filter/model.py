@@ -131,7 +131,7 @@ class TextStudent(RegionClassifier):
         image_size: `(height, width)` in pixels; None for any.
 
     Raises:
-        ValueError: `context` is negative.
+        ValueError: `context` is negative, or 1000 or more.
 
     Example:
 
@@ -146,8 +146,8 @@ class TextStudent(RegionClassifier):
     """
 
     def __init__(self, width=1.0, features=128, context=0.0, image_size=(None, None), name=None):
-        if not context >= 0:
-            raise ValueError(f"context={context!r}: pass a number of at least 0")
+        if not 0 <= context < 1000:
+            raise ValueError(f"context={context!r}: pass a number of at least 0 and below 1000")
         network = networks.build_student(width, features, context, image_size)
         super().__init__(network, name, width=width, features=features, context=context, image_size=image_size)
 
