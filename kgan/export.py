@@ -258,10 +258,11 @@ def export(folder, request):
     result = folder / "result"
     saved = result / f"{network.name}-saved_model"
     save(network, saved)
-    truth = by_image(keras_regions(network, batch) for batch in validation.values())
-    thresholds = request["card"]["thresholds"] or find_thresholds(truth.max(axis=1), labels)
-    card = {**request["card"], "thresholds": thresholds, "context": network.options["context"]}
-    files = {"saved_model": {"name": saved.name} | compare(saved_regions(saved, validation), truth, thresholds)}
+    truth = by_image(network.predict(batch, batch_size=16, verbose=0) for batch in validation.values())
+    truth = {"score": sigmoid(truth["image_logits"]), "regions": sigmoid(truth["logits"])}
+    thresholds = request["card"]["thresholds"] or find_thresholds(truth["score"][:, 0], labels)
+    card = {**request["card"], "thresholds": thresholds}
+    files = {"saved_model": {"name": saved.name} | compare(by_saved_model(saved, validation), truth, thresholds)}
     for kind in request["quantisation"]:
         if kind == "int8":
             model = shrink(quantise(network, calibration, folder / "normalised"))
@@ -271,7 +272,7 @@ def export(folder, request):
         write_model(path, model, {**card, "precision_dtype": kind})
         files[kind] = {
             "name": path.name,
-            **compare(litert_regions(model, validation), truth, thresholds),
+            **compare(by_litert(model, validation), truth, thresholds),
             "bytes": path.stat().st_size,
             "operators": operators(model),
             "milliseconds": latency(TextFilter.load(path)),
@@ -307,8 +308,8 @@ def save(network, folder, dtype="uint8"):
     import tensorflow as tf
 
     def call(images):
-        regions = tf.sigmoid(network(images, training=False)["logits"])
-        return {"score": tf.reduce_max(regions, axis=1, keepdims=True), "regions": regions}
+        found = network(images, training=False)
+        return {"score": tf.sigmoid(found["image_logits"]), "regions": tf.sigmoid(found["logits"])}
 
     archive = keras.export.ExportArchive()
     archive.track(network)
@@ -508,28 +509,29 @@ def latency(text_filter):
 
 
 def by_image(batches):
-    return np.concatenate([np.asarray(batch, "float64") for batch in batches])
+    """The named outputs of batches, of all images together, in float64."""
+    batches = list(batches)
+    return {name: np.concatenate([np.asarray(batch[name], "float64") for batch in batches]) for name in batches[0]}
 
 
-def keras_regions(network, images):
-    """Probabilities of regions `(n, 34)`."""
-    return 1 / (1 + np.exp(-network.predict(images, batch_size=16, verbose=0)["logits"]))
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
 
 
-def saved_regions(folder, validation):
+def by_saved_model(folder, validation):
     import tensorflow as tf
 
     call = tf.saved_model.load(str(folder)).signatures["serving_default"]
     parts = (part for images in validation.values() for part in np.array_split(images, -(-len(images) // 16)))
-    return by_image(call(images=tf.constant(part))["regions"] for part in parts)
+    return by_image(call(images=tf.constant(part)) for part in parts)
 
 
-def litert_regions(model, validation):
+def by_litert(model, validation):
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
     runs = {name: interpreter.get_signature_runner(name) for name in validation}
-    return by_image(runs[name](images=image[None])["regions"] for name in validation for image in validation[name])
+    return by_image(runs[name](images=image[None]) for name in validation for image in validation[name])
 
 
 def find_thresholds(scores, labels, recalls=RECALLS):
@@ -563,15 +565,15 @@ def find_thresholds(scores, labels, recalls=RECALLS):
     }
 
 
-def compare(regions, truth, thresholds):
-    """How probabilities of regions `(n, 34)` differ from Keras', and the share of decisions that do."""
-    scores, true_scores = regions.max(axis=1), truth.max(axis=1)
+def compare(found, truth, thresholds):
+    """How scores `(n, 1)` and regions `(n, 34)` differ from Keras', and the share of decisions that do."""
+    scores, true_scores = found["score"], truth["score"]
     limits = {"best_f": thresholds["best_f"], **thresholds["recall"]}
     return {
         "changed": {key: float(np.mean((scores >= t) != (true_scores >= t))) for key, t in limits.items()},
         "max_difference": float(np.abs(scores - true_scores).max()),
         "mean_difference": float(np.abs(scores - true_scores).mean()),
-        "max_region_difference": float(np.abs(regions - truth).max()),
+        "max_region_difference": float(np.abs(found["regions"] - truth["regions"]).max()),
     }
 
 

@@ -59,9 +59,9 @@ CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
 LOSSES = {
     "logits": losses.region_loss,
-    **dict.fromkeys(("score", *MAPS), keras.losses.BinaryCrossentropy(from_logits=True)),
+    **dict.fromkeys(("image_logits", *MAPS), keras.losses.BinaryCrossentropy(from_logits=True)),
 }
-WEIGHTS = {"logits": 1.0, "score": 0.5, **dict.fromkeys(MAPS, 3.0)}
+WEIGHTS = {"logits": 1.0, "image_logits": 0.5, **dict.fromkeys(MAPS, 3.0)}
 
 
 def main():
@@ -188,7 +188,7 @@ class ShapeBatches(EpochShuffledDataset):
         if np.random.default_rng([self.seed, self.epoch, number]).random() < 0.5:
             images, labels, cells = images[:, :, ::-1], mirrored(labels), cells[:, :, ::-1]
         text = (labels.max(axis=1, keepdims=True) > 0).astype("float32")
-        return np.ascontiguousarray(images), {"logits": labels, "score": text, **dict.fromkeys(MAPS, cells)}
+        return np.ascontiguousarray(images), {"logits": labels, "image_logits": text, **dict.fromkeys(MAPS, cells)}
 
     def order(self):
         """The numbers of the batches as this epoch has them: first one of the first shape, then one of the last.
@@ -211,14 +211,12 @@ def mirrored(labels):
 
 
 def with_targets(student):
-    """A student with what else it learns: of each 8x8 pixels, from either of the maps that it pools, and of the whole
-    image whether there is text. Small regions learn from their own logits, before large ones limit them."""
+    """A student with what else it learns: of each 8x8 pixels, from either of the maps that it pools."""
     convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
     maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}
-    logits = keras.layers.Reshape((-1,))(student.get_layer("context").output)
-    greatest = keras.layers.GlobalMaxPooling1D(name="score")(keras.layers.Reshape((-1, 1))(student.output["logits"]))
-    return keras.Model(student.input, {"logits": logits, "score": greatest, **outputs}, name="student")
+    outputs |= {name: student.output[name] for name in ("logits", "image_logits")}
+    return keras.Model(student.input, outputs, name="student")
 
 
 # === Results ===

@@ -349,9 +349,6 @@ def test_jpeg_is_decoded_as_small_as_the_bucket_allows(monkeypatch):
         (lambda: with_metadata(thresholds={"best_f": 0.5}), "its kgan.json is damaged"),
         (lambda: with_metadata(thresholds={"best_f": 1.5, "recall": {}}), "its kgan.json is damaged"),
         (lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {"high": 0.3}}), "its kgan.json is damaged"),
-        (lambda: with_metadata(context=-1), "its kgan.json is damaged"),
-        (lambda: with_metadata(context="4"), "its kgan.json is damaged"),
-        (lambda: with_metadata(context=float("nan")), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[]), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[[240]]), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[[120, 120]]), "no signature 120x120"),
@@ -441,19 +438,6 @@ def test_heat_map():
         (slice(60, 150), slice(0, 480), (100, 100, 100)),
     ):
         np.testing.assert_allclose(shown[rows, columns], np.broadcast_to(colour, shown[rows, columns].shape), atol=6)
-
-
-def test_heat_map_of_regions_in_context():
-    """It shows each region's own evidence, which the mean of the others had been added to."""
-    own = np.random.default_rng(0).normal(-0.2, 0.5, 34)
-    score = lambda logits: (1 / (1 + np.exp(-logits))).astype("float32")  # noqa: E731
-    view = np.full((240, 240, 3), 100, "uint8")
-    pixels = lambda data: np.asarray(Image.open(io.BytesIO(data))).astype(int)  # noqa: E731
-    shown = pixels(heat_map(view, (240, 240), score(own + 3 * own[25:].mean()), context=3.0))
-    np.testing.assert_allclose(shown, pixels(heat_map(view, (240, 240), score(4 * own))), atol=3)
-    assert np.abs(shown - pixels(heat_map(view, (240, 240), score(own + 3 * own[25:].mean())))).max() > 20
-    with np.errstate(all="raise"):
-        heat_map(view, (240, 240), np.float32([0, 1] * 17), context=3.0)
 
 
 # === Hostile files ===

@@ -1,8 +1,8 @@
 """The three stages of the text filter (Zhao et al., 2019): a teacher on region labels, activation boundaries, then soft
 labels with adversarial features.
 
-An image holds text when one of its regions does: its score is the greatest probability of a region, and the threshold
-is chosen for the recall that is wanted.
+An image holds text when one of its regions does: its score is the greatest probability of a region (unless a student
+has `context`), and the threshold is chosen for the recall that is wanted.
 """
 
 import keras
@@ -32,12 +32,11 @@ class WithDefaultOptimizer:
 
 
 class RegionClassifier(WithDefaultOptimizer, keras.Model):
-    """Base of the networks of the text filter: images in, features and a logit for each region out.
+    """Base of the networks of the text filter: images in, features and a logit for each region, and one for the image.
 
     `fit(images, labels)` takes uint8 or float images in 0..255, `(batch, height, width, 3)`, and labels of regions
-    `(batch, 34)` in [0, 1], and logs beside the loss `region_auc` and `image_auc`, of single regions and of the
-    greatest probability of an image's regions. A call returns `{"features": (batch, 34, features), "logits": (batch,
-    34)}`.
+    `(batch, 34)` in [0, 1], and logs beside the loss `region_auc` and `image_auc`, of single regions and of whole
+    images. A call returns `{"features": (batch, 34, features), "logits": (batch, 34), "image_logits": (batch, 1)}`.
     """
 
     def __init__(self, network, name=None, **options):
@@ -64,11 +63,13 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         labels = ops.cast(ops.cast(y, "float32") >= 0.5, "float32")
         self.region_auc.update_state(labels, y_pred["logits"])
-        self.image_auc.update_state(ops.max(labels, axis=1), ops.max(y_pred["logits"], axis=1))
+        self.image_auc.update_state(ops.max(labels, axis=1, keepdims=True), y_pred["image_logits"])
         return self.get_metrics_result()
 
     def score(self, images, batch_size=32):
         """The greatest probability of an image's regions: the logical OR, with a threshold still to be chosen.
+
+        `TextStudent(context=...)` weighs all of the image in.
 
         Args:
             images: uint8 or float `(n, height, width, 3)` in 0..255.
@@ -77,8 +78,7 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
         Returns:
             float32 `(n,)` in [0, 1].
         """
-        logits = self.predict(images, batch_size=batch_size, verbose=0)["logits"]
-        return 1 / (1 + np.exp(-logits.max(axis=1)))
+        return 1 / (1 + np.exp(-self.predict(images, batch_size=batch_size, verbose=0)["image_logits"][:, 0]))
 
 
 @keras.saving.register_keras_serializable("kgan")
@@ -124,10 +124,9 @@ class TextStudent(RegionClassifier):
     Args:
         width: scales all hidden channels.
         features: length of a region's feature vector, the same as the teacher's.
-        context: above 0 regions know of each other, beyond the paper. To the logit of each is added so many times the
-            mean logit of the nine large ones, and a small region's is at most the greatest of the large ones that it
-            lies in. A region of the student sees little more than itself, a teacher's nearly all of the image, and the
-            greatest of 34 logits that are each a little wrong is wrong often.
+        context: above 0 the image's logit is the greatest of the nine large regions and so many times their mean,
+            beyond the paper. A region of the student sees little more than itself, a teacher's nearly all of the image,
+            and the greatest of 34 logits that are each a little wrong is wrong often.
         image_size: `(height, width)` in pixels; None for any.
 
     Raises:

@@ -1,13 +1,13 @@
 """The networks of the text filter: the teacher, the student, MSP-Net, and the auto-encoder that judges features.
 
 The first three take RGB images in 0..255 of any size and normalise them inside. Out come, for each of the 34 regions
-(`regions.py`), a feature vector and a logit.
+(`regions.py`), a feature vector and a logit, and a logit for the whole image.
 """
 
 import keras
 from keras import layers, ops
 
-from kgan.models.text_filter.regions import AROUND, GRIDS
+from kgan.models.text_filter.regions import GRIDS
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage
@@ -75,8 +75,8 @@ def build_teacher(width, features, batch_norm, image_size=(None, None)):
         image_size: `(height, width)` in pixels; None for any.
 
     Returns:
-        A functional model of images `(batch, height, width, 3)` with the outputs `features` `(batch, 34, features)`
-        and `logits` `(batch, 34)`.
+        A functional model of images `(batch, height, width, 3)` with the outputs `features` `(batch, 34, features)`,
+        `logits` `(batch, 34)` and `image_logits` `(batch, 1)`.
     """
     image = keras.Input((*image_size, 3), name="image")
     fourth, fifth = _vgg16(image, width, batch_norm)[-2:]
@@ -94,7 +94,8 @@ def build_student(width, features, context=0.0, image_size=(None, None)):
     ReLUs end at 6, beyond the paper: without, one activation in ten thousand takes most of int8's 256 steps.
 
     Args:
-        context: how many times the mean logit of the 3x3 cells is added to the logit of each region.
+        context: the image's logit is the greatest of the 34; above 0 that of the nine large regions, and so many times
+            their mean.
 
     Other Args, Returns: as `build_teacher`.
     """
@@ -190,22 +191,14 @@ def _blocks(pooled, n):
     return layers.Reshape((n * n, 49 * channels))(x)
 
 
-def _in_context(logits, context):
-    """Logits `(batch, 34, 1)` of regions that know of each other; see `TextStudent`."""
-    n, m = GRIDS
-    large = layers.Cropping1D((n * n, 0), dtype="float32")(logits)
-    mean = layers.GlobalAveragePooling1D(keepdims=True, dtype="float32")(large)
-    logits = layers.Add(dtype="float32", name="context")([logits, layers.Rescaling(context, dtype="float32")(mean)])
-    small, large = (layers.Cropping1D(ends, dtype="float32")(logits) for ends in ((0, m * m), (n * n, 0)))
-    small = ops.minimum(small, ops.max(ops.take(large, AROUND, axis=1), axis=2))
-    return layers.Concatenate(axis=1, dtype="float32")([small, large])
-
-
 def _region_model(image, features, name, context=0.0):
     """A region's logit is read from its features behind a ReLU, so that their signs are the activation boundary."""
     features = layers.Activation("linear", dtype="float32", name="features")(features)
     logits = layers.Dense(1, dtype="float32", name="classifier")(layers.ReLU()(features))
+    judged = layers.Cropping1D((GRIDS[0] ** 2, 0), dtype="float32")(logits) if context else logits
+    image_logits = layers.GlobalMaxPooling1D(dtype="float32")(judged)
     if context:
-        logits = _in_context(logits, context)
+        mean = layers.GlobalAveragePooling1D(dtype="float32")(judged)
+        image_logits = layers.Add(dtype="float32")([image_logits, layers.Rescaling(context, dtype="float32")(mean)])
     logits = layers.Reshape((-1,), dtype="float32", name="logits")(logits)
-    return keras.Model(image, {"features": features, "logits": logits}, name=name)
+    return keras.Model(image, {"features": features, "logits": logits, "image_logits": image_logits}, name=name)

@@ -5,9 +5,6 @@ from scipy.spatial import ConvexHull
 
 GRIDS = (5, 3)
 NUM_REGIONS = sum(n * n for n in GRIDS)
-# Each of the 25 small regions lies in up to four of the 9 large ones: `(25, 4)`, with repeats.
-ENDS = [(i * GRIDS[1] // GRIDS[0], ((i + 1) * GRIDS[1] - 1) // GRIDS[0]) for i in range(GRIDS[0])]
-AROUND = np.array([[GRIDS[1] * r + c for r in rows for c in columns] for rows in ENDS for columns in ENDS])
 
 
 def region_labels(boxes, size, threshold=0.01, rule="area"):

@@ -62,8 +62,9 @@ class Result:
 class TextFilter:
     """Tells images with text from images without.
 
-    Open one with `TextFilter.load`. A score is the largest of the scores of 34 regions, the cells of a 5x5 and a 3x3
-    grid. An image with transparent parts is looked at over white and over black, and the larger score counts.
+    Open one with `TextFilter.load`. An image has a score, and so has each of its 34 regions, the cells of a 5x5 and a
+    3x3 grid; the image's is the largest of theirs, unless the student has `context` (`TextStudent`). An image with
+    transparent parts is looked at over white and over black, and the larger scores count.
 
     Args:
         model: bytes of a LiteRT model with one signature per bucket, called `240x360` for height 240 and width 360.
@@ -92,7 +93,6 @@ class TextFilter:
         self.model = model
         self.metadata = metadata
         self.thresholds = metadata["thresholds"]
-        self.context = metadata.get("context", 0)  # a file of an older kgan has none
         self.buckets = [tuple(bucket) for bucket in metadata["buckets"]]
         with quiet():
             interpreter = Interpreter(model_content=model, num_threads=num_threads)
@@ -292,8 +292,6 @@ def check(metadata):
         shares = [thresholds["best_f"], *thresholds["recall"].values(), *map(float, thresholds["recall"])]
         sides = [side for height, width in metadata["buckets"] for side in (height, width)]
         sound = all(0 <= share <= 1 for share in shares) and sides and all(type(side) is int for side in sides)
-        context = metadata.get("context", 0)
-        sound = sound and isinstance(context, int | float) and 0 <= context < 1000
         if not sound or not isinstance(metadata["digest"], str):
             raise ValueError("values out of range")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -358,9 +356,7 @@ def examine(path, data):
             data = read_file(path, _limits.bytes)
         seen, size = decode(data, _text_filter.buckets)
         score, regions = _text_filter.look(seen)
-        return Result(
-            "ok", score, regions, heat_map(seen[0], size, regions, _text_filter.context) if _overlay else None
-        )
+        return Result("ok", score, regions, heat_map(seen[0], size, regions) if _overlay else None)
     except Undecodable as error:
         return Result(error.status)
     except MemoryError:
@@ -370,17 +366,8 @@ def examine(path, data):
             signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def heat_map(view, size, regions, context=0.0):
-    """A JPEG file of an image with its regions the redder the higher their score, the longer side 480 pixels.
-
-    The scores of a student with `context` hardly differ within an image: they are shown as they would be, were each
-    logit that of its own region, `1 + context` times, without the mean of others in it.
-    """
-    if context:
-        scores = np.clip(np.asarray(regions, "float64"), 1e-6, 1 - 1e-6)
-        logits = np.log(scores / (1 - scores))
-        mean = logits[25:].mean()
-        regions = 1 / (1 + np.exp(-mean - (1 + context) * (logits - mean)))
+def heat_map(view, size, regions):
+    """A JPEG file of an image with its regions the redder the higher their score, the longer side 480 pixels."""
     height, width = view.shape[:2]
     heat = np.zeros((height, width), "float32")
     for n, cells in ((5, regions[:25]), (3, regions[25:])):
