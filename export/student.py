@@ -19,7 +19,6 @@ from kgan.models.text_filter.runtime import filter as runtime
 
 KINDS = ("float32", "int8")
 MOST_BYTES = 500_000
-CALIBRATION = 400  # images; int8 cuts off what is beyond all that they have, which of 100 was more often seen
 
 
 def main(arguments=None):
@@ -34,8 +33,7 @@ def main(arguments=None):
             raise ValueError(f"{options.model.with_suffix('.json')} must state licence and data_card")
         # In the target's own file system, so that files can be renamed into place.
         with tempfile.TemporaryDirectory(prefix=".student-", dir=options.target) as folder:
-            kinds = tuple(options.kinds)
-            export_text_filter(options.model, folder, kinds, images=options.images, calibration=CALIBRATION)
+            export_text_filter(options.model, folder, tuple(options.kinds), images=options.images)
             made = [Path(folder, f"student-{kind}.tflite") for kind in options.kinds]
             if missing := [path.name for path in made if not path.exists()]:
                 raise ValueError(f"no {', '.join(missing)}: the model's name is not 'student'")

@@ -131,7 +131,7 @@ def export_arguments(parser):
         "folder or zip archive of photos like those to be filtered, to measure the ranges of int8 on (drawn scenes)"
     )
     add("--images", metavar="PATH", help=images)
-    add("--calibration", type=int, default=100, metavar="N", help="number of these images (%(default)s)")
+    add("--calibration", type=int, default=400, metavar="N", help="number of these images (%(default)s)")
 
 
 def export_model(options):

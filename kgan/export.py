@@ -39,7 +39,7 @@ def export_text_filter(
     out,
     quantisation=QUANTISATIONS,
     images=None,
-    calibration=100,
+    calibration=400,
     validation=None,
     thresholds=None,
     licence=None,
@@ -66,7 +66,7 @@ def export_text_filter(
         quantisation: which of `"float32"`, `"float16"` and `"int8"`.
         images: photographs like those to be filtered, from which the ranges of int8 are measured: a list of uint8
             arrays `(height, width, 3)` or `PIL.Image.Image`, or a folder or zip archive. Drawn scenes by default.
-        calibration: how many of them to use, or how many scenes to draw.
+        calibration: how many of them to use, or how many scenes to draw. int8 cuts off what goes beyond all of them.
         validation: `(images, labels)`: a list as above, of at least 200, and 1 for text, 0 for none. Drawn scenes by
             default.
         thresholds: dict with `best_f` and `recall`, a dict of the threshold for each recall: `{"0.97": 0.3}`.
