@@ -177,11 +177,11 @@ def calibration_images(images, count):
         from kgan.data.scene_photos import load_photos
 
         images = load_photos(images)
-    images = list(map(as_image, images))
-    if not images:
+    if not len(images):
         raise ValueError("images has no images: pass at least one")
     # Evenly from a list that may be sorted.
-    images = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))]
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
+    images = [as_image(images[i]) for i in chosen]
     members = by_bucket(images)
     # The ranges of all signatures are merged: one that has no images of its own is measured on one that is stretched.
     return {

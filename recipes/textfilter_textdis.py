@@ -291,7 +291,7 @@ def export(out, images, test_images, text):
     """The student's files. If int8 decides otherwise than the Keras model and is refused, this is said, and the others
     are written."""
     given = {
-        "images": list(images),
+        "images": images,
         "validation": (list(test_images), text.astype(int)),
         "data_card": "a run of recipes/textfilter_textdis.py",
     }

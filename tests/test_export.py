@@ -20,9 +20,9 @@ BUILT_IN = {
     *("MEAN", "MUL", "QUANTIZE", "REDUCE_MAX", "RESHAPE", "STRIDED_SLICE"),
 }
 CARD = {"licence": "for tests", "data_card": "random numbers"}
+CONTEXT = 0.5  # an image's logit is not the greatest of its regions'
 # Of scores, against Keras on the backend that runs the tests. Random weights suffer most from int8.
 TOLERANCE = {"float32": 1e-5, "float16": 4e-3, "int8": 0.4}
-CONTEXT = 0.5  # an image's logit is not the greatest of its regions'
 MEAN_TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "int8": 0.06}
 
 

@@ -132,7 +132,7 @@ def test_context_is_the_mean_of_the_large_regions():
     assert within.get_config()["context"] == 2.5
 
 
-@pytest.mark.parametrize("context", [-0.1, 1000, float("nan"), float("inf")])
+@pytest.mark.parametrize("context", [-0.1, float("nan"), float("inf")])
 def test_a_context_out_of_range_is_refused(context):
     with pytest.raises(ValueError, match="at least 0"):
         text_filter.TextStudent(context=context)

@@ -130,7 +130,7 @@ class TextStudent(RegionClassifier):
         image_size: `(height, width)` in pixels; None for any.
 
     Raises:
-        ValueError: `context` is negative, or 1000 or more.
+        ValueError: `context` is negative or not finite.
 
     Example:
 
@@ -145,8 +145,8 @@ class TextStudent(RegionClassifier):
     """
 
     def __init__(self, width=1.0, features=128, context=0.0, image_size=(None, None), name=None):
-        if not 0 <= context < 1000:
-            raise ValueError(f"context={context!r}: pass a number of at least 0 and below 1000")
+        if not 0 <= context < float("inf"):
+            raise ValueError(f"context={context!r}: pass a finite number of at least 0")
         network = networks.build_student(width, features, context, image_size)
         super().__init__(network, name, width=width, features=features, context=context, image_size=image_size)
 
