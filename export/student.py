@@ -3,7 +3,7 @@
     python export/student.py runs/textfilter_student/student.keras
 
 Beside the model lies `student.json` with its licence and data card: `{"licence": "...", "data_card": "..."}`. The files
-go to kgan/models/text_filter/runtime, and what they differ from Keras in to the screen. Exit status 1, and nothing is
+go to kgan/filter, and what they differ from Keras in to the screen. Exit status 1, and nothing is
 changed, when a file decides otherwise than Keras on more than 0.5 % of the images, or when they have more than 500 kB
 together.
 """
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from kgan.export import export_text_filter, read_card
-from kgan.models.text_filter.runtime import filter as runtime
+from kgan.filter.text_filter import SHIPPED
 
 KINDS = ("float32", "int8")
 MOST_BYTES = 500_000
@@ -26,7 +26,7 @@ def main(arguments=None):
     parser.add_argument("model", type=Path, help=".keras file of a trained TextStudent")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which files to make (default: both)")
     parser.add_argument("--images", metavar="PATH", help="folder or zip of photos to measure int8's ranges on")
-    parser.add_argument("--target", type=Path, default=runtime.SHIPPED.parent, help=argparse.SUPPRESS)
+    parser.add_argument("--target", type=Path, default=SHIPPED.parent, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         if not {"licence", "data_card"} <= set(read_card(options.model.with_suffix(".json"))):

@@ -20,10 +20,7 @@ _MODULE_OF = {
     "MMSSIT": "kgan.models.mm_ssit",
     "CDAAE": "kgan.models.mm_ssit",
 }
-_SUBMODULES = {
-    **{name: f"kgan.{name}" for name in ("callbacks", "data", "export", "losses", "metrics", "plots")},
-    "text_filter": "kgan.models.text_filter",
-}
+_SUBMODULES = ("callbacks", "data", "export", "losses", "metrics", "plots", "text_filter")
 
 __all__ = [*_MODULE_OF, *_SUBMODULES]
 
@@ -32,7 +29,7 @@ def __getattr__(name):
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
     if name in _SUBMODULES:
-        return importlib.import_module(_SUBMODULES[name])
+        return importlib.import_module(f"kgan.{name}")
     raise AttributeError(f"module 'kgan' has no attribute {name!r}")
 
 

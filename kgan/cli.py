@@ -11,9 +11,11 @@ import time
 from tqdm import tqdm
 
 from kgan.export import QUANTISATIONS, export_text_filter
-from kgan.models.text_filter.runtime.filter import Limits, TextFilter
-from kgan.models.text_filter.runtime.inputs import expand
-from kgan.models.text_filter.runtime.run import Journal, run
+from kgan.filter.run import COLUMNS, REGIONS, run
+from kgan.filter.text_filter import TextFilter
+from kgan.runtime.files import Limits
+from kgan.runtime.inputs import expand
+from kgan.runtime.journal import Journal
 
 FILTER = "list which photos hold text"
 FILTER_MORE = """
@@ -76,7 +78,8 @@ def filter_images(options):
     images = texts = failures = new = 0
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        journal = stack.enter_context(Journal(options.out, asked, options.overwrite)) if options.out else None
+        columns = COLUMNS | REGIONS if options.regions else COLUMNS
+        journal = stack.enter_context(Journal(options.out, columns, asked, options.overwrite)) if options.out else None
         bar = stack.enter_context(tqdm(unit=" images", disable=hide, file=sys.stderr, smoothing=0.05))
         for row, old in run(
             text_filter,

@@ -345,7 +345,8 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
     Returns:
         `{"best_f": point, "recall": {recall: point}}`. A point is a dict with the threshold, the highest that gives the
         best F-measure or reaches the recall, and with it `recall`, `precision`, `f`, `passed`, the share of images that
-        pass, and `precision_at`, `{prevalence: precision}`.
+        pass, and `precision_at`, `{prevalence: precision}`. A threshold lies halfway between two scores, so that a last
+        digit that differs on another machine changes no decision.
 
     Raises:
         ValueError: shapes differ, labels are not 0 and 1 with both present, scores are not finite, or a share is out
@@ -355,7 +356,7 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
 
     >>> point = text_filter_metrics([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])["recall"][0.97]
     >>> point["threshold"], point["precision"]
-    (0.4, 0.6666666666666666)
+    (0.25, 0.6666666666666666)
     """
     labels, scores = np.asarray(labels), np.asarray(scores, "float64")
     if labels.ndim != 1 or labels.shape != scores.shape:
@@ -370,6 +371,7 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
     false_rates, true_rates, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     # The first point passes nothing.
     false_rates, true_rates, thresholds = false_rates[1:], true_rates[1:], thresholds[1:]
+    thresholds = np.append((thresholds[:-1] + thresholds[1:]) / 2, thresholds[-1:])
     share = labels.mean()
 
     def precision(i, prevalence):
@@ -391,6 +393,28 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
     f = 2 * share * true_rates / (share * true_rates + (1 - share) * false_rates + share)
     reached = {recall: np.argmax(true_rates >= recall - 1e-12) for recall in recalls}
     return {"best_f": point(np.argmax(f)), "recall": {recall: point(i) for recall, i in reached.items()}}
+
+
+def find_thresholds(labels, scores, recalls=(0.9, 0.94, 0.97, 0.99)):
+    """The thresholds of `text_filter_metrics` alone, as a model file stores them.
+
+    Args:
+        labels, scores, recalls: as in `text_filter_metrics`.
+
+    Returns:
+        `{"best_f": threshold, "recall": {"0.97": threshold}}`.
+
+    Raises:
+        ValueError: as `text_filter_metrics`.
+
+    Example:
+
+    >>> find_thresholds([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], recalls=[1.0])
+    {'best_f': 0.5, 'recall': {'1.0': 0.5}}
+    """
+    points = text_filter_metrics(labels, scores, recalls)
+    reached = {str(recall): point["threshold"] for recall, point in points["recall"].items()}
+    return {"best_f": points["best_f"]["threshold"], "recall": reached}
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------

@@ -35,12 +35,11 @@ from common import (
 )
 
 from kgan import losses, metrics, text_filter
-from kgan.data import scene_rendering
 from kgan.data.batches import EpochShuffledDataset, epoch_order
-from kgan.data.scene_photos import load_photos
-from kgan.data.scene_text import draw_scenes
-from kgan.export import find_thresholds
-from kgan.models.text_filter.regions import polygon_mask
+from kgan.data.scenes import typesetting
+from kgan.data.scenes.painter import draw_scenes
+from kgan.data.scenes.photos import load_photos
+from kgan.filter.regions import NUM_REGIONS, grids, polygon_mask
 
 # Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
 # is left out: the weights are the same for all shapes.
@@ -99,7 +98,7 @@ def main():
     write_json(out / "metrics.json", result)
     report = results_table(result) + "\n" + provenance(options, [options.seed])
     write_text(out / "results.md", report)
-    write_json(out / "student.json", card(options, result, find_thresholds(scores, text)))
+    write_json(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
     print(report)
 
 
@@ -119,7 +118,7 @@ def draw(pool, out, options, position, split, total):
         stem.parent.mkdir(exist_ok=True)
         writing = [name.with_name(f"writing-{name.name}") for name in names]
         into = np.lib.format.open_memmap(writing[0], "w+", "uint8", (count, height, width, 3))
-        labels = np.empty((count, 34), "float32")
+        labels = np.empty((count, NUM_REGIONS), "float32")
         cells = np.empty((count, height // CELL, width // CELL), "uint8")
         plain = round(0.3 * count) if options.photos else count
         tasks = [
@@ -202,9 +201,7 @@ class ShapeBatches(EpochShuffledDataset):
 
 def mirrored(labels):
     """Labels of regions `(n, 34)` as they are of the mirrored images."""
-    grids = np.split(labels, [25], axis=1)
-    turned = [g.reshape(len(g), n, n)[:, :, ::-1].reshape(len(g), n * n) for g, n in zip(grids, (5, 3), strict=True)]
-    return np.concatenate(turned, axis=1)
+    return np.concatenate([grid[:, :, ::-1].reshape(len(labels), -1) for grid in grids(labels)], axis=1)
 
 
 # === Training ===
@@ -233,7 +230,7 @@ def results_table(result):
 
 def card(options, result, thresholds):
     """What `export/student.py` wants to know."""
-    families = sorted({font.family for font in scene_rendering.find_fonts()})
+    families = sorted({font.family for font in typesetting.find_fonts()})
     best = result["best_f"]
     ground = "half of them on photographs without text" if options.photos else "no photographs"
     return {

@@ -48,7 +48,7 @@ from PIL import Image
 from kgan import metrics, plots, text_filter
 from kgan.data import flip_and_rotate, load_text
 from kgan.export import DecisionsChanged, export_text_filter
-from kgan.models.text_filter.runtime.filter import heat_map
+from kgan.filter.text_filter import heat_map
 
 TEACHERS, STUDENTS = ("teacher", "teacher_msp"), ("hard", "soft", "adversarial", "full")
 MODELS = TEACHERS + STUDENTS

@@ -24,7 +24,10 @@ from PIL import Image
 
 import kgan
 from kgan.cli import main
-from kgan.models.text_filter.runtime.run import Journal, put
+from kgan.filter.run import COLUMNS
+from kgan.runtime import files as runtime_files
+from kgan.runtime.files import put
+from kgan.runtime.journal import Journal
 
 pytestmark = pytest.mark.backend_free
 
@@ -291,12 +294,10 @@ def test_wrong_arguments(arguments, capsys):
 
 
 def test_help_names_every_status_and_option(capsys):
-    from kgan.models.text_filter.runtime import decoding
-
     with pytest.raises(SystemExit):
         main(["filter", "--help"])
     text = capsys.readouterr().out
-    statuses = [line.split("`")[1] for line in decoding.__doc__.splitlines() if line.startswith("| `")]
+    statuses = [line.split("`")[1] for line in runtime_files.__doc__.splitlines() if line.startswith("| `")]
     assert len(statuses) == 12
     assert all(status in text for status in statuses)
 
@@ -304,7 +305,7 @@ def test_help_names_every_status_and_option(capsys):
 def test_the_command_is_installed_by_the_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert settings["project"]["scripts"]["kgan"] == "kgan.cli:main"
-    assert "*.tflite" in settings["tool"]["setuptools"]["package-data"]["kgan.models.text_filter.runtime"]
+    assert "*.tflite" in settings["tool"]["setuptools"]["package-data"]["kgan.filter"]
 
 
 # === Runs that go on ===
@@ -338,13 +339,13 @@ def test_a_journal_cut_anywhere_is_continued(photos, kgan_filter, suffix, share)
 def test_half_a_row_is_cut_off(tmp_path_factory, data):
     rows = [{"path": f"{i}ä\n", "score": None, "decision": None, "status": "empty"} for i in range(4)]
     out = tmp_path_factory.mktemp("journal") / "rows.jsonl"
-    with Journal(out, {}) as journal:
+    with Journal(out, COLUMNS, {}) as journal:
         for row in rows:
             journal.append(row)
     whole = out.read_bytes()
     cut = data.draw(st.integers(0, len(whole)))
     out.write_bytes(whole[:cut])
-    with Journal(out, {}) as journal:
+    with Journal(out, COLUMNS, {}) as journal:
         kept = list(journal.rows())
         assert kept == rows[: whole[:cut].count(b"\n")]
         for row in rows[len(kept) :]:
@@ -404,7 +405,7 @@ def test_files_of_others_are_left_alone(photos, kgan_filter):
 
 
 def test_two_runs_do_not_write_one_file(photos, kgan_filter):
-    with Journal("rows.jsonl", {}):
+    with Journal("rows.jsonl", COLUMNS, {}):
         for extra in ([], ["--overwrite"]):
             message = "kgan filter: another run is writing to rows.jsonl"
             assert kgan_filter("photos", "--out", "rows.jsonl", *extra) == (2, "", message)

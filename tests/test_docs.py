@@ -13,13 +13,13 @@ import pytest
 import tiny_filter
 
 import kgan
-from kgan.models.text_filter.runtime import filter as runtime
+from kgan.filter import text_filter as runtime
 
 ROOT = Path(kgan.__file__).parent
 
 
 # Modules whose examples no backend has a part in.
-BACKEND_FREE = ("kgan.data", "kgan.export", "kgan.models.text_filter.regions", "kgan.models.text_filter.runtime")
+BACKEND_FREE = ("kgan.data", "kgan.export", "kgan.filter", "kgan.runtime")
 
 
 def examples(style):

@@ -1,6 +1,7 @@
 """Where the packages of a backend are imported, and that JAX and PyTorch do without TensorFlow's."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -44,27 +45,59 @@ def test_fit_and_event_files_without_tensorflow(tmp_path):
 
 
 def imports(file):
-    """`(package, inside a function)` of each import in a file."""
+    """`(module, inside a function)` of each import in a file."""
     tree = ast.parse(file.read_text())
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     inside = {id(node) for function in functions for node in ast.walk(function)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], id(node) in inside) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0], id(node) in inside
+            yield from ((alias.name, id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}", id(node) in inside) for alias in node.names)
+
+
+def found():
+    """`(file, package, inside a function)` of each import in kgan; of its own modules the full name."""
+    for file in ROOT.rglob("*.py"):
+        for module, inside in imports(file):
+            package = module.split(".")[0]
+            yield file.relative_to(ROOT).as_posix(), module if package == "kgan" else package, inside
 
 
 def test_only_the_backend_folder_imports_a_backend():
     optional = {"tensorflow", "jax", "torch", "tensorflow_datasets", "keras_cv", "tensorboard"}
-    found = {
-        (file.relative_to(ROOT).as_posix(), *found)
-        for file in ROOT.rglob("*.py")
-        for found in imports(file)
-        if found[0] in optional
-    }
     at_module_level = {(f"backend/{name}.py", name) for name in ("tensorflow", "jax", "torch")}
-    assert {(file, package) for file, package, inside in found if not inside} == at_module_level
-    in_functions = {(file, package) for file, package, inside in found if inside}
+    at_module_level.add(("export/conversion.py", "tensorflow"))  # runs in a process of its own
+    assert {(file, package) for file, package, inside in found() if package in optional and not inside} == (
+        at_module_level
+    )
+    in_functions = {(file, package) for file, package, inside in found() if inside}
     assert not [file for file, package in in_functions if package in ("jax", "torch")]
-    assert {file for file, package in in_functions if package == "tensorflow"} <= {"data/tfds.py", "export.py"}
+    tensorflow = {file for file, package in in_functions if package == "tensorflow"}
+    assert tensorflow <= {"data/tfds.py", "export/parity.py"}
+
+
+# What a room may import of kgan. The rooms of the command-line tools import neither Keras nor what needs it.
+ROOMS = {
+    "runtime/": ("kgan.runtime",),
+    "filter/": ("kgan.filter", "kgan.runtime"),
+    "data/": ("kgan.data", "kgan.filter", "kgan.runtime"),
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_lies_below_them(room):
+    modules = {module for file, module, _ in found() if file.startswith(room) and module.startswith("kgan.")}
+    assert modules and {module for module in modules if not module.startswith(ROOMS[room])} == set()
+
+
+def test_the_command_line_tools_need_neither_keras_nor_its_backends():
+    packages = {package for file, package, inside in found() if file.startswith(("runtime/", "filter/")) and not inside}
+    assert packages - set(sys.stdlib_module_names) <= {"numpy", "PIL", "kgan"} | {
+        package for package in packages if package.startswith("kgan.")
+    }
+
+
+@pytest.mark.parametrize("name", kgan._SUBMODULES)
+def test_public_subpackages_can_be_imported_as_such(name):
+    assert importlib.import_module(f"kgan.{name}") is getattr(kgan, name)

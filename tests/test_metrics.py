@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from scipy.stats import entropy, norm, ortho_group
 from sklearn.datasets import load_digits
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_curve
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from kgan import metrics
@@ -440,7 +440,7 @@ def test_text_filter_metrics_are_counts(seed, n, ties):
     assert result["best_f"]["f"] == pytest.approx(max(f1_score(labels, scores >= t) for t in scores))
     for recall, point in result["recall"].items():
         enough = [t for t in scores if counted(labels, scores, t)[0] >= recall]
-        assert point["threshold"] == max(enough)
+        np.testing.assert_array_equal(scores >= point["threshold"], scores >= max(enough))
 
 
 def test_precision_at_a_prevalence_is_the_papers():
@@ -451,6 +451,36 @@ def test_precision_at_a_prevalence_is_the_papers():
     assert point["precision"] == pytest.approx(0.92, abs=0.001)
     assert point["precision_at"][0.10] == pytest.approx(0.561, abs=0.002)
     assert point["precision_at"][0.05] == pytest.approx(0.377, abs=0.002)
+
+
+scored = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=2, max_size=60).filter(
+    lambda found: len({label for _, label in found}) == 2
+)
+
+
+@given(scored)
+def test_thresholds_against_scikit_learn(found):
+    scores, labels = np.array([score / 40 for score, _ in found]), np.array([label for _, label in found], int)
+    thresholds = metrics.find_thresholds(labels, scores, recalls=(0.5, 0.94))
+    precision, recall, levels = precision_recall_curve(labels, scores)
+    f_measure = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+
+    def measure(threshold):
+        decided = scores >= threshold
+        hits = (decided & (labels == 1)).sum()
+        return hits / labels.sum(), 2 * hits / (decided.sum() + labels.sum())
+
+    assert measure(thresholds["best_f"])[1] == pytest.approx(f_measure.max(), abs=1e-9)
+    for share in (0.5, 0.94):
+        largest = levels[recall[:-1] >= share].max()
+        np.testing.assert_array_equal(scores >= thresholds["recall"][str(share)], scores >= largest)
+
+
+def test_thresholds_lie_between_scores():
+    assert metrics.find_thresholds([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], recalls=[0.5, 1.0]) == {
+        "best_f": 0.5,
+        "recall": {"0.5": 0.75, "1.0": 0.5},
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from kgan.models.text_filter.runtime.decoding import BUCKETS
+from kgan.filter.decoding import BUCKETS
 
 CONVERT = """
 import json, sys

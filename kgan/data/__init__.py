@@ -14,7 +14,7 @@
 | `"textured_digits"` | `"digits"`, made into another domain in the same way with drawn textures, embedded |
 | `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions |
 | `"textdis:PATH"`, `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, \
-`"svt:PATH"`, `"td500:PATH"` | scene text (`kgan.data.text_sets` says in which layout); labels of regions |
+`"svt:PATH"`, `"td500:PATH"` | scene text (`kgan.data.text.sets` says in which layout); labels of regions |
 | any other | a TensorFlow Datasets name, such as `"oxford_flowers102"` |
 """
 
@@ -27,14 +27,14 @@ from kgan.data.batches import Batches
 from kgan.data.digit_domains import open_mnist_m, open_svhn, open_textured_digits, open_usps
 from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
+from kgan.data.flowers.painter import open_flowers
 from kgan.data.image_pairs import open_nir_vis, open_pair
 from kgan.data.mnist import open_mnist
 from kgan.data.pairs import PairBatches, hide_labels
-from kgan.data.synthetic_flowers import open_flowers
-from kgan.data.text_images import flip_and_rotate, is_text_set, load_text
-from kgan.data.text_sets import READERS
+from kgan.data.text.images import flip_and_rotate, is_text_set, load_text
+from kgan.data.text.sets import READERS
 from kgan.data.tfds import load_tfds, tfds_class_names
-from kgan.models.text_filter.regions import region_labels
+from kgan.filter.regions import region_labels
 
 __all__ = ["Batches", "PairBatches", "class_names", "flip_and_rotate", "hide_labels", "load", "load_text"]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from kgan.data.digits import CLASS_NAMES, open_digits
 from kgan.data.mnist import open_mnist
-from kgan.data.scene_backgrounds import surface
-from kgan.data.scene_photos import load_photos
+from kgan.data.scenes.photos import load_photos
+from kgan.data.scenes.surfaces import surface
 from kgan.data.source import ColourArray, GreyArray, balanced_subset, check_split
 
 SPLITS = ("train", "test")

@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from real_photos import DATA, real_photos
 
-from kgan.models.text_filter.runtime.filter import TextFilter
+from kgan.filter.text_filter import TextFilter
 
 try:
     import cv2

@@ -19,7 +19,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from kgan import text_filter
-from kgan.models.text_filter.runtime.filter import SHIPPED
+from kgan.filter.text_filter import SHIPPED
 
 REPORTED = {"TextTeacher": 41, "MSPNet": 176}  # times the student's, Zhao et al. (2019)
 

@@ -30,9 +30,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from kgan.models.text_filter.runtime.decoding import nearest_bucket, read_file, views
-from kgan.models.text_filter.runtime.filter import TextFilter
-from kgan.models.text_filter.runtime.inputs import Input
+from kgan.filter.decoding import nearest_bucket, views
+from kgan.filter.text_filter import TextFilter
+from kgan.runtime.files import read_file
+from kgan.runtime.inputs import Input
 
 SIZE = (640, 480)
 

@@ -14,7 +14,7 @@ import pytest
 import tiny_filter
 from PIL import Image, ImageDraw
 
-from kgan.models.text_filter.runtime import filter as runtime
+from kgan.filter import text_filter as runtime
 
 skimage_data = pytest.importorskip("skimage.data")
 

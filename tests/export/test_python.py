@@ -10,7 +10,7 @@ import pytest
 import tiny_filter
 from PIL import Image
 
-from kgan.models.text_filter.runtime.filter import TextFilter
+from kgan.filter.text_filter import TextFilter
 
 pytestmark = pytest.mark.backend_free
 

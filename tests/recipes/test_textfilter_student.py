@@ -6,7 +6,7 @@ import pytest
 import textfilter_student as recipe
 
 from kgan import text_filter
-from kgan.data.scene_text import draw_scenes
+from kgan.data.scenes.painter import draw_scenes
 
 TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
 

@@ -11,8 +11,8 @@ from keras import ops
 
 from kgan import losses
 from kgan.adversarial import AdversarialModel, Phase
+from kgan.filter.regions import NUM_REGIONS
 from kgan.models.text_filter import networks
-from kgan.models.text_filter.regions import NUM_REGIONS
 
 # === Networks that classify regions ===
 

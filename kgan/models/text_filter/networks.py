@@ -7,7 +7,7 @@ The first three take RGB images in 0..255 of any size and normalise them inside.
 import keras
 from keras import layers, ops
 
-from kgan.models.text_filter.regions import GRIDS
+from kgan.filter.regions import GRIDS
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage

@@ -1,0 +1,1 @@
+"""Drawn flowers of twelve species."""

@@ -1,0 +1,599 @@
+"""Scenes with and without text, drawn in any number, with the exact outline of each line of text.
+
+A scene is a background, panels and lettering laid on it in perspective, things in front of them, and what a camera and
+a file format do to a picture. Scenes without text get the same backgrounds, panels (blank, or with patterns that are no
+letters), things and camera, drawn from the same distributions. One scene depends on (seed, split, index) alone, and on
+the fonts that are there.
+"""
+
+import math
+import numbers
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw
+
+from kgan.data.scenes.camera import Camera
+from kgan.data.scenes.photos import photo_background, with_grain
+from kgan.data.scenes.places import draw_background
+from kgan.data.scenes.surfaces import (
+    gradient,
+    lit,
+    mixed,
+    noise,
+    outline,
+    random_colour,
+    shifted,
+    surface,
+)
+from kgan.data.scenes.things import THINGS
+from kgan.data.scenes.typesetting import Plane, find_fonts, tilted_quad, typeset, typesetter
+from kgan.data.scenes.words import JOINED, between, pick
+from kgan.data.source import check_split
+from kgan.filter.regions import line_height, polygon_mask
+
+SPLITS = ("train", "test")
+SMALLEST = 5.5  # pixels of the photograph: lines less high are left out
+# A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
+# whatever else there is about it, and where blur has left this share of the contrast of sharp strokes.
+VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.0, 0.2, 0.04
+
+
+def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
+    """Draws scenes that look like photographs, a share of them with text.
+
+    Text is printed on signs, plates and labels or straight on a surface, from 2 pixels high, as it is in photographs
+    that were larger when people read them, to half the picture, in the scripts that the fonts have; it may be small,
+    blurred, noisy, low in contrast, bent, seen at a slant or partly hidden. Lines that are not visible in the finished
+    picture are left out of it.
+
+    Args:
+        indices: number of scenes, or a sequence of ints, the indices of the scenes.
+        size: `(height, width)` in pixels, each from 32 to 2048.
+        seed: non-negative int.
+        split: `"train"` or `"test"`; they share no scene, and no photo.
+        text_share: the share of scenes with text, in [0, 1].
+        photos: photographs without text, which then are three of four backgrounds: a list of uint8 arrays
+            `(height, width, 3)`, or what `load_photos` gives. At least five; every fifth belongs to the test split.
+        fonts: sequence of `Font`; `find_fonts()`, all that are there, by default. The same fonts give the same scenes.
+
+    Returns:
+        images: uint8 `(n, height, width, 3)`.
+        polygons: list of `n` lists with one float32 array `(k, 2)` per line of text, its corners as x, y in pixels;
+            four of them, or more along a bent line; where the edge of the picture cuts a line they are outside of it.
+            The list of a scene without text is empty.
+
+    Raises:
+        ValueError: an argument is out of range, or no font has letters.
+
+    Example:
+
+    ```python
+    from kgan.data.scenes.painter import draw_scenes
+
+    images, polygons = draw_scenes(8, size=(240, 240))
+    ```
+    """
+    check_arguments(size, seed, text_share, photos)
+    check_split(split, SPLITS)
+    indices = range(indices) if isinstance(indices, numbers.Integral) else [int(index) for index in indices]
+    if any(index < 0 for index in indices):
+        raise ValueError("an index of a scene is negative: pass whole numbers of at least 0")
+    painter = ScenePainter(size, seed, split, text_share, photos, fonts)
+    scenes = [painter.draw(index) for index in indices]
+    images = np.stack([image for image, _ in scenes]) if scenes else np.empty((0, *size, 3), "uint8")
+    return images, [polygons for _, polygons in scenes]
+
+
+def check_arguments(size, seed, text_share, photos):
+    if len(size) != 2 or not all(isinstance(n, numbers.Integral) and 32 <= n <= 2048 for n in size):
+        raise ValueError(f"size={size!r}: pass (height, width), whole numbers from 32 to 2048")
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"seed={seed!r}: pass a whole number of at least 0")
+    if not 0 <= text_share <= 1:
+        raise ValueError(f"text_share={text_share!r}: pass a share in [0, 1]")
+    if photos is None:
+        return
+    if len(photos) < 5:
+        raise ValueError(f"{len(photos)} photos: pass at least 5, of which every fifth is for the test split")
+    for i, photo in enumerate(photos):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < 32:
+            raise ValueError(f"photo {i} is {photo.dtype} {photo.shape}: pass uint8 (height, width, 3) from 32 x 32")
+
+
+def contact_sheet(images, polygons, columns=6):
+    """Lays scenes side by side, with the outlines of the text drawn in.
+
+    Args:
+        images: uint8 `(n, height, width, 3)`.
+        polygons: list of `n` lists of `(k, 2)` arrays.
+        columns: scenes in a row.
+
+    Returns:
+        A Pillow image.
+
+    Example:
+
+    ```python
+    contact_sheet(*draw_scenes(24)).save("scenes.png")
+    ```
+    """
+    count, height, width, _ = images.shape
+    sheet = Image.new("RGB", (columns * (width + 4), math.ceil(count / columns) * (height + 4)))
+    for i in range(count):
+        tile = Image.fromarray(images[i])
+        pen = ImageDraw.Draw(tile)
+        for polygon in polygons[i]:
+            pen.polygon([tuple(point) for point in polygon], outline=(255, 0, 80))
+        sheet.paste(tile, (i % columns * (width + 4), i // columns * (height + 4)))
+    return sheet
+
+
+@dataclass
+class Lettering:
+    """One block of text as it lies in the picture, or the panel of one that is not there.
+
+    `layers` are the sheets to lay over the picture, each a mask of mode L with a colour and an offset on the sheet.
+    `reduction` says how many times larger the photograph was in which people saw it.
+    """
+
+    plane: Plane
+    panel: tuple | None = None
+    layers: list = field(default_factory=list)
+    boxes: list = field(default_factory=list)
+    reduction: float = 1
+
+
+class ScenePainter:
+    """Draws the scenes of one split; see `draw_scenes`."""
+
+    def __init__(self, size, seed, split, text_share, photos, fonts):
+        self.size, self.seed, self.text_share = tuple(size), int(seed), text_share
+        self.stream = SPLITS.index(split)
+        self.photos = photos and [p for i, p in enumerate(photos) if (i % 5 == 4) == (split == "test")]
+        self.typesetter = typesetter(find_fonts() if fonts is None else tuple(fonts))
+        if not self.typesetter.scripts:
+            raise ValueError("no font has letters: install matplotlib's fonts again, or pass find_fonts() as fonts")
+
+    def draw(self, index):
+        """Returns the image, uint8 `(height, width, 3)`, and the polygons of scene `index`."""
+        rng, text_rng, front_rng, camera_rng = (
+            np.random.default_rng([self.stream, index, self.seed, part]) for part in range(4)
+        )
+        camera = Camera(camera_rng, self.size)
+        has_text = rng.random() < self.text_share
+        background, spots = self.background(rng, *camera.canvas_size, has_text)
+        for attempt in range(8):
+            # Where nothing could be seen, the next text is larger.
+            scale = float(camera.scale.min()) * 1.15**attempt
+            blocks = self.plan(text_rng, background, spots, has_text, scale, camera.reduction)
+            image, polygons = self.shoot(background, blocks, front_rng, camera)
+            if polygons or not has_text:
+                break
+        return image, polygons
+
+    def background(self, rng, width, height, has_text):
+        if not self.photos or rng.random() >= 0.75:
+            canvas, spots = draw_background(rng, width, height, has_text)
+            return (with_grain(rng, canvas, self.photos) if self.photos else canvas), spots
+        canvas = photo_background(rng, self.photos, width, height)
+        for _ in range(pick(rng, (0, 0, 0, 1, 2, 3))):
+            size = min(width, height) * rng.uniform(0.2, 0.8)
+            pick(rng, THINGS)(canvas, rng, rng.random() * width, rng.uniform(0.4, 1.1) * height, size)
+        return canvas, []
+
+    def shoot(self, background, blocks, front_rng, camera):
+        """Puts the scene together, takes its picture, and takes it again without the lines that are not visible."""
+        state = front_rng.bit_generator.state
+        while True:
+            front_rng.bit_generator.state = state
+            canvas = background.copy()
+            for block in blocks:
+                lay(canvas, block)
+            behind = canvas.copy()
+            cover(canvas, front_rng)
+            image = camera.take(canvas)
+            lines = [(block, i) for block in blocks for i in range(len(block.boxes))]
+            polygons = [line_polygon(block, i) / camera.scale for block, i in lines]
+            if not lines:
+                return image, []
+            ink = camera.take_ink(ink_layer(blocks, behind, canvas))
+            seen = [is_visible(image, ink, p, block.reduction) for p, (block, _) in zip(polygons, lines, strict=True)]
+            if all(seen):
+                return image, [polygon.astype("float32") for polygon in polygons]
+            for block in blocks:
+                hidden = [not s for (b, _), s in zip(lines, seen, strict=True) if b is block]
+                erase(block, hidden)
+
+    def plan(self, rng, background, spots, has_text, scale, reduction=1):
+        """Chooses the blocks of a scene. Without text they are panels that bear no letters, or nothing."""
+        unit = min(background.size) / 240
+        smallest = 7 * scale
+        blocks, taken = [], []
+        for spot in spots:
+            if rng.random() < (0.85 if has_text else 0.6):
+                if spot.kind == "plate":
+                    blocks.append(self.plate(rng, spot.quad, has_text, scale))
+                else:
+                    blocks.append(self.board(rng, spot, has_text, scale, reduction))
+                if blocks[-1].boxes or not has_text:
+                    taken.append((spot.quad.min(axis=0), spot.quad.max(axis=0)))
+        if len(taken) > 3 and rng.random() < 0.6:
+            return blocks
+        kind = rng.random()
+        if kind < 0.55 - 0.35 * bool(taken):
+            # Signs, small ones above all.
+            low = smallest * pick(rng, (0.8, 0.85, 1, 1))
+            high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
+            sizes = [math.exp(rng.uniform(math.log(low), math.log(high))) for _ in range(pick(rng, (1, 2, 3, 5, 8)))]
+            specs = [(height, between(rng, 1, 2), pick(rng, (8, 14, 20))) for height in sizes]
+        elif kind < 0.66:
+            # A page, a poster, a label.
+            low = smallest
+            specs = [(rng.uniform(low, max(1.5 * low, 13 * unit)), between(rng, 3, 12), pick(rng, (16, 28, 45)))]
+        elif kind < 0.82:
+            # Large print.
+            sizes = [unit * math.exp(rng.uniform(math.log(18), math.log(118))) for _ in range(pick(rng, (1, 1, 2)))]
+            specs = [(height, between(rng, 1, 3), pick(rng, (4, 8, 12))) for height in sizes]
+        else:
+            # The front of a plate, a box or a shop: a large line between smaller ones.
+            specs = [
+                (unit * h, 1, n)
+                for h, n in ((rng.uniform(12, 40), 14), (rng.uniform(50, 110), 8), (rng.uniform(12, 30), 16))
+            ]
+            if taken:
+                specs = specs[1:2]
+            blocks += self.stack(rng, background, specs, has_text, scale, taken)
+            specs = []
+        if not has_text and rng.random() < 0.5:
+            return blocks
+        for height, count, longest in specs:
+            block = self.block(rng, background, height, count, longest, has_text, scale, taken)
+            if block:
+                blocks.append(block)
+        return blocks
+
+    def set_lines(self, rng, target, count, longest, plate=False):
+        script, font = self.typesetter.choose(rng)
+        lines = self.typesetter.lines(rng, script, font, count, longest, plate)
+        return typeset(rng, lines, font, target * 1.2, script in JOINED)
+
+    def block(self, rng, background, target, count, longest, has_text, scale, taken, place=None, panel=None):
+        """Sets a block of lines `target` canvas pixels high and finds room for it; None where there is none.
+
+        `taken` is a list of the corners of what is there already; the block is added to it.
+        """
+        plate = count == 1 and rng.random() < 0.15
+        # Large print is short, or it would be reduced to fit in.
+        count = max(1, min(count, int(background.height / (1.7 * target))))
+        longest = max(2, min(longest, int(background.width / (0.6 * target))))
+        text = self.set_lines(rng, target, count, longest, plate)
+        factor = target / text.line_height
+        width, height = text.ink.width * factor * rng.uniform(0.75, 1.2), text.ink.height * factor
+        steep = pick(rng, (0.05, 0.3, 0.3, 0.8))
+        roll = rng.normal(0, pick(rng, (0.02, 0.06, 0.15))) if rng.random() < 0.94 else rng.uniform(-1.6, 1.6)
+        quad = tilted_quad(width, height, rng.uniform(-steep, steep), 0.6 * rng.uniform(-steep, steep), roll)
+        bend = rng.uniform(-1.3, 1.3) if count == 1 and place is None and rng.random() < 0.12 else 0.0
+        # A strongly bent line that is short for its height would turn in on itself.
+        if abs(bend) > 0.9 * text.ink.width / text.ink.height:
+            bend = 0.0
+        plane = Plane(*text.ink.size, quad, bend)
+        extent = np.concatenate([plane.outline(*box) for box in text.boxes])
+        low, high = extent.min(axis=0), extent.max(axis=0)
+        room = np.array(background.size) * 0.97
+        shrink = min(1, *(room / (high - low)))
+        if target * shrink < SMALLEST * scale:
+            return None
+        low, high, quad = low * shrink, high * shrink, quad * shrink
+        free = np.array(background.size) - (high - low)
+        gap = 0.5 * target * shrink
+        for _ in range(8):
+            where = rng.random(2) if place is None else np.clip(np.array(place) + rng.normal(0, 0.04, 2), 0, 1)
+            corner = free * where
+            if all(np.any((corner > b + gap) | (corner + high - low < a - gap)) for a, b in taken):
+                break
+        else:
+            return None
+        taken.append((corner, corner + high - low))
+        plane = Plane(*text.ink.size, quad + corner - low, bend)
+        return dress(rng, background, plane, text, target * shrink, has_text, panel)
+
+    def stack(self, rng, background, specs, has_text, scale, taken):
+        """A large line with smaller ones above and below, on a ground that fills the picture."""
+        ground = None
+        blocks = []
+        if rng.random() < 0.75:
+            width, height = background.size
+            inset = rng.uniform(-0.02, 0.12, 4) * min(width, height)
+            quad = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + inset[:, None] * [
+                (1, 1),
+                (-1, 1),
+                (-1, -1),
+                (1, -1),
+            ]
+            ground = random_colour(rng)
+            if rng.random() < 0.5:
+                ground = mixed(
+                    ground, pick(rng, ((255, 255, 255), (255, 255, 255), (245, 210, 60), (20, 40, 120))), 0.8
+                )
+            plane = Plane(width, height, quad)
+            blocks.append(
+                Lettering(
+                    plane, (plane.outline(0, 0, width, height), panel_paint(rng, ground, background.size), ground)
+                )
+            )
+        places = ((0.5, rng.uniform(0.02, 0.12)), (0.5, rng.uniform(0.4, 0.6)), (0.5, rng.uniform(0.9, 0.99)))
+        if len(specs) == 1:
+            places = places[1:2]
+        for (target, count, longest), place in zip(specs, places, strict=True):
+            if len(specs) > 1 and rng.random() < 0.2:
+                continue
+            place = (min(1, max(0, place[0] + rng.normal(0, 0.15))), place[1])
+            block = self.block(rng, background, target, count, longest, has_text, scale, taken, place, ground)
+            if block:
+                blocks.append(block)
+        return blocks
+
+    def plate(self, rng, quad, has_text, scale):
+        """The plate of a vehicle."""
+        text = self.set_lines(rng, 0.6 * sides(quad)[1], 1, 8, plate=True)
+        ground = pick(rng, PLATES)
+        pad = text.line_height * rng.uniform(0.5, 2) * np.array((0.15, 0.25))
+        block = fitted(rng, quad, text, pad, ground)
+        colour = (240, 240, 235) if sum(ground) < 330 else pick(rng, PLATE_INKS)
+        return lettered(block, text, colour, scale) if has_text else block
+
+    def board(self, rng, spot, has_text, scale, reduction):
+        """The board of a shop, a sign or a poster: most often one line, of a poster several."""
+        wide, high = sides(spot.quad)
+        count = 1 if spot.kind == "board" and rng.random() < 0.85 else between(rng, 1, 7)
+        longest = int(min(40, max(2, count * wide / max(high, 1) / rng.uniform(0.5, 1))))
+        text = self.set_lines(rng, 0.6 * high / count, count, longest)
+        # Letters keep their shape: what is too wide or too high for the board gets room about it.
+        pad = text.line_height * rng.uniform(0.5, 2) * np.array((0.15, 0.25))
+        low, far = ink_corners(text)
+        across, down = far - low + 2 * pad
+        aspect = rng.uniform(0.8, 1.25) * wide / max(high, 1)
+        pad += np.maximum(0, (down * aspect - across, across / aspect - down)) / 2
+        ground = random_colour(rng)
+        if rng.random() < 0.5:
+            ground = mixed(ground, pick(rng, ((255, 255, 255), (255, 255, 255), (20, 20, 25))), rng.uniform(0.5, 1))
+        block = fitted(rng, spot.quad, text, pad, ground)
+        if rng.random() < 0.3:
+            block.panel = None  # letters alone, on the wall or the glass
+        elif rng.random() < (0.15 if has_text else 0.4):
+            block.panel = (block.panel[0], picture_panel(rng, ground), ground)
+        block.reduction = reduction
+        return lettered(block, text, ink_against(rng, ground), scale / reduction) if has_text else block
+
+
+PLATES = ((245, 245, 240), (245, 245, 240), (240, 200, 50), (225, 228, 235), (30, 50, 120), (150, 20, 25))
+PLATE_INKS = ((15, 15, 18), (15, 15, 18), (20, 40, 110), (140, 20, 25), (20, 90, 50))
+
+
+def sides(quad):
+    """The width and height of a quadrilateral between the middles of its edges."""
+    left, right = quad[[0, 3]].mean(axis=0), quad[1:3].mean(axis=0)
+    top, bottom = quad[:2].mean(axis=0), quad[2:].mean(axis=0)
+    return np.linalg.norm(right - left), np.linalg.norm(bottom - top)
+
+
+def ink_corners(text):
+    """The upper left and lower right corner of all lines of a block set by `typeset`."""
+    boxes = np.array(text.boxes, "float64")
+    return boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+
+
+def fitted(rng, quad, text, pad, ground):
+    """A panel on a quadrilateral, a little turned, whose plane has the text's ink and `pad` about it inside."""
+    turned = (quad - quad.mean(axis=0)) @ rotation(rng.normal(0, 0.03)) + quad.mean(axis=0)
+    low, far = ink_corners(text)
+    # The corners of the whole sheet, where those of the padded ink are to lie on the quadrilateral.
+    sheet = np.array([(0, 0), (text.ink.width, 0), text.ink.size, (0, text.ink.height)])
+    corners = Plane(1, 1, turned).to_picture((sheet - low + pad) / (far - low + 2 * pad))
+    face = gradient(rng, 16, 16, [ground, shifted(rng, ground, 30)])
+    return Lettering(Plane(*text.ink.size, corners), (turned, face, ground))
+
+
+def lettered(block, text, colour, scale):
+    """Puts text on a block whose plane is that of the text, unless it is too small or seen from far too near."""
+    outlines = [block.plane.outline(*box) for box in text.boxes]
+    if all(line_height(o) >= SMALLEST * scale and np.ptp(o[:, 0]) < 2000 for o in outlines):
+        block.layers = [(text.ink, colour, (0, 0))]
+        block.boxes = [tuple(box) for box in text.boxes]
+    return block
+
+
+def rotation(angle):
+    return np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
+
+
+def luminance(colour):
+    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+
+
+def ink_against(rng, ground):
+    """A colour that is lighter or darker than the ground by much, some or little."""
+    contrast = pick(rng, ((90, 230), (90, 230), (90, 230), (45, 100), (45, 100), (22, 50)))
+    contrast = rng.uniform(*contrast)
+    level = luminance(ground)
+    up, down = 255 - level, level
+    sign = 1 if up * rng.random() > down * rng.random() else -1
+    target = level + sign * min(contrast, up if sign > 0 else down)
+    colour = random_colour(rng) if rng.random() < 0.6 else (128, 128, 128)
+    own = luminance(colour)
+    if target < own:
+        return mixed((0, 0, 0), colour, target / max(own, 1))
+    return mixed(colour, (255, 255, 255), (target - own) / max(255 - own, 1))
+
+
+def panel_paint(rng, colour, size):
+    """The face of a panel: one colour, a change of colours, a rough or patterned surface, with light on it."""
+    small = [max(8, n // 3) for n in size]
+    kind = rng.random()
+    if kind < 0.45:
+        face = gradient(rng, *small, [colour, shifted(rng, colour, 25)])
+    elif kind < 0.75:
+        face = gradient(rng, *small, [colour, shifted(rng, colour, 110)])
+    else:
+        face = Image.blend(
+            Image.new("RGB", small, colour), surface(rng, *small, min(small) / 240), rng.uniform(0.1, 0.45)
+        )
+    return lit(rng, face, 0.4) if rng.random() < 0.5 else face
+
+
+def dress(rng, background, plane, text, height, has_text, ground=None):
+    """Gives a block its panel, colours, outline and shadow; without text, the panel alone with other things on it."""
+    boxes = np.array(text.boxes)
+    left, top = boxes[:, :2].min(axis=0)
+    right, bottom = boxes[:, 2:].max(axis=0)
+    block = Lettering(plane)
+    if ground is None and rng.random() < 0.6:
+        ground = random_colour(rng)
+        if rng.random() < 0.5:
+            ground = mixed(ground, pick(rng, ((255, 255, 255), (255, 255, 255), (15, 15, 20))), rng.uniform(0.6, 1))
+        pad = text.line_height * rng.uniform(0.15, 1.2, 4) * (0.6 if plane.radius else 1)
+        block.panel = (
+            plane.outline(left - pad[0], top - pad[1], right + pad[2], bottom + pad[3]),
+            panel_paint(rng, ground, (60, 60)),
+            ground,
+        )
+    elif ground is None:
+        outline_ = plane.outline(left, top, right, bottom)
+        low = np.clip(outline_.min(axis=0), 0, np.array(background.size) - 2)
+        high = np.clip(outline_.max(axis=0), low + 1, background.size)
+        ground = background.resize((1, 1), Image.Resampling.BOX, (*low, *high)).getpixel((0, 0))
+    if not has_text:
+        if block.panel and rng.random() < 0.6:
+            block.panel = (block.panel[0], picture_panel(rng, ground), ground)
+        return block
+    colour = ink_against(rng, ground)
+    ink = text.ink
+    if rng.random() < 0.08:
+        # Worn or badly printed.
+        wear = noise(rng, *ink.size, coarse=12, gain=0.8, octaves=3).point(
+            [min(255, max(0, 4 * (v - 85))) for v in range(256)]
+        )
+        ink = ImageChops.multiply(ink, wear)
+    if text.edge:
+        block.layers.append((text.edge, ink_against(rng, colour), (0, 0)))
+    elif rng.random() < 0.15:
+        shift = rng.uniform(-0.09, 0.09, 2) * text.line_height
+        shade = mixed(ground, pick(rng, ((0, 0, 0), (0, 0, 0), (255, 255, 255))), rng.uniform(0.4, 0.9))
+        block.layers.append((text.ink, shade, tuple(np.round(shift).astype(int).tolist())))
+        boxes = np.concatenate([boxes[:, :2] + np.minimum(0, shift), boxes[:, 2:] + np.maximum(0, shift)], axis=1)
+    block.layers.append((ink, colour, (0, 0)))
+    block.boxes = [tuple(box) for box in boxes]
+    return block
+
+
+def picture_panel(rng, ground):
+    """What a panel without letters shows: a pattern, a picture, an arrow or another sign."""
+    face = Image.new("RGB", (64, 64), ground)
+    if rng.random() < 0.4:
+        return surface(rng, 64, 64, 64 / 240 * rng.uniform(0.7, 2))
+    pen = ImageDraw.Draw(face)
+    colour = ink_against(rng, ground)
+    for _ in range(between(rng, 1, 4)):
+        pen.polygon(outline(rng, rng.uniform(10, 54), rng.uniform(10, 54), rng.uniform(4, 30)), colour)
+    return face
+
+
+def lay(canvas, block):
+    """Draws a block onto the canvas."""
+    if block.panel:
+        corners, face, ground = block.panel
+        low = np.clip(np.floor(corners.min(axis=0)), 0, canvas.size).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, canvas.size).astype(int)
+        wide, tall = (high - low).tolist()
+        if wide > 0 and tall > 0:
+            mask = Image.new("L", (wide, tall))
+            shape = [(x - low[0], y - low[1]) for x, y in corners]
+            ImageDraw.Draw(mask).polygon(shape, 255)
+            face = face.resize((wide, tall), Image.Resampling.BILINEAR)
+            line = sum(corners[0]) % 7
+            if line < 3:
+                # Some panels have a rim.
+                edge = mixed(ground, (0, 0, 0) if line < 1.5 else (255, 255, 255), 0.6)
+                ImageDraw.Draw(face).line([*shape, shape[0]], edge, 1 + int(0.03 * min(wide, tall)))
+            canvas.paste(face, tuple(low.tolist()), mask)
+    for sheet, colour, (dx, dy) in block.layers:
+        cut, place = block.plane.lay(ImageChops.offset(sheet, dx, dy) if dx or dy else sheet, canvas.size)
+        canvas.paste(colour, place, cut)
+
+
+def line_polygon(block, i):
+    return block.plane.outline(*block.boxes[i])
+
+
+def ink_layer(blocks, behind, canvas):
+    """Where letters can be seen: an image of mode L, white on black, without what was painted over them."""
+    layer = Image.new("L", canvas.size)
+    for block in blocks:
+        if block.panel:
+            ImageDraw.Draw(layer).polygon([tuple(corner) for corner in block.panel[0]], 0)
+        if block.boxes:
+            cut, place = block.plane.lay(block.layers[-1][0], canvas.size)
+            layer.paste(255, place, cut)
+    covered = ImageChops.difference(behind, canvas).convert("L").point([0] + [255] * 255)
+    layer.paste(0, (0, 0), covered)
+    return layer
+
+
+def erase(block, hidden):
+    """Takes lines off a block."""
+    if not any(hidden):
+        return
+    for k, (sheet, colour, offset) in enumerate(block.layers):
+        sheet = sheet.copy()
+        for box, gone in zip(block.boxes, hidden, strict=True):
+            if gone:
+                sheet.paste(
+                    0, [math.floor(box[0]) - 1, math.floor(box[1]) - 1, math.ceil(box[2]) + 1, math.ceil(box[3]) + 1]
+                )
+        block.layers[k] = (sheet, colour, offset)
+    block.boxes = [box for box, gone in zip(block.boxes, hidden, strict=True) if not gone]
+    if not block.boxes:
+        block.layers = []
+
+
+def is_visible(image, ink, polygon, reduction=1):
+    """Whether a line of text can be seen in the finished picture.
+
+    The picture about the line is regressed on the pattern of its letters, blurred as the picture is: what the pattern
+    explains is the text's contrast, and what is left over is what hides it.
+
+    Args:
+        image: uint8 `(height, width, 3)`, after all effects.
+        ink: uint8 `(height, width)`, the letters, blurred as the picture.
+        polygon: `(k, 2)`, the line's outline.
+        reduction: how many times larger the photograph was in which people saw the text.
+    """
+    high = line_height(polygon)
+    if high < (SMALLEST - 0.5) / reduction:
+        return False
+    # A band of letters too small to tell apart stands out from what is above and below it.
+    grown = polygon + 0.25 * (reduction - 1) * high * np.sign(polygon - polygon.mean(axis=0))
+    inside = polygon_mask(grown, ink.shape)
+    if inside.sum() < 12:
+        return False
+    pattern = ink[inside].astype("float32") / 255
+    values = image[inside].astype("float32")
+    pattern -= pattern.mean()
+    values -= values.mean(axis=0)
+    variance = (pattern**2).mean()
+    if variance < (VISIBLE_DETAIL / reduction) ** 2:
+        return False
+    slope = pattern @ values / (len(pattern) * variance)
+    signal = np.abs(slope) * math.sqrt(variance)
+    rest = np.sqrt(np.maximum((values**2).mean(axis=0) - signal**2, 0))
+    return bool(np.any((signal >= VISIBLE_LEVELS) & (signal >= VISIBLE_SHARE * rest)))
+
+
+def cover(canvas, rng):
+    """Things in front of everything else: they may hide part of the text."""
+    if rng.random() < 0.82:
+        return
+    width, height = canvas.size
+    size = min(width, height) * rng.uniform(0.15, 0.6)
+    pick(rng, THINGS)(canvas, rng, rng.random() * width, rng.uniform(0.4, 1.2) * height, size)

@@ -1,0 +1,106 @@
+"""Photographs without text, which scenes are drawn on."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from kgan.data import files
+from kgan.data.scenes.surfaces import outline
+from kgan.data.scenes.words import pick
+
+
+def load_photos(path, short_edge=320):
+    """Reads all photographs of a folder (and the folders in it) or of a zip archive, for `draw_scenes`.
+
+    Args:
+        path: the folder or archive. Every file of it with an image's suffix must be one.
+        short_edge: larger photos are reduced to this height or width, whichever is shorter, in pixels.
+
+    Returns:
+        List of uint8 arrays `(height, width, 3)`, in the order of the files' names.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+        ValueError: it has no images.
+
+    Example:
+
+    ```python
+    from kgan.data.scenes.painter import draw_scenes
+
+    images, polygons = draw_scenes(8, photos=load_photos("photos.zip"))
+    ```
+    """
+    root = Path(path).expanduser()
+    if root.is_dir():
+        names = [file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()]
+        open_one = files.open_file
+    elif root.is_file():
+        files.archive.cache_clear()
+        names, open_one = files.archive(path, os.getpid()).namelist(), files.open_member
+    else:
+        raise FileNotFoundError(f"no folder or file {str(path)!r}: pass a folder or a zip archive of photographs")
+    names = sorted(name for name in names if Path(name).suffix.lower() in files.SUFFIXES)
+    if not names:
+        raise ValueError(f"{path} has no images ({', '.join(sorted(files.SUFFIXES))})")
+    photos = []
+    for name in names:
+        with open_one(path, name) as file:
+            image = files.open_image(file)
+            image.draft("RGB", (2 * short_edge, 2 * short_edge))
+            image = ImageOps.exif_transpose(image).convert("RGB")
+        scale = short_edge / min(image.size)
+        if scale < 1:
+            image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
+        photos.append(np.asarray(image))
+    return photos
+
+
+def photo_background(rng, photos, width, height):
+    """A piece of a photograph at the canvas' size, or several, cut out and laid over each other.
+
+    From near or from afar, and mixed, a few photographs show many textures and edges between them.
+    """
+    picture = piece(rng, pick(rng, photos), width, height)
+    for _ in range(pick(rng, (0, 0, 0, 1, 2, 4))):
+        size = min(width, height) * rng.uniform(0.15, 0.8)
+        mask = Image.new("L", picture.size)
+        ImageDraw.Draw(mask).polygon(outline(rng, rng.random() * width, rng.random() * height, size), 255)
+        if rng.random() < 0.5:
+            mask = mask.filter(ImageFilter.BoxBlur(rng.uniform(0.5, 3)))
+        picture.paste(piece(rng, pick(rng, photos), width, height), (0, 0), mask)
+    return picture
+
+
+def with_grain(rng, canvas, photos):
+    """A drawn place with the fine light and dark of photographs all over it: drawn surfaces are too smooth."""
+    photo = np.asarray(photo_background(rng, photos, *canvas.size), "int16")
+    smooth = Image.fromarray(photo.astype("uint8")).filter(ImageFilter.BoxBlur(rng.uniform(4, 30)))
+    detail = rng.uniform(0.3, 1.2) * (photo - np.asarray(smooth, "int16"))
+    if rng.random() < 0.5:
+        detail = detail.mean(axis=2, keepdims=True)
+    return Image.fromarray(np.clip(np.asarray(canvas) + detail, 0, 255).astype("uint8"))
+
+
+def piece(rng, photo, width, height):
+    """A piece of a photograph, at random mirrored or upside down, its colours often changed."""
+    rows, columns = photo.shape[:2]
+    widest = min(columns / width, rows / height)
+    # Enlarged pieces are too smooth.
+    share = math.exp(rng.uniform(math.log(min(widest, 0.8)), math.log(widest)))
+    # Of a photo with the canvas' own shape the piece must not be larger than the whole by a rounding error.
+    w, h = min(share * width, columns), min(share * height, rows)
+    x, y = rng.random() * (columns - w), rng.random() * (rows - h)
+    box = tuple(int(n) for n in (x, y, math.ceil(x + w), math.ceil(y + h)))
+    image = Image.fromarray(photo[box[1] : box[3], box[0] : box[2]])
+    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    if rng.random() < 0.5:
+        image = ImageOps.mirror(image)
+    if rng.random() < 0.15:
+        image = ImageOps.flip(image)
+    if rng.random() < 0.3:
+        image = Image.merge("RGB", [image.getchannel(int(c)) for c in rng.permutation(3)])
+    return image

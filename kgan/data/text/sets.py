@@ -1,0 +1,678 @@
+"""Readers of scene-text data sets: images, and the polygons around the text in them.
+
+| set | reader | where to get it |
+|---|---|---|
+| ICDAR 2013, focused scene text | `read_icdar2013` | https://rrc.cvc.uab.es/?ch=2 |
+| ICDAR 2015, incidental scene text | `read_icdar2015` | https://rrc.cvc.uab.es/?ch=4 |
+| COCO-Text v2 | `read_coco_text` | https://bgshih.github.io/cocotext, images of COCO train2014 |
+| TextOCR | `read_textocr` | https://textvqa.org/textocr/dataset |
+| Total-Text | `read_total_text` | https://github.com/cs-chan/Total-Text-Dataset |
+| SVT, Street View Text | `read_svt` | http://vision.ucsd.edu/~kai/svt |
+| MSRA-TD500 | `read_td500` | http://www.iapr-tc11.org, MSRA Text Detection 500 Database |
+| TextDis | `read_textdis` | from its authors |
+| own boxes in an `annotations.json` | `read_boxes_json` | |
+| images without text | `read_negatives` | |
+| images that are text all over | `read_crops` | |
+
+`path` is a folder with the unpacked set, or one zip archive of it. Only what lies in it is read: of links, only those
+to files inside the folder are followed. A box may reach `tolerance` pixels over the edge of its image, one by default,
+which is rounding; it is clipped there. A box further outside is an error that names the file and line: raise
+`tolerance` for a set that is known to draw over the edge.
+"""
+
+import collections
+import contextlib
+import functools
+import os
+import posixpath
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from PIL import ImageOps
+
+from kgan.data.files import SUFFIXES, archive, open_file, open_image, open_member
+from kgan.data.source import check_split
+from kgan.data.text import annotations as formats
+
+MAX_GROUND_TRUTH_BYTES = 2**20
+# TextOCR's training annotation alone has 272 MB.
+MAX_JSON_BYTES = 2**30
+
+LICENCES = {
+    "icdar2013": "not stated",
+    "icdar2015": "CC BY 4.0",
+    "coco_text": "CC BY 4.0 (annotations); the photos under the terms of COCO and Flickr",
+    "textocr": "CC BY 4.0",
+    "total_text": "BSD-3-Clause",
+    "svt": "not stated",
+    "td500": "not stated, research use",
+    "textdis": "not stated",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TextImage:
+    """An image and the text in it.
+
+    Args:
+        name: path of the image in the folder or archive.
+        open: function without arguments that returns the image, decoded, as a `PIL.Image`.
+        size: `(height, width)` of that image in pixels.
+        polygons: list of float64 `(k, 2)`, x and y in pixels of that image; empty when there is no text.
+        care: list of bool, one a polygon: False where the annotation says to ignore it (illegible, `###`).
+    """
+
+    name: str
+    open: Callable
+    size: tuple
+    polygons: list
+    care: list
+
+
+class TextImages(list):
+    """A list of `TextImage` that knows its licence.
+
+    Args:
+        images: iterable of `TextImage`.
+        licence: the licence of the set, as far as it is known.
+        notes: list of str, what a reader inferred about a set whose format is not fixed.
+    """
+
+    def __init__(self, images, licence, notes=()):
+        super().__init__(images)
+        self.licence = licence
+        self.notes = list(notes)
+
+
+def read_icdar2013(path, split, tolerance=1.0):
+    """Reads ICDAR 2013: upright boxes, `x1 y1 x2 y2 "text"` for training and with commas for testing.
+
+    Args:
+        path: folder or zip archive with the images, such as `Challenge2_Training_Task12_Images/100.jpg`, and their
+            ground truth of Task 1, such as `Challenge2_Training_Task1_GT/gt_100.txt`.
+        split: `"train"` or `"test"`: files below a folder that has this word in its name.
+        tolerance: pixels by which a box may reach over the edge.
+
+    Returns:
+        `TextImages`, a list of `TextImage` in order of their names.
+
+    Raises:
+        ValueError: a file is not as it should be; the error names it.
+        FileNotFoundError: an image, a ground truth, or the whole set is missing.
+
+    Example:
+
+    ```python
+    import pathlib
+
+    from PIL import Image
+
+    from kgan.data.text.sets import read_icdar2013
+
+    folder = pathlib.Path("icdar2013/train")
+    folder.mkdir(parents=True)
+    Image.new("RGB", (320, 240)).save(folder / "100.jpg")
+    (folder / "gt_100.txt").write_text('158 128 311 181 "Footpath"')
+    (image,) = read_icdar2013("icdar2013", "train")
+    image.polygons[0]  # array([[158., 128.], [311., 128.], [311., 181.], [158., 181.]])
+    image.open().size  # (320, 240)
+    ```
+    """
+    return _read_pairs(path, split, "gt_{}.txt", formats.icdar2013, LICENCES["icdar2013"], tolerance)
+
+
+def read_icdar2015(path, split, tolerance=1.0):
+    """Reads ICDAR 2015: quadrilaterals; words marked `###` are to be ignored.
+
+    Args:
+        path: folder or zip archive with the images, such as `ch4_training_images/img_1.jpg`, and their ground truth,
+            such as `ch4_training_localization_transcription_gt/gt_img_1.txt`.
+        split, tolerance: as in `read_icdar2013`.
+
+    Returns, Raises, Example: as `read_icdar2013`.
+    """
+    return _read_pairs(path, split, "gt_{}.txt", formats.icdar2015, LICENCES["icdar2015"], tolerance)
+
+
+def read_total_text(path, split, tolerance=1.0):
+    """Reads Total-Text: polygons along curved words; words marked `#` are to be ignored.
+
+    Args:
+        path: folder or zip archive with the images, `Images/Train/img1.jpg`, and the ground truth in its text format,
+            `Train/poly_gt_img1.txt`.
+        split, tolerance: as in `read_icdar2013`.
+
+    Returns, Raises, Example: as `read_icdar2013`.
+    """
+    return _read_pairs(path, split, "poly_gt_{}.txt", formats.total_text, LICENCES["total_text"], tolerance)
+
+
+def read_td500(path, split, tolerance=1.0):
+    """Reads MSRA-TD500: turned boxes around lines of text; lines marked difficult are to be ignored.
+
+    Args:
+        path: folder or zip archive with `train/IMG_0059.JPG`, `train/IMG_0059.gt` and so on.
+        split, tolerance: as in `read_icdar2013`.
+
+    Returns, Raises, Example: as `read_icdar2013`.
+    """
+    return _read_pairs(path, split, "{}.gt", formats.td500, LICENCES["td500"], tolerance)
+
+
+def read_svt(path, split, tolerance=1.0):
+    """Reads Street View Text: upright boxes around some of the words, by far not all.
+
+    Args:
+        path: folder or zip archive with `train.xml`, `test.xml` and the images that they name, `img/00_00.jpg`.
+        split, tolerance: as in `read_icdar2013`.
+
+    Returns, Raises, Example: as `read_icdar2013`.
+    """
+    check_split(split, ("train", "test"))
+    store = _Store(path)
+    xml = store.only(rf"{split}\.xml", f"{split}.xml")
+    images = []
+    for name, words in formats.svt(store.read(xml, MAX_GROUND_TRUTH_BYTES), xml):
+        images.append(store.image(store.beside(xml, name), words, tolerance))
+    return TextImages(images, LICENCES["svt"])
+
+
+def read_coco_text(path, split, tolerance=1.0):
+    """Reads COCO-Text: polygons, or boxes where there are none; illegible text is to be ignored.
+
+    Images that were annotated and have no text are there too, without polygons. The annotation of the test images is
+    not published: they would seem to be without text, so they cannot be read.
+
+    Args:
+        path: folder or zip archive with `cocotext.v2.json` and the images that it names, in any folder.
+        split: `"train"` or `"val"`.
+        tolerance: as in `read_icdar2013`.
+
+    Returns, Raises, Example: as `read_icdar2013`.
+    """
+    return _read_coco(path, split, r"coco_?text.*\.json", "cocotext.v2.json", _coco_text_word, "coco_text", tolerance)
+
+
+def read_textocr(path, split, tolerance=1.0):
+    """Reads TextOCR: polygons; text marked `.`, illegible or not in English, is to be ignored.
+
+    Some photos of Open Images are stored turned. A photo is turned by its EXIF orientation, or by an entry `Rotation`
+    (Open Images' degrees counterclockwise) added to its object in `imgs`, where this gives the annotated size.
+
+    Args:
+        path: folder or zip archive with `TextOCR_0.1_train.json`, `TextOCR_0.1_val.json` and the images that they
+            name, in any folder.
+        split: `"train"` or `"val"`.
+        tolerance: as in `read_icdar2013`.
+
+    Returns, Raises, Example: as `read_icdar2013`.
+    """
+    expected = f"TextOCR_0.1_{split}.json"
+    return _read_coco(path, split, rf"textocr.*_{split}\.json", expected, _textocr_word, "textocr", tolerance)
+
+
+def read_textdis(path, split, tolerance=1.0):
+    """Reads a TextDis folder: images with text and boxes around it, and images without text.
+
+    The format of the boxes is not published, so that it is found out: `.txt` with a box a line, `.xml` or `.json`;
+    numbers between commas, spaces or tabs, with a transcription after them or not. Boxes are left, top, right, bottom;
+    left, top, width, height; 4 points or a polygon; or turned boxes of 5 numbers, with the angle in radians or degrees
+    about the centre. What plain numbers mean is decided for the whole set, train and test, by what fits inside all
+    images. If both of the first two fit all images, the first is taken, and if both kinds of turned boxes do, the one
+    that gives the centre; `notes` says so.
+
+    Args:
+        path: folder or zip archive. Below a folder with "train" or "test" in its name lie images in a folder for text
+            (`text`, `TextImages`, `positive`, ...) and one without (`non-text`, `nontext`, `no_text`, `negative`,
+            ...), in capitals or small letters, and for each image with text one file of the same name, or with `gt_`
+            before it or `_gt` after it: beside it, or anywhere in the same split, such as in `train/gt`. The split may
+            also lie inside the class (`text/train`), or in one name with it (`train_text`). Without class folders,
+            images that have such a file are those with text.
+        split: `"train"` or `"test"`.
+        tolerance: as in `read_icdar2013`.
+
+    Returns:
+        `TextImages`; its `notes` say how the boxes were read.
+
+    Raises: as `read_icdar2013`.
+
+    Example:
+
+    ```python
+    import pathlib
+
+    from PIL import Image
+
+    from kgan.data.text.sets import read_textdis
+
+    for name in ("train/text/1.png", "train/non-text/2.png"):
+        pathlib.Path("TextDis", name).parent.mkdir(parents=True)
+        Image.new("RGB", (320, 240)).save(f"TextDis/{name}")
+    pathlib.Path("TextDis/train/text/1.txt").write_text("10,20,310,70,some text")
+    images = read_textdis("TextDis", "train")
+    images.notes  # ["1 boxes read as left, top, right, bottom; 1 of them do not fit as left, top, width, height"]
+    ```
+    """
+    check_split(split, ("train", "test"))
+    store = _Store(path)
+    rows, sizes, owners, found = [], [], [], {}
+    for part in ("train", "test"):
+        found[part] = _textdis_split(store, part)
+        # Both splits are read, so that what holds for one cannot differ for the other.
+        for image, truth in found[part][0].items():
+            size = store.size(image)
+            new = formats.box_rows(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth)
+            if not new:
+                raise ValueError(f"{truth}: no box found, but {image} is an image with text")
+            rows += new
+            sizes += [size] * len(new)
+            owners += [image] * len(new)
+    if not found[split][0] and not found[split][1]:
+        raise FileNotFoundError(
+            f"{path}: no {split} images there; looked for images below a folder with {split!r} in its name, in a "
+            "folder such as text or TextImages, and in one such as non-text, nontext or no_text"
+        )
+    words, notes = formats.infer(rows, sizes, tolerance)
+    of_image = collections.defaultdict(list)
+    for word, owner in zip(words, owners, strict=True):
+        of_image[owner].append(word)
+    texts, others = found[split]
+    names = sorted([*texts, *others])
+    return TextImages([store.image(name, of_image[name], tolerance) for name in names], LICENCES["textdis"], notes)
+
+
+def read_boxes_json(path, tolerance=1.0, licence="not stated"):
+    """Reads images with an `annotations.json`, a list of objects, one an image.
+
+    Each has `file`, the image beside the `annotations.json`; perhaps `width` and `height` in pixels; and either a box
+    or `words`, a list of objects with a box each and perhaps `care`, false for words to be ignored. A box is `quad` or
+    `polygon` (x, y, x, y, ... or a list of points), `box_xywh` or `box_xyxy`.
+
+    Args:
+        path: folder or zip archive with the `annotations.json`.
+        tolerance: as in `read_icdar2013`.
+        licence: the licence of the images, which such a set does not say itself.
+
+    Returns:
+        `TextImages` in the order of the list; an image whose `words` are empty has no text.
+
+    Raises: as `read_icdar2013`.
+
+    Example:
+
+    ```python
+    import json
+    import pathlib
+
+    from PIL import Image
+
+    from kgan.data.text.sets import read_boxes_json
+
+    pathlib.Path("plates").mkdir()
+    Image.new("RGB", (320, 240)).save("plates/1.png")
+    pathlib.Path("plates/annotations.json").write_text(json.dumps([{"file": "1.png", "box_xywh": [10, 20, 60, 15]}]))
+    read_boxes_json("plates")[0].polygons[0]  # array([[10., 20.], [70., 20.], [70., 35.], [10., 35.]])
+    ```
+    """
+    store = _Store(path)
+    source = store.only(r"annotations\.json", "annotations.json")
+    entries = formats.parse_json(store.read(source, MAX_JSON_BYTES), source)
+    if not isinstance(entries, list):
+        raise ValueError(f"{source}: expected a list of objects, one an image")
+    images = []
+    for number, entry in enumerate(entries, 1):
+        where = f"{source}, image {number}"
+        with _structure(where):
+            name = store.beside(source, entry["file"])
+            boxes = entry["words"] if "words" in entry else [entry]
+            size = (entry["height"], entry["width"]) if "width" in entry else None
+            words = [_json_word(f"{where}, word {i}", box) for i, box in enumerate(boxes, 1)]
+        images.append(store.image(name, words, tolerance, size))
+    return TextImages(images, licence)
+
+
+def read_negatives(path, licence="not stated"):
+    """Reads images without text.
+
+    Args:
+        path: folder or zip archive; all images in it are taken, at any depth.
+        licence: the licence of the images.
+
+    Returns:
+        `TextImages` without polygons, in order of their names.
+
+    Raises: as `read_icdar2013`.
+
+    Example:
+
+    ```python
+    import pathlib
+
+    from PIL import Image
+
+    from kgan.data.text.sets import read_negatives
+
+    pathlib.Path("negatives").mkdir()
+    Image.new("RGB", (320, 240)).save("negatives/1.png")
+    read_negatives("negatives", licence="CC0")[0].polygons  # []
+    ```
+    """
+    store = _Store(path)
+    return TextImages([store.image(name, [], 0) for name in store.pictures()], licence)
+
+
+def read_crops(path, licence="not stated"):
+    """Reads images that show text all over, such as words cut out of photos: the whole image is the polygon.
+
+    Args and Returns: as `read_negatives`, but with a polygon each.
+
+    Raises: as `read_icdar2013`.
+    """
+    store = _Store(path)
+    images = []
+    for name in store.pictures():
+        height, width = store.size(name)
+        words = [formats.Word(name, formats.corners(0, 0, width, height), True)]
+        images.append(store.image(name, words, 0, (height, width)))
+    return TextImages(images, licence)
+
+
+def _read_pairs(path, split, truth_name, parse, licence, tolerance):
+    """Reads a set with one ground-truth file for each image, named `truth_name.format(stem of the image)`."""
+    check_split(split, ("train", "test"))
+    store = _Store(path)
+    inside = [name for name in store.names if _split_of(name) == split]
+    truths = {}
+    for name in inside:
+        if re.fullmatch(re.escape(truth_name).replace(r"\{\}", ".+"), posixpath.basename(name)):
+            if truths.setdefault(posixpath.basename(name), name) != name:
+                raise ValueError(f"{path}: {name} and {truths[posixpath.basename(name)]} have the same name")
+    images = []
+    for name in store.pictures(inside, f" below a folder with {split!r} in its name"):
+        truth = truths.pop(truth_name.format(PurePosixPath(name).stem), None)
+        if not truth:
+            raise FileNotFoundError(f"{path}: {name} has no ground truth {truth_name.format(PurePosixPath(name).stem)}")
+        images.append(store.image(name, parse(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth), tolerance))
+    for truth in truths.values():
+        raise FileNotFoundError(f"{path}: the image of {truth} is missing")
+    return TextImages(images, licence)
+
+
+def _read_coco(path, split, pattern, expected, to_word, licence, tolerance):
+    """Reads a set with one JSON file of `imgs`, `anns` and `imgToAnns`."""
+    check_split(split, ("train", "val"))
+    store = _Store(path)
+    source = store.only(pattern, expected)
+    places = collections.defaultdict(list)
+    for name in store.pictures():
+        places[posixpath.basename(name)].append(name)
+    data = formats.parse_json(store.read(source, MAX_JSON_BYTES), source)
+    images = []
+    with _structure(source):
+        for key, info in data["imgs"].items():
+            if info["set"] != split:
+                continue
+            found = places[posixpath.basename(info["file_name"])]
+            if len(found) != 1:
+                lack = "is missing" if not found else f"is there more than once: {', '.join(found)}"
+                raise FileNotFoundError(f"{path}: the image {info['file_name']} {lack}")
+            words = [to_word(f"{source}, annotation {i}", data["anns"][str(i)]) for i in data["imgToAnns"].get(key, [])]
+            size = (info["height"], info["width"])
+            images.append(store.image(found[0], words, tolerance, size, info.get("Rotation") or 0))
+    if not any(image.polygons for image in images):
+        raise ValueError(f"{source} has no text in any image of {split!r}: its annotation is not in this file")
+    return TextImages(images, LICENCES[licence])
+
+
+def _coco_text_word(where, annotation):
+    mask = annotation.get("mask") or []
+    to_points, values = (formats.polygon, mask) if len(mask) >= 6 else (formats.rectangle, annotation["bbox"])
+    points = formats.attempt(where, formats.listed, to_points, values)
+    return formats.Word(where, points, annotation["legibility"] != "illegible")
+
+
+def _textocr_word(where, annotation):
+    points = formats.attempt(where, formats.listed, formats.polygon, annotation["points"])
+    return formats.Word(where, points, annotation["utf8_string"] != ".")
+
+
+BOXES = {
+    "quad": formats.polygon,
+    "polygon": formats.polygon,
+    "box_xywh": formats.rectangle,
+    "box_xyxy": formats.corners,
+}
+
+
+def _json_word(where, box):
+    for key, to_points in BOXES.items():
+        if key in box:
+            return formats.Word(where, formats.attempt(where, formats.listed, to_points, box[key]), formats.cares(box))
+    raise ValueError(f"{where}: expected one of {', '.join(BOXES)}")
+
+
+@contextlib.contextmanager
+def _structure(where):
+    """Turns what a missing or wrongly typed entry of JSON raises into one clear error."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{where} is not built as expected ({type(error).__name__}: {error})") from None
+
+
+def _split_of(name):
+    """The split of a file by the names of its folders, the innermost first, or None."""
+    for folder in reversed(PurePosixPath(name).parent.parts):
+        found = [split for split in ("train", "test") if split in folder.lower()]
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+CLASSES = {
+    **dict.fromkeys(("text", "texts", "withtext", "positive", "positives", "pos"), "text"),
+    **dict.fromkeys(("nontext", "nontexts", "notext", "withouttext", "negative", "negatives", "neg"), "non-text"),
+}
+
+
+def _class_of(name):
+    """`"text"` or `"non-text"` by the names of a file's folders, the innermost first, or None."""
+    for folder in reversed(PurePosixPath(name).parent.parts):
+        word = re.sub(r"[^a-z]", "", folder.lower())
+        word = re.sub("train(ing)?|test(ing)?|images?|imgs?|pictures?|photos?|jpe?g", "", word)
+        if word in CLASSES:
+            return CLASSES[word]
+    return None
+
+
+def _textdis_split(store, split):
+    """Sorts the files of a split.
+
+    Returns:
+        `(texts, others)`: dict from the names of images with text to their annotation, and list of the names of
+        images without text.
+    """
+    pictures = {"text": [], "non-text": [], None: []}
+    truths = {}
+    for name in store.names:
+        if _split_of(name) != split:
+            continue
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix in SUFFIXES:
+            pictures[_class_of(name)].append(name)
+        elif suffix in (".txt", ".xml", ".json") and not posixpath.basename(name).lower().startswith("readme"):
+            stem = _image_stem(name)
+            if stem in truths:
+                raise ValueError(f"{store.path}: {name} and {truths[stem]} are for the same image")
+            truths[stem] = name
+    if not pictures["text"] and not pictures["non-text"]:
+        for name in pictures.pop(None):
+            pictures["text" if PurePosixPath(name).stem in truths else "non-text"].append(name)
+    elif pictures[None]:
+        raise ValueError(f"{store.path}: {pictures[None][0]} lies neither in a folder for text nor in one without text")
+    texts = {}
+    for name in pictures["text"]:
+        truth = truths.pop(PurePosixPath(name).stem, None)
+        if not truth:
+            raise FileNotFoundError(f"{store.path}: {name} has no annotation of its own (.txt, .xml or .json)")
+        texts[name] = truth
+    for truth in truths.values():
+        raise FileNotFoundError(f"{store.path}: the image of {truth} is missing among those with text")
+    return texts, pictures["non-text"]
+
+
+def _image_stem(truth):
+    """The stem of the image that an annotation file is for: `gt_1.txt`, `1_gt.xml` and `1.jpg.txt` are for 1.jpg."""
+    stem = PurePosixPath(PurePosixPath(truth).stem)
+    stem = stem.stem if stem.suffix.lower() in SUFFIXES else stem.name
+    return re.sub("^gt_|_gt$", "", stem, flags=re.IGNORECASE)
+
+
+class _Store:
+    """The files of a folder or zip archive; nothing else can be named.
+
+    Args:
+        path: the folder or archive.
+    """
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+        root = Path(path).expanduser()
+        if root.is_dir():
+            self.opener = open_file
+            files = (Path(folder, file) for folder, _, found in os.walk(root) for file in found)
+            names = [
+                file.relative_to(root).as_posix()
+                for file in files
+                if not file.is_symlink() or file.resolve().is_relative_to(root.resolve())
+            ]
+        elif root.is_file():
+            self.opener = open_member
+            archive.cache_clear()
+            try:
+                names = [name for name in archive(self.path, os.getpid()).namelist() if not name.endswith("/")]
+            except zipfile.BadZipFile as error:
+                raise ValueError(f"{path} is not a whole zip archive ({error})") from None
+        else:
+            raise FileNotFoundError(f"no folder or zip archive {self.path!r}")
+        self.names = sorted(n for n in names if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
+
+    def pictures(self, names=None, place=""):
+        """Returns the images among `names`, or among all files."""
+        found = [n for n in (self.names if names is None else names) if PurePosixPath(n).suffix.lower() in SUFFIXES]
+        if not found:
+            raise FileNotFoundError(f"{self.path}: no images{place} ({', '.join(sorted(SUFFIXES))})")
+        return found
+
+    def only(self, pattern, expected):
+        """Returns the one file whose name without folders matches `pattern`."""
+        found = [n for n in self.names if re.fullmatch(pattern, posixpath.basename(n), re.IGNORECASE)]
+        if not found:
+            raise FileNotFoundError(f"{self.path}: no {expected} there")
+        if len(found) > 1:
+            raise ValueError(f"{self.path}: expected one {expected}, found {', '.join(found)}")
+        return found[0]
+
+    def beside(self, source, name):
+        """Returns the file that `source` names relative to itself."""
+        found = posixpath.normpath(posixpath.join(posixpath.dirname(source), name))
+        if found not in self._known:
+            raise FileNotFoundError(f"{self.path}: the file {name!r} that {source} names is missing")
+        return found
+
+    @functools.cached_property
+    def _known(self):
+        return frozenset(self.names)
+
+    def read(self, name, most):
+        """Returns the bytes of an annotation file of at most `most`."""
+        try:
+            if self.opener is open_member:
+                zipped = archive(self.path, os.getpid())
+                size, file = zipped.getinfo(name).file_size, zipped.open(name)
+            else:
+                place = Path(self.path).expanduser() / name
+                size, file = place.stat().st_size, place.open("rb")
+            with file:
+                if size > most:
+                    raise ValueError(f"{size} bytes, more than the {most} that are read")
+                return file.read(most)
+        except BROKEN as error:
+            raise ValueError(f"{name}: {error}") from None
+
+    def size(self, name):
+        """Returns `(height, width)` of an image from its header."""
+        try:
+            with self.opener(self.path, name) as file:
+                width, height = open_image(file).size
+        except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
+            raise ValueError(f"{name}: {error}") from None
+        return height, width
+
+    def image(self, name, words, tolerance, size=None, rotation=0):
+        """Returns the `TextImage` of an image; `size` is that of the annotation, None the one stored."""
+        size = self.size(name) if size is None else size
+        if not all(isinstance(length, int) and length > 0 for length in size):
+            raise ValueError(f"{name}: its annotation gives the size {size[0]!r} x {size[1]!r}")
+        polygons = [formats.attempt(word.where, formats.fit, word.points, size, tolerance) for word in words]
+        opened = functools.partial(open_picture, self.opener, self.path, name, size, rotation)
+        return TextImage(name, opened, size, polygons, [word.care for word in words])
+
+
+# What a damaged, encrypted or oddly packed archive raises.
+BROKEN = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
+
+def open_picture(opener, path, name, size, rotation):
+    """Decodes an image so that its annotation fits.
+
+    Annotations are of the pixels as they are stored, so the orientation of EXIF is dropped, unless only the turned
+    image has the annotated size.
+
+    Args:
+        opener: `open_file` or `open_member` of `kgan.data.files`.
+        path: the folder or archive.
+        name: the image in it.
+        size: the annotated `(height, width)`.
+        rotation: degrees counterclockwise that the image is turned by if it has that size only then.
+
+    Returns:
+        `PIL.Image`, without a mark that it should be turned.
+    """
+    try:
+        with opener(path, name) as file:
+            image = open_image(file)
+            image.load()
+        # A copy is a plain image: what a file format keeps besides pixels, such as TIFF's tags, is left behind.
+        stored = image.copy()
+        for key in ORIENTATION:
+            stored.info.pop(key, None)
+        if stored.size == size[::-1]:
+            return stored
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
+        raise ValueError(f"{name}: {error}") from None
+    for turned in (upright, stored.rotate(rotation, expand=True)):
+        if turned.size == size[::-1]:
+            return turned
+    raise ValueError(
+        f"{name}: {stored.width} x {stored.height} pixels, but its annotation is of {size[1]} x {size[0]} pixels"
+    )
+
+
+# Readers of the published sets, each called with a path and a split, by the names of `LICENCES`.
+READERS = {
+    "icdar2013": read_icdar2013,
+    "icdar2015": read_icdar2015,
+    "coco_text": read_coco_text,
+    "textocr": read_textocr,
+    "total_text": read_total_text,
+    "svt": read_svt,
+    "td500": read_td500,
+    "textdis": read_textdis,
+}

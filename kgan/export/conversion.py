@@ -1,0 +1,184 @@
+"""From a student of Keras to SavedModel and LiteRT files: what runs in a process of TensorFlow's own."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray, read_model_from_bytearray
+from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+
+from kgan.data.scenes.painter import draw_scenes
+from kgan.export.litert import operator, operators, shrink
+from kgan.export.parity import (
+    SIGNATURES,
+    by_image,
+    by_litert,
+    by_saved_model,
+    compare,
+    latency,
+    refuse_changes,
+    sigmoid,
+    table,
+)
+from kgan.filter import model_file
+from kgan.filter.decoding import BUCKETS
+from kgan.filter.text_filter import TextFilter
+from kgan.metrics import find_thresholds
+from kgan.models.text_filter.model import TextStudent
+
+SCENES = 400  # drawn, to compare a file with Keras on
+
+
+def main(folder):
+    """Does what `request.json` in a folder asks for; leaves `result` or `failure.json` in it."""
+    folder = Path(folder)
+    try:
+        export(folder, json.loads((folder / "request.json").read_text()))
+    except (ValueError, RuntimeError) as error:
+        (folder / "failure.json").write_text(json.dumps([type(error).__name__, str(error)]))
+        return 1
+    return 0
+
+
+def export(folder, request):
+    network = load_student(request["model"])
+    with np.load(folder / "images.npz") as file:
+        arrays = dict(file)
+    for use, count, split in (("calibration", request["calibration"], "train"), ("validation", SCENES, "test")):
+        if not any(name.startswith(use) for name in arrays):
+            arrays |= drawn(use, count, split)
+    calibration = {name: arrays[f"calibration-{name}"] for name in SIGNATURES}
+    validation = {name: arrays[f"validation-{name}"] for name in SIGNATURES if f"validation-{name}" in arrays}
+    labels = np.concatenate([arrays[f"validation-labels-{name}"] for name in validation])
+
+    result = folder / "result"
+    saved = result / f"{network.name}-saved_model"
+    save(network, saved)
+    truth = by_image(network.predict(batch, batch_size=16, verbose=0) for batch in validation.values())
+    truth = {"score": sigmoid(truth["image_logits"]), "regions": sigmoid(truth["logits"])}
+    thresholds = request["card"]["thresholds"] or find_thresholds(labels, truth["score"][:, 0])
+    card = {**request["card"], "thresholds": thresholds}
+    files = {"saved_model": {"name": saved.name} | compare(by_saved_model(saved, validation), truth, thresholds)}
+    for kind in request["quantisation"]:
+        if kind == "int8":
+            model = shrink(quantise(network, calibration, folder / "normalised"))
+        else:
+            model = shrink(convert(saved, kind))
+        path = result / f"{network.name}-{kind}.tflite"
+        model_file.write(path, model, {**card, "precision_dtype": kind})
+        files[kind] = {
+            "name": path.name,
+            **compare(by_litert(model, validation), truth, thresholds),
+            "bytes": path.stat().st_size,
+            "operators": operators(model),
+            "milliseconds": latency(TextFilter.load(path)),
+        }
+
+    report = {"images": len(labels), "text": int(labels.sum()), "thresholds": thresholds, "files": files}
+    refuse_changes(report, request["max_changed"])
+    (result / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (result / "report.md").write_text(table(report))
+
+
+def drawn(use, count, split):
+    """Arrays as `export_text_filter` makes of images: scenes, `count` of them together, always the same."""
+    arrays = {}
+    for part, name, bucket in zip(np.array_split(np.arange(count), len(BUCKETS)), SIGNATURES, BUCKETS, strict=True):
+        arrays[f"{use}-{name}"], polygons = draw_scenes(part, size=bucket, split=split)
+        arrays[f"{use}-labels-{name}"] = np.array([len(lines) > 0 for lines in polygons], int)
+    return arrays
+
+
+def load_student(path):
+    """The student of a `.keras` file, in float32 whatever its policy was, for images of any size."""
+    try:
+        student = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises almost anything on a file that is none.
+        raise ValueError(f"{path} is not a model that Keras can read: {str(error).splitlines()[0]}") from None
+    if not isinstance(student, TextStudent):
+        raise ValueError(
+            f"{path} holds a {type(student).__name__}: pass a TextStudent, such as a distiller's `student`"
+        )
+    network = TextStudent(**{**student.options, "image_size": (None, None)}, name=student.name)
+    network.set_weights(student.get_weights())
+    return network
+
+
+def save(network, folder, dtype="uint8"):
+    def call(images):
+        found = network(images, training=False)
+        return {"score": tf.sigmoid(found["image_logits"]), "regions": tf.sigmoid(found["logits"])}
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    shapes = {"serving_default": (None, None, None)} | dict(
+        zip(SIGNATURES, [(1, *bucket) for bucket in BUCKETS], strict=True)
+    )
+    for name, shape in shapes.items():
+        # Known sides make the pooling of regions plain average pooling.
+        archive.add_endpoint(name, call, [tf.TensorSpec((*shape, 3), dtype, name="images")])
+    archive.write_out(folder, verbose=False)
+
+
+def convert(saved, kind):
+    """Bytes of the float32 or float16 LiteRT model of a SavedModel."""
+    converter = converter_of(saved)
+    if kind == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return convert_with(converter)
+
+
+def quantise(network, calibration, saved):
+    """Bytes of a student's int8 LiteRT model; `saved` is a folder to be made.
+
+    Normalisation takes no step: it is the scale of the input, whose zero, 127.5, moves to a whole grey level. The
+    ranges of activations are merged over the signatures, so that these can share biases and scales as well as weights.
+    The last layer stays in float32: 256 steps of a score are too few to choose a threshold from.
+    """
+    normalise = network.get_layer("normalise")
+    save(keras.Model(normalise.output, network.output), saved, "float32")
+
+    def representative():
+        for name, images in calibration.items():
+            for image in images:
+                yield name, {"images": normalise(image[None]).numpy()}
+
+    converter = converter_of(saved)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter._experimental_calibrate_only = True  # as `tf.lite.experimental.QuantizationDebugger` does
+    model = read_model_from_bytearray(convert_with(converter))
+    for tensors in zip(*(graph.tensors for graph in model.subgraphs), strict=True):
+        ranges = [t.quantization for t in tensors if t.quantization is not None and t.quantization.min is not None]
+        for found in ranges:
+            found.min, found.max = [min(r.min[0] for r in ranges)], [max(r.max[0] for r in ranges)]
+    in_float = []
+    for graph in model.subgraphs:
+        levels = graph.tensors[graph.inputs[0]].quantization
+        levels.min, levels.max = normalise(np.array([[0.0], [255.0]])).numpy()
+        last = max(i for i, step in enumerate(graph.operators) if operator(model, step) == "FULLY_CONNECTED")
+        in_float += [graph.tensors[step.outputs[0]].name.decode() for step in graph.operators[last:]]
+    return mlir_quantize(bytes(convert_object_to_bytearray(model)), input_data_type=tf.uint8, denylisted_nodes=in_float)
+
+
+def converter_of(saved):
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=SIGNATURES)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def convert_with(converter):
+    try:
+        return converter.convert()
+    except ConverterError as error:
+        missing = ", ".join(sorted(set(re.findall(r"'tf\.(\w+)' op", str(error)))))
+        raise RuntimeError(f"not built into LiteRT: {missing or error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

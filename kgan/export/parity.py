@@ -1,0 +1,110 @@
+"""Do an exported student's files decide as the Keras model does? The report says, and how long they take."""
+
+import statistics
+import time
+
+import numpy as np
+
+from kgan.filter.decoding import BUCKETS
+
+SIGNATURES = [f"{height}x{width}" for height, width in BUCKETS]
+RUNS = 50  # over which the latency is the median
+
+
+class DecisionsChanged(RuntimeError):
+    """An exported file decides otherwise than the Keras model on more images than allowed."""
+
+
+def by_image(batches):
+    """The named outputs of batches, of all images together, in float64."""
+    batches = list(batches)
+    return {name: np.concatenate([np.asarray(batch[name], "float64") for batch in batches]) for name in batches[0]}
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def by_saved_model(folder, validation):
+    import tensorflow as tf
+
+    call = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    parts = (part for images in validation.values() for part in np.array_split(images, -(-len(images) // 16)))
+    return by_image(call(images=tf.constant(part)) for part in parts)
+
+
+def by_litert(model, validation):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    runs = {name: interpreter.get_signature_runner(name) for name in validation}
+    return by_image(runs[name](images=image[None]) for name in validation for image in validation[name])
+
+
+def compare(found, truth, thresholds):
+    """How scores `(n, 1)` and regions `(n, 34)` differ from Keras', and the share of decisions that do."""
+    scores, true_scores = found["score"], truth["score"]
+    limits = {"best_f": thresholds["best_f"], **thresholds["recall"]}
+    return {
+        "changed": {key: float(np.mean((scores >= t) != (true_scores >= t))) for key, t in limits.items()},
+        "max_difference": float(np.abs(scores - true_scores).max()),
+        "mean_difference": float(np.abs(scores - true_scores).mean()),
+        "max_region_difference": float(np.abs(found["regions"] - truth["regions"]).max()),
+    }
+
+
+def refuse_changes(report, max_changed):
+    worst = [
+        f"{found['name']} decides {share:.2%} of the images otherwise than Keras at {threshold_name(key)}"
+        for found in report["files"].values()
+        for key, share in found["changed"].items()
+        if share > max_changed
+    ]
+    if worst:
+        raise DecisionsChanged(f"{'; '.join(worst)} ({max_changed:.2%} allowed): nothing was written")
+
+
+def threshold_name(key):
+    return "the best F" if key == "best_f" else f"recall {key}"
+
+
+def table(report):
+    """The report as Markdown."""
+    files = report["files"]
+    lines = [
+        f"Compared with Keras on {report['images']} images, {report['text']} of them with text. The median of {RUNS} "
+        "runs on one thread, in milliseconds; decisions changed at each threshold, in per cent.",
+        "",
+        "| file | bytes | "
+        + " | ".join(SIGNATURES)
+        + " | greatest difference | mean | "
+        + " | ".join(map(threshold_name, report["files"]["saved_model"]["changed"]))
+        + " |",
+        "|---" * (len(SIGNATURES) + 4 + len(report["files"]["saved_model"]["changed"])) + "|",
+    ]
+    for found in files.values():
+        times = [f"{t:.2f}" for t in found.get("milliseconds", {}).values()] or [""] * len(SIGNATURES)
+        lines.append(
+            f"| {found['name']} | {found.get('bytes', '')} | {' | '.join(times)} | {found['max_difference']:.2g} "
+            f"| {found['mean_difference']:.2g} | {' | '.join(f'{100 * c:.2f}' for c in found['changed'].values())} |"
+        )
+    for kind, found in files.items():
+        if "operators" in found:
+            used = ", ".join(f"{name} x {count}" for name, count in found["operators"].items())
+            lines += ["", f"Operators of {kind}, all built in, in each signature: {used}."]
+    return "\n".join(lines) + "\n"
+
+
+def latency(text_filter):
+    """Median milliseconds of one image on one thread, for each signature."""
+    found = {}
+    for name, bucket in zip(SIGNATURES, BUCKETS, strict=True):
+        image = np.random.default_rng(0).integers(0, 256, (*bucket, 3), "uint8")
+        text_filter.look([image])
+        seconds = []
+        for _ in range(RUNS):
+            start = time.perf_counter()
+            text_filter.look([image])
+            seconds.append(time.perf_counter() - start)
+        found[name] = round(1000 * statistics.median(seconds), 3)
+    return found

@@ -1,0 +1,1 @@
+"""What all command-line tools share, without Keras: untrusted files, inputs, journals, processes."""
