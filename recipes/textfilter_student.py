@@ -53,7 +53,8 @@ PRESETS = {
 }
 LEARNING_RATE = 2e-3
 PHOTO_EDGE = 900  # pixels; pieces of photographs are cut from near and from afar
-CONTEXT = 4.0  # chosen on photographs: of drawn scenes 0.6 is learned, which is no help on them (recipes/README.md)
+# Chosen on photographs: of drawn scenes 0.6 is learned, which is no help on them (recipes/results/text_filter.md).
+CONTEXT = 4.0
 CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
 LOSSES = {
