@@ -1,9 +1,56 @@
-"""Layers that two or more papers share."""
+"""Layers and blocks that two or more papers share, and the sizes that networks come in."""
 
 from functools import partial
 
 import keras
-from keras import ops
+from keras import layers, ops
+
+SIZES = (32, 64, 128, 256)  # of images, in pixels
+
+
+def check_shape(image_size, channels=3, sizes=SIZES):
+    """Raises a ValueError for images that a network is not made for."""
+    if image_size not in sizes:
+        raise ValueError(f"image_size={image_size}: pass one of {', '.join(map(str, sizes))}.")
+    if channels not in (1, 3):
+        raise ValueError(f"channels={channels}: pass 1 for grey or 3 for colour.")
+
+
+def scaled(channels, width):
+    """Channels of a hidden layer times `width`, in (0, 4]: rounded to a multiple of 4, and 4 at least."""
+    if not 0 < width <= 4:
+        raise ValueError(f"width={width}: pass a number above 0 and up to 4.")
+    return max(4, 4 * round(channels * width / 4))
+
+
+def batch_norm():
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+
+
+def norm_relu(x, name=None):
+    return layers.ReLU(name=name)(batch_norm()(x))
+
+
+def judging_network(inputs, last, units, feature_layers=(), name=None):
+    """A network with the outputs of a judge: `logits` and the `features` that they are read from.
+
+    Args:
+        inputs: its input, or list of inputs.
+        last: float32 `(batch, n)`, what the last fully connected layer reads.
+        units: number of logits.
+        feature_layers: names of layers whose outputs join the features.
+        name: of the network; its last layer is called `NAME_logits`.
+
+    Returns:
+        A functional model with the outputs `logits` `(batch, units)` and `features` `(batch, m)`: `last`, then the
+        outputs of `feature_layers`.
+    """
+    logits = layers.Dense(units, dtype="float32", name=f"{name}_logits")(last)
+    network = keras.Model(inputs, {"logits": logits, "features": last}, name=name)
+    if not feature_layers:
+        return network
+    extra = [layers.Flatten(dtype="float32")(network.get_layer(each).output) for each in feature_layers]
+    return keras.Model(inputs, {"logits": logits, "features": ops.concatenate([last, *extra], axis=-1)}, name=name)
 
 
 @keras.saving.register_keras_serializable("kgan")

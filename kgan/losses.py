@@ -234,3 +234,26 @@ def began_balance(real_error, fake_error, diversity_ratio):
     """By how much the real error, times `diversity_ratio`, is above the fake one: what moves k_t in eq. 6 of Zhao et
     al. (2019). With `|balance|` added to the real error it is BEGAN's measure of convergence."""
     return diversity_ratio * real_error - fake_error
+
+
+# === Accuracies, to be logged beside the losses ===
+
+
+def classifier_accuracy(labels, logits):
+    """Share of samples whose class `(batch,)` has the greatest of the logits `(batch, num_classes)`."""
+    return ops.mean(ops.cast(ops.equal(ops.cast(labels, "int32"), ops.argmax(logits, axis=-1)), "float32"))
+
+
+def discriminator_accuracy(real_logits, *fake_logits):
+    """Shares of real and of generated samples that a discriminator is right about.
+
+    Args:
+        real_logits, *fake_logits: as in `gan_discriminator_loss`.
+
+    Returns:
+        `{"real_accuracy": scalar, "fake_accuracy": scalar}`.
+    """
+    return {
+        "real_accuracy": ops.mean(ops.cast(real_logits > 0, "float32")),
+        "fake_accuracy": ops.mean(ops.cast(ops.concatenate(fake_logits) < 0, "float32")),
+    }

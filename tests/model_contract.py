@@ -1,19 +1,22 @@
 """What every `AdversarialModel` must pass, on every backend.
 
-A model's own test calls `check_model(make_model, batch)` and the golden check, and stays short.
+A model's own test calls `check_model` and `check_golden`, checks its losses against NumPy with `record`, and stays
+short.
 """
 
+import contextlib
 import functools
 import json
 from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def check_model(make_model, data, batch_size, folder, run_eagerly=False):
+def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, bad, run_eagerly=False):
     """Run the whole contract.
 
     Args:
@@ -22,12 +25,17 @@ def check_model(make_model, data, batch_size, folder, run_eagerly=False):
             `batch_size` long.
         batch_size: of `fit`.
         folder: an empty folder for saved files.
+        inputs: what `predict` takes, three rows or more.
+        output_shape: shape of what `predict` returns for them, or dict of shapes.
+        bad: `(data, message)`: a batch that `fit` must refuse before anything changes, and a pattern of what it says.
         run_eagerly: of `compile`; for a step that takes longer to compile than to run.
     """
     new = functools.partial(_new, make_model, run_eagerly)
     length = len(keras.tree.flatten(data)[0])
     assert length % batch_size and length > batch_size, "the data must end in a ragged batch"
     check_config(make_model)
+    check_inference(make_model(), inputs, output_shape)
+    check_refusal(new(), *bad)
     # One step each: TensorFlow traces one for three times as long as it takes uncompiled, JAX for half as long.
     one_step = functools.partial(_new, make_model, run_eagerly or keras.backend.backend() == "tensorflow")
     check_phases(one_step, keras.tree.map_structure(lambda a: a[:batch_size], data))
@@ -58,6 +66,23 @@ def check_config(make_model):
     assert again.get_config() == model.get_config()
     assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
     assert all(layer.built for layer in model._flatten_layers()), "a sub-network is left for fit to build"
+
+
+def check_inference(model, inputs, output_shape):
+    """`predict` gives outputs of the shape promised, finite, the same for a row whatever stands beside it."""
+    outputs = model.predict(inputs, verbose=0)
+    assert keras.tree.map_structure(lambda a: a.shape, outputs) == output_shape
+    assert all(np.isfinite(a).all() for a in keras.tree.flatten(outputs))
+    one_by_one = model.predict(inputs, batch_size=1, verbose=0)
+    for a, b in zip(*map(keras.tree.flatten, (outputs, one_by_one)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def check_refusal(model, data, message):
+    before = values(model.variables)
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data, verbose=0)
+    assert not any(changed(before, model.variables))
 
 
 def check_phases(new, data):
@@ -170,11 +195,20 @@ def fill(variables):
 def check_golden(name, model, batch, rtol=1e-4):
     """A step from given weights, batch and noise gives the losses and weights in `golden/<name>.json`.
 
-    The noise is a formula too: while this runs, `keras.random` returns it in place of random numbers.
-    The golden files are written only by `python tests/golden/write.py`.
+    The noise is a formula too: while this runs, `keras.random` returns it in place of random numbers. The golden files
+    are written by hand alone, with `python tests/golden/write.py NAME`.
+
+    Args:
+        name: of the model's class; the file is called so in small letters.
+        model: compiled with `keras.optimizers.SGD` for each player. Adam would divide rounding errors by themselves.
+            Take a rate at which the greatest weight moves by less than a thousandth: then float32 agrees over the
+            backends.
+        batch: what `train_on_batch` takes, as a tuple.
     """
+    path = GOLDEN / f"{name.lower()}.json"
+    assert path.exists(), f"{path.name} is missing; write it by `python tests/golden/write.py {name}`"
     result = golden_step(model, batch)
-    expected = json.loads((GOLDEN / f"{name}.json").read_text())
+    expected = json.loads(path.read_text())
     assert result.keys() == expected.keys()
     for key, wanted in expected.items():
         # The projections of a weight are relative to its norm, which comes first.
@@ -214,3 +248,23 @@ class formula_noise:
     def __exit__(self, *exc):
         for name, function in self.saved.items():
             setattr(keras.random, name, function)
+
+
+# === Losses of a step against NumPy ===
+
+
+@contextlib.contextmanager
+def record(network):
+    """Gives a list of what each call of a network returns in here, in float64, to compute the step's losses from."""
+    seen, call = [], network.call
+
+    def recorded(*args, **kwargs):
+        outputs = call(*args, **kwargs)
+        seen.append(keras.tree.map_structure(lambda t: keras.ops.convert_to_numpy(t).astype("float64"), outputs))
+        return outputs
+
+    network.call = recorded
+    try:
+        yield seen
+    finally:
+        network.call = call

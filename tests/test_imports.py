@@ -23,7 +23,7 @@ from kgan import callbacks, losses, metrics, plots
 from kgan.models.gan import dcgan_discriminator, dcgan_generator
 
 images, _ = kgan.data.load("digits", count=8)
-model = kgan.GAN(dcgan_generator(32, 1, 8, base=2), dcgan_discriminator(32, 1, base=2), latent_dim=8)
+model = kgan.GAN(dcgan_generator(32, 1, 8, width=1 / 32), dcgan_discriminator(32, 1, width=1 / 32), latent_dim=8)
 model.compile()
 writer = callbacks.SummaryWriter(sys.argv[1])
 grid = callbacks.ImageGrid(writer, lambda model: model.generate(4, seed=0), columns=2)

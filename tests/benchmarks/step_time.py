@@ -44,7 +44,7 @@ BATCH, LATENT, BASE = 64, 64, 32
 
 
 def players():
-    networks = dcgan_generator(32, 1, LATENT, base=BASE), dcgan_discriminator(32, 1, base=BASE)
+    networks = dcgan_generator(32, 1, LATENT, width=BASE / 64), dcgan_discriminator(32, 1, width=BASE / 64)
     optimizers = keras.optimizers.Adam(2e-4, beta_1=0.5), keras.optimizers.Adam(2e-4, beta_1=0.5)
     for network, optimizer in zip(networks, optimizers, strict=True):
         optimizer.build(network.trainable_variables)

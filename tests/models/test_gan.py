@@ -14,7 +14,10 @@ def make(name):
     if name.startswith("WGAN"):
         options["n_critic"] = 2
     return getattr(kgan, name)(
-        dcgan_generator(32, 1, 8, base=4), dcgan_discriminator(32, 1, base=4, norm=norm), latent_dim=8, **options
+        dcgan_generator(32, 1, 8, width=1 / 16),
+        dcgan_discriminator(32, 1, width=1 / 16, norm=norm),
+        latent_dim=8,
+        **options,
     )
 
 
@@ -24,11 +27,26 @@ def samples(n):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name, tmp_path):
-    check_model(lambda: make(name), (samples(11),), 8, tmp_path)
+    check_model(
+        lambda: make(name),
+        (samples(11),),
+        8,
+        tmp_path,
+        inputs=noise((3, 8), salt=1),
+        output_shape=(3, 32, 32, 1),
+        bad=((samples(8)[:, :16],), r"Samples must be \('batch', 32, 32, 1\)"),
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_golden(name):
     model = make(name)
     model.compile({player: keras.optimizers.SGD(1e-3) for player in model.players})
-    check_golden(name.lower(), model, (samples(8),))
+    check_golden(name, model, (samples(8),))
+
+
+def test_labels_are_refused():
+    model = make("GAN")
+    model.compile()
+    with pytest.raises(ValueError, match="GAN has no classes"):
+        model.fit(samples(4), [0, 1, 2, 3])

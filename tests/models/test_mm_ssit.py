@@ -31,14 +31,35 @@ def data(n, labelled=True):
     }
 
 
+def check(make_model, folder, **options):
+    whole = data(14)
+    check_model(
+        make_model,
+        (whole,),
+        8,
+        folder,
+        inputs=(whole["images_a"][:3], noise((3, 4), salt=1)),
+        output_shape=(3, 32, 32, 3),
+        bad=((whole | {"labels_b": whole["labels_b"] + 3},), "labels_b must be -1 to 2"),
+        **options,
+    )
+
+
 def test_contract(tmp_path):
-    check_model(lambda: make(ramp_steps=5), (data(14),), 8, tmp_path)
+    check(lambda: make(ramp_steps=5), tmp_path)
 
 
 def test_contract_of_cdaae(tmp_path):
     # Its step of five phases takes a minute or two to compile, and compiled, TensorFlow sums in another order when the
     # model is a restored one: 1e-6 off.
-    check_model(make_cdaae, (data(14),), 8, tmp_path, run_eagerly=True)
+    check(make_cdaae, tmp_path, run_eagerly=True)
+
+
+@pytest.mark.parametrize("new", [make, make_cdaae])
+def test_a_call_translates_from_a_to_b(new):
+    model, images, styles = new(), data(3)["images_a"], noise((3, 4), salt=1)
+    expected = model.translate(images, "a", "b", styles[:, None])[:, 0]
+    np.testing.assert_allclose(model.predict((images, styles), verbose=0), expected, atol=1e-5)
 
 
 def test_moving_averages_of_the_weights_are_keras_own():
@@ -79,7 +100,7 @@ def test_mixed_precision():
 def test_golden(name="MMSSIT"):
     model = make(width=0.1)
     model.compile({player: keras.optimizers.SGD(1e-4) for player in model.players})
-    check_golden(name.lower(), model, (data(32),))
+    check_golden(name, model, (data(32),))
 
 
 # === Networks ===

@@ -44,13 +44,21 @@ def outputs_of_a_teacher(n):
 
 def test_contract(tmp_path):
     data = images(7), outputs_of_a_teacher(7)
-    check_model(lambda: text_filter.AdversarialDistiller(None, student()), data, 4, tmp_path)
+    check_model(
+        lambda: text_filter.AdversarialDistiller(None, student()),
+        data,
+        4,
+        tmp_path,
+        inputs=images(3),
+        output_shape={"features": (3, 34, 8), "logits": (3, 34), "image_logits": (3, 1)},
+        bad=((images(4),), "Without a teacher"),
+    )
 
 
 def test_golden(name="AdversarialDistiller"):
     model = text_filter.AdversarialDistiller(None, student())
     model.compile({player: keras.optimizers.SGD(1e-3) for player in model.players})
-    check_golden(name.lower(), model, (images(16), outputs_of_a_teacher(16)))
+    check_golden(name, model, (images(16), outputs_of_a_teacher(16)))
 
 
 # === Networks ===

@@ -6,6 +6,8 @@ All of it runs in inference mode and takes the mean of the latent distribution, 
 
 import numpy as np
 
+from kgan.models.conditional import check_labels
+
 
 class Editing:
     """Mixin for models with `encoder`, `generator` and `generate`."""
@@ -111,7 +113,7 @@ class Editing:
         labels = np.asarray(labels)
         if labels.ndim != 2:
             raise ValueError(f"Labels to mix must be (n, k), got {labels.shape}.")
-        self._check_labels(labels.reshape(-1))
+        check_labels(labels.reshape(-1), self.num_classes)
         weights = np.ones(labels.shape) if weights is None else np.asarray(weights, "float64")
         weights = weights / weights.sum(axis=1, keepdims=True)
         mixed = np.zeros((len(labels), self.num_classes), "float32")

@@ -1,110 +1,25 @@
 """CVAE-GAN and the models its paper compares it with. Equations and line numbers are those of Bao et al., 2017."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from kgan import losses
-from kgan.adversarial import AdversarialModel, Phase
 from kgan.layers import MovingCentres
+from kgan.models.conditional import ClassConditional
 from kgan.models.cvae_gan.editing import Editing
-from kgan.models.cvae_gan.networks import (
-    build_classifier,
-    build_discriminator,
-    build_encoder,
-    build_generator,
-    check_shape,
-)
+from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generator
+from kgan.models.gan.networks import dcgan_discriminator
 
 
-class ClassConditional(AdversarialModel):
-    """What the four models share: a generator of images of a class, trained in one phase on `(images, labels)`."""
+class Generating(ClassConditional):
+    """What the four models share: the paper's generator."""
 
     def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, **kwargs):
-        super().__init__(**kwargs)
-        check_shape(image_size, channels)
-        if num_classes < 2:
-            raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
-        self.num_classes = num_classes
-        self.image_size = image_size
-        self.channels = channels
-        self.latent_dim = latent_dim
-        self.width = width
-        self.generator = build_generator(image_size, channels, num_classes, latent_dim, width)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "image_size": self.image_size,
-            "channels": self.channels,
-            "latent_dim": self.latent_dim,
-            "width": self.width,
-        }
-
-    def check_batch(self, images, labels=None):
-        expected = (self.image_size, self.image_size, self.channels)
-        if labels is None:
-            raise ValueError(f"{type(self).__name__} is fitted on images and labels: fit(images, labels).")
-        if tuple(images.shape[1:]) != expected:
-            raise ValueError(f"Images must be {('batch', *expected)}, got {tuple(images.shape)}.")
-        low, high = float(np.min(images)), float(np.max(images))
-        if not (-1.001 <= low and high <= 1.001):
-            raise ValueError(f"Images must be in [-1, 1], got values from {low:g} to {high:g}.")
-        self._check_labels(labels)
-
-    def _check_labels(self, labels):
-        labels = np.asarray(labels)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise ValueError(f"Labels must be integers (batch,), got {labels.dtype} {labels.shape}.")
-        if len(labels) and not (0 <= labels.min() and labels.max() < self.num_classes):
-            raise ValueError(
-                f"Labels must be 0 to {self.num_classes - 1}, got values from {labels.min()} to {labels.max()}."
-            )
-
-    def phases(self):
-        return [Phase(self.step, tuple(self.players))]
-
-    def one_hot(self, labels):
-        return ops.one_hot(labels, self.num_classes, dtype="float32")
-
-    def generate_prior(self, images, training):
-        """`(images, labels)`: random classes from random latents (lines 7 and 8), as many as there are real ones."""
-        n = ops.shape(images)[0]
-        latents = keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
-        labels = keras.random.randint((n,), 0, self.num_classes, seed=self.seed_generator)
-        return self.generator([latents, self.one_hot(labels)], training=training), labels
-
-    def call(self, inputs, training=False):
-        """`(latents, one_hot_labels)` to images."""
-        return self.generator(inputs, training=training)
-
-    def generate(self, labels, latents=None, seed=None):
-        """Images of given classes.
-
-        Args:
-            labels: `(n,)` integers, or `(n, num_classes)` weights of mixed classes.
-            latents: `(n, latent_dim)`; default: drawn from N(0, 1).
-            seed: int for the same latents each time; None for new ones.
-
-        Returns:
-            NumPy array `(n, image_size, image_size, channels)` in [-1, 1].
-
-        Raises:
-            ValueError: a label out of range.
-        """
-        labels = np.asarray(labels)
-        if labels.ndim != 2:
-            self._check_labels(labels)
-            labels = np.eye(self.num_classes, dtype="float32")[labels]
-        elif labels.shape[1] != self.num_classes:
-            raise ValueError(f"Mixed labels must be (n, {self.num_classes}), got {labels.shape}.")
-        if latents is None:
-            latents = np.random.default_rng(seed).standard_normal((len(labels), self.latent_dim), "float32")
-        return self.generator.predict([latents, labels.astype("float32")], batch_size=256, verbose=0)
+        shape = (image_size, channels, num_classes, latent_dim, width)
+        super().__init__(build_generator(*shape), num_classes, image_size, channels, latent_dim, width, **kwargs)
 
 
-class Encoding(Editing, ClassConditional):
+class Encoding(Editing, Generating):
     """What the two models with an encoder share."""
 
     def __init__(
@@ -263,8 +178,8 @@ class CVAEGAN(Encoding):
             "pairwise_classifier": pairwise_c,
             "mean_matching": mean_d,
             "class_matching": mean_c,
-            "classifier_accuracy": _accuracy(labels, c_real["logits"]),
-            **_discriminator_accuracy(d_real, d_reconstructed, d_prior),
+            "classifier_accuracy": losses.classifier_accuracy(labels, c_real["logits"]),
+            **losses.discriminator_accuracy(d_real["logits"], d_reconstructed["logits"], d_prior["logits"]),
         }
 
 
@@ -293,7 +208,7 @@ class CVAE(Encoding):
 
 
 @keras.saving.register_keras_serializable("kgan")
-class CGAN(ClassConditional):
+class CGAN(Generating):
     """Conditional GAN (Mirza and Osindero, 2014) on CVAE-GAN's generator and discriminator.
 
     The discriminator sees the label too, mapped to one more channel of the image; the generator minimises the
@@ -313,7 +228,7 @@ class CGAN(ClassConditional):
 
     def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, **kwargs):
         super().__init__(num_classes, image_size, channels, latent_dim, width, **kwargs)
-        self.discriminator = build_discriminator(image_size, channels, width, num_classes=num_classes)
+        self.discriminator = dcgan_discriminator(image_size, channels, width, num_classes=num_classes)
 
     def step(self, images, labels, training):
         prior, prior_labels = self.generate_prior(images, training)
@@ -322,12 +237,12 @@ class CGAN(ClassConditional):
         return {
             "discriminator": losses.gan_discriminator_loss(d_real["logits"], d_prior["logits"]),
             "generator": losses.gan_generator_loss(d_prior["logits"]),
-            **_discriminator_accuracy(d_real, d_prior),
+            **losses.discriminator_accuracy(d_real["logits"], d_prior["logits"]),
         }
 
 
 @keras.saving.register_keras_serializable("kgan")
-class FMCGAN(ClassConditional):
+class FMCGAN(Generating):
     """Mean feature matching conditional GAN (section 3.2): CVAE-GAN without encoder and pairwise terms.
 
     Args:
@@ -386,8 +301,8 @@ class FMCGAN(ClassConditional):
             "generator": self.lambdas[2] * mean_d + self.lambdas[3] * mean_c,
             "mean_matching": mean_d,
             "class_matching": mean_c,
-            "classifier_accuracy": _accuracy(labels, c_real["logits"]),
-            **_discriminator_accuracy(d_real, d_prior),
+            "classifier_accuracy": losses.classifier_accuracy(labels, c_real["logits"]),
+            **losses.discriminator_accuracy(d_real["logits"], d_prior["logits"]),
         }
 
 
@@ -401,21 +316,10 @@ def _judges(model):
         names[network].append(layer)
     shape = (model.image_size, model.channels)
     return (
-        build_discriminator(*shape, model.width, feature_layers=names["discriminator"]),
+        dcgan_discriminator(*shape, model.width, feature_layers=names["discriminator"]),
         build_classifier(*shape, model.num_classes, model.width, names["classifier"]),
     )
 
 
 def _mean(features):
     return ops.mean(features, axis=0)
-
-
-def _accuracy(labels, logits):
-    return ops.mean(ops.cast(ops.equal(ops.cast(labels, "int32"), ops.argmax(logits, axis=-1)), "float32"))
-
-
-def _discriminator_accuracy(real, *fakes):
-    return {
-        "real_accuracy": ops.mean(ops.cast(real["logits"] > 0, "float32")),
-        "fake_accuracy": ops.mean(ops.cast(ops.concatenate([f["logits"] for f in fakes]) < 0, "float32")),
-    }

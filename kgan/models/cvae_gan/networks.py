@@ -1,21 +1,16 @@
-"""The networks of CVAE-GAN, section 5, for 32 to 256 pixels.
+"""The networks of CVAE-GAN, section 5, for 32 to 256 pixels. Its discriminator is DCGAN's (`kgan.models.gan`).
 
 The paper gives them for 128 pixels and names, for all but the generator, only a published network. Other sizes
 drop or add stages next to the image, so that every network keeps its spatial size at the inner end. `width` scales all
 hidden channels. Labels come in as one-hot vectors `(batch, num_classes)`, so that labels can be mixed.
 """
 
+from functools import partial
+
 import keras
-from keras import layers, ops
+from keras import layers
 
-SIZES = (32, 64, 128, 256)
-
-
-def check_shape(image_size, channels):
-    if image_size not in SIZES:
-        raise ValueError(f"image_size={image_size}: must be a power of two, one of {SIZES}.")
-    if channels not in (1, 3):
-        raise ValueError(f"channels={channels}: must be 1 (grey) or 3 (colour).")
+from kgan.layers import check_shape, judging_network, norm_relu, scaled
 
 
 def build_encoder(image_size, channels, num_classes, latent_dim, width, name="encoder"):
@@ -25,7 +20,7 @@ def build_encoder(image_size, channels, num_classes, latent_dim, width, name="en
         A functional model of images `(batch, image_size, image_size, channels)` and labels `(batch, num_classes)` with
         the outputs `mean` and `log_variance`, each `(batch, latent_dim)`.
     """
-    w = _scaled(width)
+    w = partial(scaled, width=width)
     x = image = keras.Input((image_size, image_size, channels), name="image")
     # GoogLeNet halves five times, which takes 128 px to 4x4. Smaller images go without the last, then the first
     # pooling.
@@ -68,7 +63,8 @@ def build_generator(image_size, channels, num_classes, latent_dim, width, name="
         A functional model of latents `(batch, latent_dim)` and labels `(batch, num_classes)` with images
         `(batch, image_size, image_size, channels)` in [-1, 1].
     """
-    w = _scaled(width)
+    check_shape(image_size, channels)
+    w = partial(scaled, width=width)
     stages = image_size.bit_length() - 2
     widths = [w(c) for c in (256, 256, 128, 92, 64, 48)[: stages - 1]]
     kernels = (3, 3, 5, 5, 5, 5, 5)[:stages]
@@ -76,38 +72,12 @@ def build_generator(image_size, channels, num_classes, latent_dim, width, name="
     label = keras.Input((num_classes,), name="label")
     x = layers.Concatenate()([latent, label])
     for units in (w(1024), 2 * 2 * widths[0]):
-        x = layers.ReLU()(_batch_norm()(layers.Dense(units, use_bias=False)(x)))
+        x = norm_relu(layers.Dense(units, use_bias=False)(x))
     x = layers.Reshape((2, 2, widths[0]))(x)
     for channels_out, kernel in zip(widths, kernels, strict=False):
-        x = layers.Conv2DTranspose(channels_out, kernel, strides=2, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(_batch_norm()(x))
+        x = norm_relu(layers.Conv2DTranspose(channels_out, kernel, strides=2, padding="same", use_bias=False)(x))
     x = layers.Conv2DTranspose(channels, kernels[-1], strides=2, padding="same")(x)
     return keras.Model([latent, label], layers.Activation("tanh", dtype="float32")(x), name=name)
-
-
-def build_discriminator(image_size, channels, width, num_classes=None, feature_layers=(), name="discriminator"):
-    """DCGAN's discriminator (Radford et al., 2016): stride-2 convolutions 64-128-256-512 (and 512 on) down to 4x4.
-
-    Args:
-        num_classes: where given, the label is a second input, as CGAN needs: mapped to one more channel of the image.
-        feature_layers: names (`discriminator_conv2` ...) of layers whose outputs join the features.
-
-    Returns:
-        A functional model of images, or of images and labels, with the outputs `logits` `(batch, 1)` and `features`
-        `(batch, n)`: the input of the last fully connected layer, then that of `feature_layers`.
-    """
-    w = _scaled(width)
-    x = image = keras.Input((image_size, image_size, channels), name="image")
-    inputs = image
-    if num_classes is not None:
-        label = keras.Input((num_classes,), name="label")
-        plane = layers.Reshape((image_size, image_size, 1))(layers.Dense(image_size**2, use_bias=False)(label))
-        x, inputs = layers.Concatenate()([image, plane]), [image, label]
-    for i in range(image_size.bit_length() - 3):
-        x = layers.Conv2D(w(64 * min(2**i, 8)), 4, strides=2, padding="same", use_bias=i == 0)(x)
-        x = _batch_norm()(x) if i else x  # DCGAN: no normalisation of the input layer
-        x = layers.LeakyReLU(0.2, name=f"{name}_conv{i + 1}")(x)
-    return _with_features(inputs, layers.Flatten(dtype="float32")(x), 1, feature_layers, name)
 
 
 def build_classifier(image_size, channels, num_classes, width, feature_layers=(), name="classifier"):
@@ -124,7 +94,7 @@ def build_classifier(image_size, channels, num_classes, width, feature_layers=()
         A functional model of images with the outputs `logits` `(batch, num_classes)` and `features` `(batch, n)`: the
         input of the last fully connected layer, then that of `feature_layers`.
     """
-    w = _scaled(width)
+    w = partial(scaled, width=width)
     x = image = keras.Input((image_size, image_size, channels), name="image")
     # AlexNet's first convolution has stride 4; smaller images halve less, larger ones more.
     if image_size > 128:
@@ -138,16 +108,7 @@ def build_classifier(image_size, channels, num_classes, width, feature_layers=()
     x = layers.Flatten()(_pool(_conv(x, w(256), 3, name=f"{name}_conv5")))
     for number in (6, 7):
         x = layers.Dense(w(4096), activation="relu", name=f"{name}_fc{number}")(x)
-    return _with_features(image, layers.Activation("linear", dtype="float32")(x), num_classes, feature_layers, name)
-
-
-def _with_features(inputs, last, units, feature_layers, name):
-    logits = layers.Dense(units, dtype="float32", name=f"{name}_logits")(last)
-    network = keras.Model(inputs, {"logits": logits, "features": last}, name=name)
-    if not feature_layers:
-        return network
-    extra = [layers.Flatten(dtype="float32")(network.get_layer(each).output) for each in feature_layers]
-    return keras.Model(inputs, {"logits": logits, "features": ops.concatenate([last, *extra], axis=-1)}, name=name)
+    return judging_network(image, layers.Activation("linear", dtype="float32")(x), num_classes, feature_layers, name)
 
 
 def _inception(x, w, one, three_in, three, five_in, five, pooled):
@@ -162,20 +123,8 @@ def _inception(x, w, one, three_in, three, five_in, five, pooled):
 
 
 def _conv(x, channels, kernel, strides=1, name=None):
-    x = layers.Conv2D(channels, kernel, strides=strides, padding="same", use_bias=False)(x)
-    return layers.ReLU(name=name)(_batch_norm()(x))
+    return norm_relu(layers.Conv2D(channels, kernel, strides=strides, padding="same", use_bias=False)(x), name)
 
 
 def _pool(x):
     return layers.MaxPooling2D(3, strides=2, padding="same")(x)
-
-
-def _batch_norm():
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
-
-
-def _scaled(width):
-    """Channel counts times `width`, in steps of 4, and 4 at least."""
-    if not 0 < width <= 4:
-        raise ValueError(f"width={width}: must be in (0, 4].")
-    return lambda channels: max(4, 4 * round(channels * width / 4))

@@ -29,7 +29,7 @@ class GAN(AdversarialModel):
     from kgan.models.gan import dcgan_discriminator, dcgan_generator
 
     images, _ = kgan.data.load("digits")
-    model = kgan.GAN(dcgan_generator(32, 1, 64, base=8), dcgan_discriminator(32, 1, base=8), latent_dim=64)
+    model = kgan.GAN(dcgan_generator(32, 1, 64, width=0.125), dcgan_discriminator(32, 1, width=0.125), latent_dim=64)
     model.compile()
     model.fit(images[:256], batch_size=64, verbose=0)
     samples = model.generate(16, seed=0)  # (16, 32, 32, 1)
@@ -60,7 +60,15 @@ class GAN(AdversarialModel):
         }
         return cls(**{**config, **networks})
 
+    def check_batch(self, samples, labels=None):
+        if labels is not None:
+            raise ValueError(f"{type(self).__name__} has no classes: fit(samples), without labels.")
+        expected = tuple(self.generator.output_shape[1:])
+        if tuple(samples.shape[1:]) != expected:
+            raise ValueError(f"Samples must be {('batch', *expected)} as the generator's, got {tuple(samples.shape)}.")
+
     def call(self, latents, training=False):
+        """Latents `(batch, latent_dim)` to samples."""
         return self.generator(latents, training=training)
 
     def generate(self, n, seed=None):
@@ -95,8 +103,7 @@ class GAN(AdversarialModel):
         real_logits, fake_logits = self.discriminate(real, training)
         return {
             "discriminator": losses.gan_discriminator_loss(real_logits, fake_logits),
-            "real_accuracy": ops.mean(ops.cast(real_logits > 0, "float32")),
-            "fake_accuracy": ops.mean(ops.cast(fake_logits < 0, "float32")),
+            **losses.discriminator_accuracy(real_logits, fake_logits),
         }
 
     def generator_phase(self, real, training):

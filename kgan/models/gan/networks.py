@@ -3,80 +3,86 @@
 import keras
 from keras import layers
 
-from kgan.layers import SampleNormalization
-
-SIZES = (32, 64, 128, 256)
+from kgan.layers import SampleNormalization, batch_norm, check_shape, judging_network, norm_relu, scaled
 
 
-def dcgan_generator(image_size=64, channels=3, latent_dim=100, base=64, name="generator"):
+def dcgan_generator(image_size=64, channels=3, latent_dim=100, width=1.0, name="generator"):
     """DCGAN's generator: a projection to 4x4, then one stride-2 deconvolution for each doubling.
 
     Args:
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
         latent_dim: length of the latent vector.
-        base: channels of the last hidden layer; each layer before it has twice as many, 8 times `base` at most.
+        width: scales the channels of all hidden layers: the last has 64, each layer before it twice as many, 512 at
+            most.
 
     Returns:
         A functional model `(batch, latent_dim)` -> `(batch, image_size, image_size, channels)` in [-1, 1].
 
+    Raises:
+        ValueError: a size, a number of channels or a width that is out of range.
+
     Example:
 
-    >>> dcgan_generator(32, channels=1, base=16).output_shape
+    >>> dcgan_generator(32, channels=1, width=0.25).output_shape
     (None, 32, 32, 1)
     """
-    widths = _widths(image_size, channels, base)[::-1]
+    widths = _widths(image_size, channels, width)[::-1]
     x = inputs = keras.Input((latent_dim,))
     x = layers.Dense(4 * 4 * widths[0], use_bias=False)(x)
-    x = layers.Reshape((4, 4, widths[0]))(x)
-    x = layers.ReLU()(_batch_norm()(x))
-    for width in widths[1:]:
-        x = layers.Conv2DTranspose(width, 4, strides=2, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(_batch_norm()(x))
+    x = norm_relu(layers.Reshape((4, 4, widths[0]))(x))
+    for filters in widths[1:]:
+        x = norm_relu(layers.Conv2DTranspose(filters, 4, strides=2, padding="same", use_bias=False)(x))
     x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same")(x)
     outputs = layers.Activation("tanh", dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
-def dcgan_discriminator(image_size=64, channels=3, base=64, norm="batch", name="discriminator"):
-    """DCGAN's discriminator: stride-2 convolutions down to 4x4, then one fully connected layer.
+def dcgan_discriminator(
+    image_size=64, channels=3, width=1.0, norm="batch", num_classes=None, feature_layers=(), name="discriminator"
+):
+    """DCGAN's discriminator: stride-2 convolutions 64-128-256-512 (and 512 on) down to 4x4, one fully connected layer.
 
     Args:
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
-        base: channels of the first layer; each further layer has twice as many, 8 times `base` at most.
+        width: scales the channels of all hidden layers.
         norm: `"batch"`, or `"layer"`, which WGAN-GP needs: its penalty is on each sample by itself.
+        num_classes: if given, the one-hot label is a second input, as CGAN needs: mapped to one more channel of the
+            image.
+        feature_layers: names of layers, `discriminator_conv1` and on, whose outputs join the features.
 
     Returns:
-        A functional model of images `(batch, image_size, image_size, channels)` in [-1, 1] with the outputs `logits`
-        `(batch, 1)` and `features` `(batch, n)`, the input of the last layer.
+        A functional model of images `(batch, image_size, image_size, channels)` in [-1, 1], or of images and labels
+        `(batch, num_classes)`, with the outputs `logits` `(batch, 1)` and `features` `(batch, n)`: the input of the
+        last layer, then that of `feature_layers`.
+
+    Raises:
+        ValueError: a size, a number of channels, a width or a norm that is out of range.
 
     Example:
 
-    >>> dcgan_discriminator(32, channels=1, base=16).output["logits"].shape
+    >>> dcgan_discriminator(32, channels=1, width=0.25).output["logits"].shape
     (None, 1)
     """
     if norm not in ("batch", "layer"):
-        raise ValueError(f"norm={norm!r}: must be 'batch' or 'layer'.")
-    x = inputs = keras.Input((image_size, image_size, channels))
-    for i, width in enumerate(_widths(image_size, channels, base)):
-        x = layers.Conv2D(width, 4, strides=2, padding="same", use_bias=i == 0)(x)
+        raise ValueError(f"norm={norm!r}: pass 'batch' or 'layer'.")
+    widths = _widths(image_size, channels, width)
+    x = image = keras.Input((image_size, image_size, channels), name="image")
+    inputs = image
+    if num_classes is not None:
+        label = keras.Input((num_classes,), name="label")
+        plane = layers.Reshape((image_size, image_size, 1))(layers.Dense(image_size**2, use_bias=False)(label))
+        x, inputs = layers.Concatenate()([image, plane]), [image, label]
+    for i, filters in enumerate(widths):
+        x = layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=i == 0)(x)
         if i:  # DCGAN: no normalisation of the input layer
-            x = _batch_norm()(x) if norm == "batch" else SampleNormalization()(x)
-        x = layers.LeakyReLU(0.2)(x)
-    features = layers.Flatten(dtype="float32")(x)
-    logits = layers.Dense(1, dtype="float32")(features)
-    return keras.Model(inputs, {"logits": logits, "features": features}, name=name)
+            x = batch_norm()(x) if norm == "batch" else SampleNormalization()(x)
+        x = layers.LeakyReLU(0.2, name=f"{name}_conv{i + 1}")(x)
+    return judging_network(inputs, layers.Flatten(dtype="float32")(x), 1, feature_layers, name)
 
 
-def _batch_norm():
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
-
-
-def _widths(image_size, channels, base):
+def _widths(image_size, channels, width):
     """Channels of the stages between 4x4 and the image, from the image inwards."""
-    if image_size not in SIZES:
-        raise ValueError(f"image_size={image_size}: must be a power of two, one of {SIZES}.")
-    if channels not in (1, 3):
-        raise ValueError(f"channels={channels}: must be 1 (grey) or 3 (colour).")
-    return [base * min(2**i, 8) for i in range(image_size.bit_length() - 3)]
+    check_shape(image_size, channels)
+    return [scaled(64 * min(2**i, 8), width) for i in range(image_size.bit_length() - 3)]

@@ -1,7 +1,6 @@
 """CDAAE, the method that MM-SSIT is compared with (Hou et al., 2018: Cross-domain adversarial auto-encoder)."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from kgan import losses
@@ -176,10 +175,9 @@ class CDAAE(DomainTranslator):
 
     # === Inference ===
 
-    def code(self, features):
+    def code(self, content):
         """The class of each, one-hot `(n, num_classes)`: beyond training, where it is probabilities."""
-        logits = self.category_classifier.predict(features, batch_size=256, verbose=0)
-        return np.eye(self.num_classes, dtype="float32")[logits.argmax(axis=1)]
+        return ops.one_hot(ops.argmax(self.category_classifier(content), axis=1), self.num_classes, dtype="float32")
 
 
 def _rows(labels, labelled):

@@ -6,13 +6,15 @@ from keras import ops
 
 from kgan import losses
 from kgan.adversarial import AdversarialModel, Phase
+from kgan.layers import check_shape
+from kgan.models.conditional import check_images, check_labels, check_num_classes
 from kgan.models.mm_ssit.networks import (
+    SIZES,
     build_category_classifier,
     build_decoders,
     build_domain_classifier,
     build_encoders,
     build_style_discriminator,
-    check_shape,
 )
 
 DOMAINS = ("a", "b")
@@ -49,9 +51,8 @@ class DomainTranslator(AdversarialModel):
 
     def __init__(self, num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim, **kwargs):
         super().__init__(**kwargs)
-        check_shape(image_size)
-        if num_classes < 2:
-            raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
+        check_shape(image_size, sizes=SIZES)
+        check_num_classes(num_classes)
         self.num_classes = num_classes
         self.image_size = image_size
         self.style_dim = style_dim
@@ -101,25 +102,17 @@ class DomainTranslator(AdversarialModel):
         if len({len(array) for array in batch.values()}) > 1:
             raise ValueError(f"Both domains need as many rows: got { {k: len(v) for k, v in batch.items()} }.")
         for d in DOMAINS:
-            self._check_images(batch[f"images_{d}"], d)
-            found = np.asarray(batch[f"labels_{d}"])
-            if found.ndim != 1 or found.dtype.kind not in "iu":
-                raise ValueError(f"labels_{d} must be integers (batch,), got {found.dtype} {found.shape}.")
-            if len(found) and not (-1 <= found.min() and found.max() < self.num_classes):
-                raise ValueError(
-                    f"labels_{d} must be -1 to {self.num_classes - 1}, got values from {found.min()} to {found.max()}."
-                )
-
-    def _check_images(self, images, domain):
-        expected = (self.image_size, self.image_size, 3)
-        if tuple(images.shape[1:]) != expected:
-            raise ValueError(f"Images of {domain} must be {('batch', *expected)}, got {tuple(images.shape)}.")
-        low, high = float(np.min(images)), float(np.max(images))
-        if not (-1.001 <= low and high <= 1.001):
-            raise ValueError(f"Images of {domain} must be in [-1, 1], got values from {low:g} to {high:g}.")
+            check_images(batch[f"images_{d}"], self.image_size, 3, f"Images of {d}")
+            check_labels(batch[f"labels_{d}"], self.num_classes, lowest=-1, name=f"labels_{d}")
 
     def _part(self, network, domain):
         return getattr(self, f"{network}_{domain}")
+
+    def call(self, inputs, training=False):
+        """`(images of a, styles)` to images of b."""
+        images, styles = inputs
+        content = self.content_encoder_a(images, training=training)["content"]
+        return self.decoder_b([self.code(content), styles], training=training)
 
     # === Inference ===
 
@@ -136,12 +129,12 @@ class DomainTranslator(AdversarialModel):
         Raises:
             ValueError: an image of another shape or range, or another domain.
         """
-        features, style = self._look_at(images, domain)
-        return self.code(features), style
+        content, style = self._look_at(images, domain)
+        return ops.convert_to_numpy(self.code(content)), style
 
-    def code(self, features):
+    def code(self, content):
         """What decoders take for content, `(n, code_dim)`, of the content encoder's output."""
-        return features
+        return content
 
     def classify(self, images, domain):
         """The probabilities of the classes, `(n, num_classes)`. Arguments as in `encode`."""
@@ -151,7 +144,7 @@ class DomainTranslator(AdversarialModel):
     def _look_at(self, images, domain):
         self._check_domain(domain)
         images = np.asarray(images, "float32")
-        self._check_images(images, domain)
+        check_images(images, self.image_size, 3, f"Images of {domain}")
         codes = self._part("content_encoder", domain).predict(images, batch_size=256, verbose=0)
         return codes["content"], self._part("style_encoder", domain).predict(codes["stem"], batch_size=256, verbose=0)
 

@@ -7,6 +7,8 @@ normalised keeps statistics of its own for each domain.
 import keras
 from keras import layers, ops
 
+from kgan.layers import scaled
+
 SIZES = (32, 64, 128)
 
 
@@ -174,15 +176,6 @@ def build_category_classifier(content_dim, num_classes):
 def build_domain_classifier(content_dim, domains):
     """Fig. 7: content `(batch, content_dim)` to logits `(batch, domains)`."""
     return _mlp(content_dim, (256, 128, 64, 64), domains, "domain_classifier")
-
-
-def scaled(channels, width):
-    return max(4, round(channels * width))
-
-
-def check_shape(image_size):
-    if image_size not in SIZES:
-        raise ValueError(f"image_size={image_size}: must be one of {', '.join(map(str, SIZES))}.")
 
 
 class _Block:

@@ -400,6 +400,13 @@ class AdversarialDistiller(AdversarialModel):
     def phases(self):
         return [Phase(self.distil, ("student", "discriminator"))]
 
+    def check_batch(self, images, targets=None):
+        check_targets(self.teacher, targets)
+
+    def call(self, images, training=False):
+        """The student's outputs."""
+        return self.student(images, training=training)
+
     def distil(self, images, targets=None, *, training):
         teacher = targets_of(self.teacher, images, targets)
         student = self.student(images, training=training)
@@ -441,13 +448,15 @@ def check_features(teacher, student):
         )
 
 
+def check_targets(teacher, targets):
+    if teacher is None and not isinstance(targets, dict):
+        raise ValueError("Without a teacher fit() needs its outputs: fit(images, teacher.predict(images)).")
+
+
 def targets_of(teacher, images, targets):
     """The teacher's outputs: of this batch of images, or, without a teacher, those that came with it."""
-    if teacher is not None:
-        return teacher(images, training=False)
-    if not isinstance(targets, dict):
-        raise ValueError("Without a teacher fit() needs its outputs: fit(images, teacher.predict(images)).")
-    return targets
+    check_targets(teacher, targets)
+    return targets if teacher is None else teacher(images, training=False)
 
 
 def rms(values):

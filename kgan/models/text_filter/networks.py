@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from kgan.filter.regions import GRIDS
+from kgan.layers import scaled
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage
@@ -140,10 +141,6 @@ def build_discriminator(features, hidden=64):
     for units in (hidden, hidden // 2, hidden):
         x = layers.LeakyReLU(0.2)(layers.Dense(units)(x))
     return keras.Model(feature, layers.Dense(features, dtype="float32")(x), name="discriminator")
-
-
-def scaled(channels, width):
-    return max(4, round(channels * width))
 
 
 def _convolution(x, channels, strides=1, batch_norm=True, highest=None):

@@ -1,0 +1,114 @@
+"""What models of labelled images share: checks of images and labels, and the base of class-conditional generators."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgan.adversarial import AdversarialModel, Phase
+
+
+def check_images(images, image_size, channels, name="Images"):
+    """Raises a ValueError unless images are `(batch, image_size, image_size, channels)` in [-1, 1]."""
+    expected = (image_size, image_size, channels)
+    if tuple(images.shape[1:]) != expected:
+        raise ValueError(f"{name} must be {('batch', *expected)}, got {tuple(images.shape)}.")
+    low, high = float(np.min(images)), float(np.max(images))
+    if not (-1.001 <= low and high <= 1.001):
+        raise ValueError(f"{name} must be in [-1, 1], got values from {low:g} to {high:g}.")
+
+
+def check_labels(labels, num_classes, lowest=0, name="Labels"):
+    """Raises a ValueError unless labels are integers `(batch,)` from `lowest` (-1: unlabelled) to `num_classes - 1`."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers (batch,), got {labels.dtype} {labels.shape}.")
+    if len(labels) and not (lowest <= labels.min() and labels.max() < num_classes):
+        raise ValueError(
+            f"{name} must be {lowest} to {num_classes - 1}, got values from {labels.min()} to {labels.max()}."
+        )
+
+
+def check_num_classes(num_classes):
+    if num_classes < 2:
+        raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
+
+
+class ClassConditional(AdversarialModel):
+    """Base of generators of images of a class, trained in one phase on `(images, labels)`.
+
+    A subclass builds its generator, hands it over, and defines `players`, `logged` and
+    `step(images, labels, training)`, which returns what a phase returns.
+
+    Args:
+        generator: `keras.Model` of latents `(batch, latent_dim)` and one-hot labels `(batch, num_classes)` with images
+            `(batch, image_size, image_size, channels)` in [-1, 1].
+        num_classes: number of classes, 2 or more.
+        image_size: 32, 64, 128 or 256.
+        channels: 1 or 3.
+        latent_dim: length of the latent vector, drawn from N(0, 1).
+        width: scales the channels of all hidden layers.
+
+    Raises:
+        ValueError: an argument out of range, an image outside [-1, 1], a label out of range.
+    """
+
+    def __init__(self, generator, num_classes, image_size, channels, latent_dim, width, **kwargs):
+        super().__init__(**kwargs)
+        check_num_classes(num_classes)
+        self.generator = generator
+        self.num_classes = num_classes
+        self.image_size = image_size
+        self.channels = channels
+        self.latent_dim = latent_dim
+        self.width = width
+
+    def get_config(self):
+        names = ("num_classes", "image_size", "channels", "latent_dim", "width")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def check_batch(self, images, labels=None):
+        if labels is None:
+            raise ValueError(f"{type(self).__name__} is fitted on images and labels: fit(images, labels).")
+        check_images(images, self.image_size, self.channels)
+        check_labels(labels, self.num_classes)
+
+    def phases(self):
+        return [Phase(self.step, tuple(self.players))]
+
+    def one_hot(self, labels):
+        return ops.one_hot(labels, self.num_classes, dtype="float32")
+
+    def generate_prior(self, images, training):
+        """`(images, labels)`: random classes from random latents, as many as there are real ones."""
+        n = ops.shape(images)[0]
+        latents = keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
+        labels = keras.random.randint((n,), 0, self.num_classes, seed=self.seed_generator)
+        return self.generator([latents, self.one_hot(labels)], training=training), labels
+
+    def call(self, inputs, training=False):
+        """`(latents, one_hot_labels)` to images."""
+        return self.generator(inputs, training=training)
+
+    def generate(self, labels, latents=None, seed=None):
+        """Images of given classes.
+
+        Args:
+            labels: `(n,)` integers, or `(n, num_classes)` weights of mixed classes.
+            latents: `(n, latent_dim)`; default: drawn from N(0, 1).
+            seed: int for the same latents each time; None for new ones.
+
+        Returns:
+            NumPy array `(n, image_size, image_size, channels)` in [-1, 1].
+
+        Raises:
+            ValueError: a label out of range.
+        """
+        labels = np.asarray(labels)
+        if labels.ndim != 2:
+            check_labels(labels, self.num_classes)
+            labels = np.eye(self.num_classes, dtype="float32")[labels]
+        elif labels.shape[1] != self.num_classes:
+            raise ValueError(f"Mixed labels must be (n, {self.num_classes}), got {labels.shape}.")
+        if latents is None:
+            latents = np.random.default_rng(seed).standard_normal((len(labels), self.latent_dim), "float32")
+        return self.generator.predict([latents, labels.astype("float32")], batch_size=256, verbose=0)
