@@ -17,6 +17,7 @@ _MODULE_OF = {
     "CVAE": "kgan.models.cvae_gan",
     "CGAN": "kgan.models.cvae_gan",
     "FMCGAN": "kgan.models.cvae_gan",
+    "ACGAN": "kgan.models.ac_gan",
     "MMSSIT": "kgan.models.mm_ssit",
     "CDAAE": "kgan.models.mm_ssit",
 }

@@ -1,0 +1,5 @@
+"""AC-GAN (Odena et al., 2017): a conditional GAN whose discriminator also names the class."""
+
+from kgan.models.ac_gan.model import ACGAN
+
+__all__ = ["ACGAN"]

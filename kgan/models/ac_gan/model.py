@@ -1,0 +1,88 @@
+"""AC-GAN. Equations are those of Odena et al., 2017."""
+
+import keras
+from keras import layers
+
+from kgan import losses
+from kgan.models.conditional import ClassConditional
+from kgan.models.cvae_gan.networks import build_generator
+from kgan.models.gan.networks import dcgan_discriminator
+
+
+@keras.saving.register_keras_serializable("kgan")
+class ACGAN(ClassConditional):
+    """AC-GAN: conditional image synthesis with an auxiliary classifier (Odena et al., 2017).
+
+    The discriminator does not see the label. From the same features it tells real from generated images (`L_S`, eq. 2)
+    and names the class (`L_C`, eq. 3), of real and of generated images alike. D maximises `L_S + L_C`, G maximises
+    `L_C - L_S`, here with the non-saturating loss for `L_S`.
+
+    Fit on images `(batch, image_size, image_size, channels)` in [-1, 1] and integer labels `(batch,)`.
+
+    The networks are CVAE-GAN's generator and DCGAN's discriminator, so that AC-GAN compares with CGAN and CVAE-GAN by
+    its losses alone. The paper's own discriminator has dropout and a size of its own for each data set. Default
+    optimizers are the paper's, Adam(2e-4, beta_1=0.5).
+
+    Args:
+        num_classes: number of classes, 2 or more.
+        image_size: 32, 64, 128 or 256; the paper's is 128.
+        channels: 1 or 3.
+        latent_dim: length of the latent vector; the paper's is 100.
+        width: scales the channels of all hidden layers, for small machines.
+        class_weight: of `L_C`; the paper's is 1.
+
+    Raises:
+        ValueError: an argument out of range, an image outside [-1, 1], a label out of range.
+
+    Example:
+
+    ```python
+    import kgan
+
+    images, labels = kgan.data.load("digits")
+    model = kgan.ACGAN(num_classes=10, image_size=32, channels=1, latent_dim=16, width=0.1)
+    model.compile()
+    model.fit(images[:256], labels[:256], batch_size=64, verbose=0)
+    threes = model.generate([3] * 8, seed=0)  # (8, 32, 32, 1)
+    ```
+    """
+
+    players = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    logged = (
+        "class_real",
+        "class_fake",
+        "real_accuracy",
+        "fake_accuracy",
+        "classifier_accuracy",
+        "fake_class_accuracy",
+    )
+
+    def __init__(self, num_classes, image_size, channels=3, latent_dim=100, width=1.0, class_weight=1.0, **kwargs):
+        generator = build_generator(image_size, channels, num_classes, latent_dim, width)
+        super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
+        if class_weight < 0:
+            raise ValueError(f"class_weight={class_weight}: pass a number of at least 0.")
+        self.class_weight = class_weight
+        judge = dcgan_discriminator(image_size, channels, width)
+        class_logits = layers.Dense(num_classes, dtype="float32", name="class_logits")(judge.output["features"])
+        outputs = {"logits": judge.output["logits"], "class_logits": class_logits}
+        self.discriminator = keras.Model(judge.input, outputs, name="discriminator")
+
+    def get_config(self):
+        return {**super().get_config(), "class_weight": self.class_weight}
+
+    def step(self, images, labels, training):
+        prior, prior_labels = self.generate_prior(images, training)
+        real, fake = (self.discriminator(x, training=training) for x in (images, prior))
+        class_real = losses.classifier_loss(labels, real["class_logits"])
+        class_fake = losses.classifier_loss(prior_labels, fake["class_logits"])
+        source = losses.gan_discriminator_loss(real["logits"], fake["logits"])
+        return {
+            "discriminator": source + self.class_weight * (class_real + class_fake),
+            "generator": losses.gan_generator_loss(fake["logits"]) + self.class_weight * class_fake,
+            "class_real": class_real,
+            "class_fake": class_fake,
+            "classifier_accuracy": losses.classifier_accuracy(labels, real["class_logits"]),
+            "fake_class_accuracy": losses.classifier_accuracy(prior_labels, fake["class_logits"]),
+            **losses.discriminator_accuracy(real["logits"], fake["logits"]),
+        }
