@@ -18,15 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_filter
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 import kgan
 from kgan.cli import main
 from kgan.filter.run import COLUMNS
 from kgan.runtime import files as runtime_files
-from kgan.runtime.files import put
 from kgan.runtime.journal import Journal
 
 pytestmark = pytest.mark.backend_free
@@ -238,15 +235,6 @@ def test_copies_of_the_images_with_text(photos, kgan_filter):
     assert files("copies") == before
 
 
-def test_places_that_clash_or_are_no_names(tmp_path):
-    for place, data in (("a", b"1"), ("a/b.png", b"2"), ("c/d.png", b"3"), ("c", b"4"), ("x" * 300 + ".png", b"5")):
-        for _ in range(2):
-            put(tmp_path, place, data)
-    found = files(tmp_path)
-    assert sorted(found.values()) == [b"1", b"2", b"3", b"4", b"5"]
-    assert found["a"] == b"1" and found["c/d.png"] == b"3" and found["c-2"] == b"4"
-
-
 def test_heat_maps(photos, kgan_filter):
     assert kgan_filter("photos", "--overlay", "maps")[0] == 0
     found = files("maps")
@@ -332,25 +320,6 @@ def test_a_journal_cut_anywhere_is_continued(photos, kgan_filter, suffix, share)
         Path("rows.csv").unlink()
     assert kgan_filter("photos", "--out", f"rows.{suffix}")[0] == 0
     assert Path(f"rows.{suffix}").read_bytes() == whole and journal.read_bytes() == data
-
-
-@settings(max_examples=30)
-@given(st.data())
-def test_half_a_row_is_cut_off(tmp_path_factory, data):
-    rows = [{"path": f"{i}ä\n", "score": None, "decision": None, "status": "empty"} for i in range(4)]
-    out = tmp_path_factory.mktemp("journal") / "rows.jsonl"
-    with Journal(out, COLUMNS, {}) as journal:
-        for row in rows:
-            journal.append(row)
-    whole = out.read_bytes()
-    cut = data.draw(st.integers(0, len(whole)))
-    out.write_bytes(whole[:cut])
-    with Journal(out, COLUMNS, {}) as journal:
-        kept = list(journal.rows())
-        assert kept == rows[: whole[:cut].count(b"\n")]
-        for row in rows[len(kept) :]:
-            journal.append(row)
-    assert out.read_bytes() == whole
 
 
 def test_added_images_are_looked_at_and_others_are_refused(photos, kgan_filter):
