@@ -119,7 +119,7 @@ def test_thresholds_patterns_and_regions(tmp_path, text_filter):
 
 
 def test_wrong_arguments_are_found_before_the_first_row(tmp_path, text_filter):
-    with pytest.raises(ValueError, match=r"no file fits '.*/\*.jpg'"):
+    with pytest.raises(ValueError, match=r"no file matches '.*/\*.jpg'"):
         text_filter.filter([f"{tmp_path}/*.jpg"])
     with pytest.raises(ValueError, match="no threshold is stored for recall 0.5"):
         text_filter.filter([tmp_path], recall=0.5)

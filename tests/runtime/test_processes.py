@@ -27,7 +27,7 @@ def test_a_process_that_dies_takes_nothing_else_with_it():
 
 
 def test_processes_that_cannot_start():
-    with pytest.raises(ChildProcessError, match="the processes that decode images do not start"):
+    with pytest.raises(ChildProcessError, match="the worker processes do not start"):
         next(spread(int, [[(0, ())]], 1, os._exit, (3,), "crashed"))
 
 
@@ -46,7 +46,7 @@ def test_a_script_that_no_process_can_import_is_told_so(tmp_path, from_stdin):
     (tmp_path / "script.py").write_text(UNGUARDED)
     command = [sys.executable, "-" if from_stdin else tmp_path / "script.py"]
     done = subprocess.run(command, input=UNGUARDED, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines()[-1].startswith("the processes that decode images do not start; ")
+    assert done.stdout.splitlines()[-1].startswith("the worker processes do not start; ")
 
 
 def test_an_error_in_another_process_is_not_swallowed():
