@@ -23,19 +23,19 @@ Each image gives one row with its path, score (0 to 1), decision (text or no_tex
 
   ok            the image was scored
   empty         the file has no bytes
-  not_an_image  the file is no image
-  unsupported   an image format or compression that is not read
+  not_an_image  the file does not start like any known image format
+  unsupported   an image in another format, or an unsupported compression method in an archive
   truncated     the file ends before its last pixel
   damaged       the image or the archive is corrupt
-  too_large     the image exceeds --max-megapixels, --max-megabytes or the memory
+  too_large     the image exceeds --max-megapixels or --max-megabytes, or decoding runs out of memory
   missing       the file does not exist
   unreadable    access is denied, the archive member is encrypted, or reading failed
   not_a_file    a pipe, socket or device; in an archive also a link
   unsafe_name   the name of an archive member leads outside the archive
   crashed       decoding crashed or took longer than --max-seconds
 
-JPEG, PNG, WebP, GIF and BMP are read; the format is recognised by content, not by file name. Hidden files in folders
-are skipped, and archives in folders are not opened.
+The formats JPEG, PNG, WebP, GIF and BMP are recognised by content, not by file name. Hidden files in folders are
+skipped, and archives in folders are not opened.
 
 To continue a stopped run with --out, repeat the command. Every image gets exactly one row.
 

@@ -25,7 +25,7 @@ def chunk(name, body):
 
 
 def png(samples, depth, colour, transparent=None, extra=b""):
-    """A PNG file of `(height, width)` or `(height, width, n)` samples of 2, 4, 8 or 16 bits; Pillow writes fewer."""
+    """A PNG file of samples `(height, width)` or `(height, width, n)` with 1 to 16 bits, as Pillow cannot write them."""
     height, width = samples.shape[:2]
     flat = samples.reshape(height, -1)
     if depth < 8:
@@ -50,25 +50,13 @@ def picture(width=600, height=400):
 
 
 PICTURE = picture()
-
-
 PIXELS = np.asarray(PICTURE)
-
-
 GREY = np.asarray(PICTURE.convert("L"))
-
-
 FINE = {"quality": 97, "subsampling": 0}
-
-
 BROKEN_EXIF = b"Exif\0\0" + b"II*\0\xff\xff\xff\xff" + bytes(range(60))
-
-
 PNG, JPEG, GIF, BMP = (
     encode(PICTURE.quantize(64) if kind == "GIF" else PICTURE, kind) for kind in ("PNG", "JPEG", "GIF", "BMP")
 )
-
-
 WEBP = encode(PICTURE, "WEBP")
 
 
@@ -103,7 +91,6 @@ def endless_jpeg():
     return data[:-2] + scan * (1_000_000 // len(scan) + 1) + data[-2:]
 
 
-# What files begin like, and how Pillow or the filter must take them.
 HOSTILE = {
     "plain.jpg": (JPEG, "ok"),
     # Cut off

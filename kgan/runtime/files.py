@@ -6,11 +6,11 @@ Reading and decoding a file gives pixels or a status:
 |---|---|
 | `ok` | the file was decoded |
 | `empty` | the file has no bytes |
-| `not_an_image` | its first bytes are those of no known image format |
-| `unsupported` | an image format other than `FORMATS`, or an archive member with an unsupported compression |
+| `not_an_image` | the file does not start like any known image format |
+| `unsupported` | an image in a format not in `FORMATS`, or an archive member with an unsupported compression method |
 | `truncated` | the file ends before its last pixel |
 | `damaged` | the image or the archive is corrupt |
-| `too_large` | it exceeds the limit on bytes or pixels, or the memory |
+| `too_large` | it exceeds the limit on bytes or pixels, or decoding runs out of memory |
 | `missing` | the file does not exist |
 | `unreadable` | access is denied, the archive member is encrypted, or reading failed |
 | `not_a_file` | a pipe, socket or device; in an archive also a link |

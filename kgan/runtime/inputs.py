@@ -104,7 +104,7 @@ def hidden(name):
 
 
 def members(path):
-    """Yields the members of an archive. If reading fails, the last input is the archive itself, as `damaged`."""
+    """Yields the members of an archive. If reading it fails, the last input is the archive itself, with the reason."""
     try:
         yield from zip_members(path) if path.lower().endswith(".zip") else tar_members(path)
     except Exception as error:  # On corrupt archives Python's readers raise exceptions of almost any type.

@@ -68,7 +68,7 @@ def spread(work, groups, processes, start, arguments, crashed):
 
     context = multiprocessing.get_context("spawn")
     # A worker that cannot import the script dies before it reads its arguments. If they exceed the pipe's capacity, the
-    # pool would wait for ever. A first process without arguments finds out.
+    # pool would wait for ever. A first process without arguments detects this.
     first = context.Process(target=int)
     with uninterrupted():
         first.start()

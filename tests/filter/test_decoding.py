@@ -108,8 +108,6 @@ COLOURED = {
     "animated png": (animated("PNG"), 0, 0),
     "16 bits": (png(PIXELS.astype("uint16") * 256 + 77, 16, 2), 0, 0),
 }
-
-
 GREYS = {
     "grey": (encode(GREY), 0, 0),
     "grey jpeg": (encode(GREY, "JPEG", quality=97), 3, 0.1),

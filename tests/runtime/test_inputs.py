@@ -100,8 +100,6 @@ MEMBERS = {
     "..\\up.png": PNG,
     "inner.zip": b"PK\3\4",
 }
-
-
 FOUND = ["ok", "ok", "empty", "not_an_image", "truncated", "too_large", *["unsafe_name"] * 4, "not_an_image"]
 
 
