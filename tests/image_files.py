@@ -25,7 +25,7 @@ def chunk(name, body):
 
 
 def png(samples, depth, colour, transparent=None, extra=b""):
-    """A PNG file of samples `(height, width)` or `(height, width, n)` with 1 to 16 bits, as Pillow cannot write them."""
+    """A PNG file of samples `(height, width)` or `(height, width, n)` of 1 to 16 bits; Pillow cannot write them all."""
     height, width = samples.shape[:2]
     flat = samples.reshape(height, -1)
     if depth < 8:
