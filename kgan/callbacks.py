@@ -1,12 +1,25 @@
-"""Callbacks for adversarial training: TensorBoard without TensorFlow, exact resume, and a watchdog.
+"""Callbacks for adversarial training: TensorBoard logs without TensorFlow, checkpoints for exact resume, a watchdog.
 
-One `SummaryWriter` a run is shared by the callbacks that write to TensorBoard.
+Callbacks that log share one `tensorboardX.SummaryWriter` per run. Open it with `flush_secs=1`: events then reach the
+disk about a second after they are logged, and a killed run keeps them. The writer's `flush` is no substitute, because
+it leaves behind the events that are still queued.
+
+Example:
+
+```python
+from tensorboardX import SummaryWriter
+
+from kgan.callbacks import ImageGrid, Scalars
+
+writer = SummaryWriter("runs/example/logs", flush_secs=1)
+grid = ImageGrid(writer, lambda model: model.generate(labels[:10], seed=0), columns=5)
+model.fit(images, labels, callbacks=[grid, Scalars(writer)])
+writer.close()
+```
 """
 
-import io
 import os
 import re
-import time
 import warnings
 from pathlib import Path
 
@@ -14,77 +27,16 @@ import h5py
 import keras
 import numpy as np
 from keras import ops
-from PIL import Image
 
 from kgan import losses, plots
 from kgan.metrics import within_class_diversity
 
 
-class SummaryWriter:
-    """Writes scalars, images and histograms for TensorBoard; needs the package `tensorboard` alone.
-
-    Args:
-        folder: of the event file, made where missing.
-
-    Example:
-
-    ```python
-    from kgan.callbacks import SummaryWriter
-
-    writer = SummaryWriter("runs/example/logs")
-    writer.scalar("loss", 0.5, step=0)
-    writer.close()
-    ```
-    """
-
-    def __init__(self, folder):
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._event, self._proto = event_pb2.Event, summary_pb2
-        self._writer = EventFileWriter(str(folder))
-
-    def scalar(self, tag, value, step):
-        self._write(step, tag=tag, simple_value=float(value))
-
-    def image(self, tag, pixels, step):
-        """`pixels`: uint8 `(height, width, 3)`."""
-        png = io.BytesIO()
-        Image.fromarray(pixels).save(png, "PNG")
-        height, width, depth = pixels.shape
-        encoded = self._proto.Summary.Image(
-            height=height, width=width, colorspace=depth, encoded_image_string=png.getvalue()
-        )
-        self._write(step, tag=tag, image=encoded)
-
-    def histogram(self, tag, values, step):
-        values = np.asarray(values, "float64").reshape(-1)
-        counts, edges = np.histogram(values, bins=30)
-        histogram = self._proto.HistogramProto(
-            min=values.min(),
-            max=values.max(),
-            num=len(values),
-            sum=values.sum(),
-            sum_squares=np.square(values).sum(),
-            bucket_limit=edges[1:].tolist(),
-            bucket=counts.tolist(),
-        )
-        self._write(step, tag=tag, histo=histogram)
-
-    def close(self):
-        self._writer.close()
-
-    def _write(self, step, **value):
-        summary = self._proto.Summary(value=[self._proto.Summary.Value(**value)])
-        self._writer.add_event(self._event(step=step, wall_time=time.time(), summary=summary))
-        self._writer.flush()
-
-
 class Scalars(keras.callbacks.Callback):
-    """Every log of an epoch as a scalar: `train/generator_loss`, `validation/generator_loss` ...
+    """Logs each metric of an epoch as a scalar, such as `train/generator_loss` or `validation/generator_loss`.
 
     Args:
-        writer: `SummaryWriter`.
+        writer: a `tensorboardX.SummaryWriter`.
     """
 
     def __init__(self, writer):
@@ -94,18 +46,18 @@ class Scalars(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             group = "validation" if name.startswith("val_") else "train"
-            self.writer.scalar(f"{group}/{name.removeprefix('val_')}", value, epoch)
+            self.writer.add_scalar(f"{group}/{name.removeprefix('val_')}", value, epoch)
 
 
 class ImageGrid(keras.callbacks.Callback):
-    """A grid of generated images each epoch, always from the same latents, so that epochs can be compared.
+    """Logs a grid of generated images after each epoch, under the tag `samples`.
 
     Args:
-        writer: `SummaryWriter`.
-        sample: function of the model that returns images `(n, height, width, channels)` in [-1, 1], the same each time
-            for the same weights, for example `lambda model: model.generate(labels, seed=0)`.
-        columns: of the grid.
-        folder: where each epoch's grid is kept as a PNG too; default: nowhere.
+        writer: a `tensorboardX.SummaryWriter`.
+        sample: function of the model that returns images `(n, height, width, channels)` in [-1, 1]. Give it fixed
+            latents, so that epochs can be compared: `lambda model: model.generate(labels, seed=0)`.
+        columns: number of images in a row.
+        folder: folder for PNG files of the grids, `epoch-0001.png` and so on; None writes no files.
     """
 
     def __init__(self, writer, sample, columns, folder=None):
@@ -115,20 +67,20 @@ class ImageGrid(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         grid = plots.image_grid(self.sample(self.model), self.columns)
-        self.writer.image("samples", grid, epoch)
+        self.writer.add_image("samples", grid, epoch, dataformats="HWC")
         if self.folder:
             plots.save_image(self.folder / f"epoch-{epoch + 1:04d}.png", grid)
 
 
 class LatentKL(keras.callbacks.Callback):
-    """The KL divergence of each latent dimension: a histogram, and how many dimensions are in use.
+    """Logs the KL divergence of the latent dimensions: a histogram, and the number of dimensions in use.
 
-    A dimension below `threshold` carries no information about the image: the encoder has given it up.
+    A dimension whose divergence stays below `threshold` carries no information about the image.
 
     Args:
-        writer: `SummaryWriter`.
-        images, labels: some real data, as for `model.encode`.
-        threshold: in nats.
+        writer: a `tensorboardX.SummaryWriter`.
+        images, labels: real data to pass to `model.encode`.
+        threshold: divergence in nats above which a dimension counts as in use.
     """
 
     def __init__(self, writer, images, labels, threshold=0.01):
@@ -138,26 +90,28 @@ class LatentKL(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         divergence = losses.kl_divergence(*self.model.encode(self.images, self.labels))
         per_dimension = ops.convert_to_numpy(divergence).mean(axis=0)
-        self.writer.histogram("latent/kl_per_dimension", per_dimension, epoch)
-        self.writer.scalar("latent/active_dimensions", np.sum(per_dimension > self.threshold), epoch)
+        self.writer.add_histogram("latent/kl_per_dimension", per_dimension, epoch)
+        self.writer.add_scalar("latent/active_dimensions", np.sum(per_dimension > self.threshold), epoch)
 
 
 class Watchdog(keras.callbacks.Callback):
-    """Stops on a loss that is not finite, and warns of collapse, of generated samples or of a student's features, while
-    there is time to stop by hand.
+    """Stops training when a loss is not finite, and warns of mode collapse, shrinking features and a discriminator
+    that always wins or always loses.
 
-    Put it before callbacks that save, so that a broken state is never saved.
+    Put it before the callbacks that save, so that broken weights are never saved.
 
     Args:
-        sample: function of the model that returns generated images, as in `ImageGrid`; with `labels` it is watched for
-            the loss of within-class diversity, which is also logged as `diversity` (share of that of the real images).
-        labels: `(n,)` classes of these images.
-        real_diversity: `kgan.metrics.within_class_diversity` of real pixels.
-        patience: epochs for which the discriminator may be right, or wrong, about every sample before a warning.
-        every: batches between two looks at the losses.
+        sample: function of the model that returns generated images, as for `ImageGrid`; None skips the check for mode
+            collapse. The check logs `diversity`: the within-class diversity of these images divided by
+            `real_diversity`. Below 0.05 it warns.
+        labels: `(n,)` classes of the images that `sample` returns.
+        real_diversity: `kgan.metrics.within_class_diversity` of real images, flattened to `(n, pixels)`.
+        patience: consecutive epochs in which the discriminator may classify all samples correctly, or all of them
+            wrongly, before a warning.
+        every: batches from one check of the losses to the next.
 
     Raises:
-        FloatingPointError: from `fit`, naming the loss and the epoch.
+        FloatingPointError: from `fit`, with the name of the loss and the epoch.
     """
 
     def __init__(self, sample=None, labels=None, real_diversity=None, patience=5, every=50):
@@ -179,8 +133,8 @@ class Watchdog(keras.callbacks.Callback):
         self._check_discriminator(logs)
         if logs.get("feature_norm_ratio", 1) < 0.1:
             warnings.warn(
-                f"Epoch {epoch + 1}: the student's features are {logs['feature_norm_ratio']:.1%} as long as the "
-                "teacher's: it pleases the discriminator by shrinking them.",
+                f"Epoch {epoch + 1}: the norm of the student's features is {logs['feature_norm_ratio']:.1%} of the "
+                "teacher's: the student deceives the discriminator by shrinking its features.",
                 stacklevel=2,
             )
         if self.sample:
@@ -188,15 +142,15 @@ class Watchdog(keras.callbacks.Callback):
             logs["diversity"] = within_class_diversity(pixels, self.labels) / self.real_diversity
             if logs["diversity"] < 0.05:
                 warnings.warn(
-                    f"Epoch {epoch + 1}: images of a class differ by {logs['diversity']:.1%} of what real ones do: "
-                    "mode collapse.",
+                    f"Epoch {epoch + 1}: mode collapse; the within-class diversity of generated images is "
+                    f"{logs['diversity']:.1%} of that of real images.",
                     stacklevel=2,
                 )
 
     def _check_finite(self, logs):
         for name, value in logs.items():
             if not np.isfinite(float(value)):
-                raise FloatingPointError(f"{name} is {float(value)} in epoch {self.epoch + 1}; training is stopped.")
+                raise FloatingPointError(f"{name} is {float(value)} in epoch {self.epoch + 1}; training stopped.")
 
     def _check_discriminator(self, logs):
         accuracy = [logs[name] for name in ("real_accuracy", "fake_accuracy") if name in logs]
@@ -204,21 +158,21 @@ class Watchdog(keras.callbacks.Callback):
         self.pinned = self.pinned + 1 if pinned else 0
         if self.pinned == self.patience:
             warnings.warn(
-                f"Epoch {self.epoch + 1}: the discriminator's accuracy has been {min(accuracy):.3f} on real and "
-                f"generated samples alike for {self.patience} epochs: it may have too easy, or too hard, a time.",
+                f"Epoch {self.epoch + 1}: the discriminator's accuracy on real and generated samples has been near 0 "
+                f"or 1 for {self.patience} epochs (now {min(accuracy):.3f}): it is far weaker or far stronger than the "
+                "generator.",
                 stacklevel=2,
             )
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves after each epoch all that an exact continuation needs: weights, optimizers, seeds; the epoch is in the
-    name.
+    """Saves weights, optimizer state and random seeds after each epoch, so that training can resume exactly.
 
-    A file is written under a temporary name and renamed, so that a killed process leaves no half of one. The last two
-    are kept.
+    Files are named after the epoch, as in `epoch-0001.weights.h5`; the last two are kept. Each is written under a
+    temporary name and then renamed, so that a killed process leaves no partial file.
 
     Args:
-        folder: made where missing.
+        folder: folder for the files; created if missing.
 
     Example:
 
@@ -226,9 +180,9 @@ class Checkpoint(keras.callbacks.Callback):
     from kgan.callbacks import Checkpoint
 
     checkpoint = Checkpoint("runs/example/checkpoints")
-    first = checkpoint.restore(model)  # 0 where there is nothing to continue from
-    model.fit(kgan.data.Batches(images, labels, initial_epoch=first), initial_epoch=first, epochs=9,
-    callbacks=[checkpoint])
+    first = checkpoint.restore(model)  # 0 if there is no file yet
+    batches = kgan.data.Batches(images, labels, initial_epoch=first)
+    model.fit(batches, initial_epoch=first, epochs=9, callbacks=[checkpoint])
     ```
     """
 
@@ -237,34 +191,40 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = Path(folder)
 
     def files(self):
-        """Saved files, oldest first."""
+        """Returns the paths of the saved files, oldest first."""
         return sorted(
             p for p in self.folder.glob("epoch-*.weights.h5") if re.fullmatch(r"epoch-\d+\.weights\.h5", p.name)
         )
 
     def restore(self, model):
-        """Load the newest file into the compiled model and return the epoch to go on with.
+        """Loads the newest file into a compiled model.
+
+        Args:
+            model: compiled like the model that was saved.
+
+        Returns:
+            The `initial_epoch` to pass to `fit`; 0 if there is no file.
 
         Raises:
-            ValueError: the file is damaged, or is not of this model.
+            ValueError: the newest file is damaged, or belongs to another model or optimizer.
         """
         if not self.files():
             return 0
         newest = self.files()[-1]
         if not model.optimizer.built:
-            # Keras builds the optimizer of a plain model in its first step, which is too late for the stored moments.
+            # Keras builds the optimizer of a plain model in the first step; the saved moments need it now.
             model.optimizer.build(model.trainable_variables)
         try:
             with h5py.File(newest) as file:
                 file.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)
             with warnings.catch_warnings():
-                # Of an optimizer that does not fit Keras only warns, and goes on with a fresh one.
+                # If the saved optimizer does not fit, Keras only warns and continues with a fresh one.
                 warnings.filterwarnings("error", "Skipping variable loading", UserWarning)
                 model.load_weights(newest)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
-                f"{newest} cannot be restored ({reason}); delete it to go on from the checkpoint before it."
+                f"{newest} cannot be restored ({reason}); delete it to resume from the previous checkpoint."
             ) from error
         return int(re.search(r"\d+", newest.name)[0])
 

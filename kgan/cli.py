@@ -1,4 +1,4 @@
-"""The command `kgan`: `kgan filter PATH...` and `kgan export MODEL`."""
+"""The `kgan` command: `kgan filter PATH...` and `kgan export MODEL`."""
 
 import argparse
 import contextlib
@@ -17,37 +17,56 @@ from kgan.runtime.files import Limits
 from kgan.runtime.inputs import expand
 from kgan.runtime.journal import Journal
 
-FILTER = "list which photos hold text"
+FILTER = "find the images that contain text"
 FILTER_MORE = """
-Each image gives one row: path, score (0 to 1), decision (text or no_text), and status: ok, or why there is no score
-(empty, not_an_image, unsupported, truncated, damaged, too_large, missing, unreadable, not_a_file, unsafe_name,
-crashed). JPEG, PNG, WebP, GIF and BMP are read, told by content and not by name. In folders, hidden files are passed
-over and archives are not opened.
+Each image gives one row with its path, score (0 to 1), decision (text or no_text) and status:
 
-A run with --out that was stopped is continued by the same command; each image gets exactly one row.
+  ok            the image was scored
+  empty         the file has no bytes
+  not_an_image  the file does not start like any known image format
+  unsupported   an image in another format, or an unsupported compression method in an archive
+  truncated     the file ends before its last pixel
+  damaged       the image or the archive is corrupt
+  too_large     the image exceeds --max-megapixels or --max-megabytes, or decoding runs out of memory
+  missing       the file does not exist
+  unreadable    access is denied, the archive member is encrypted, or reading failed
+  not_a_file    a pipe, socket or device; in an archive also a link
+  unsafe_name   the name of an archive member leads outside the archive
+  crashed       decoding crashed or took longer than --max-seconds
 
-Exit status: 0 done, also where images could not be read; 1 reading or writing failed, such as on a full disk;
-2 the command cannot be carried out; 130 stopped by Ctrl-C.
+The formats JPEG, PNG, WebP, GIF and BMP are recognised by content, not by file name. Hidden files in folders are
+skipped, and archives in folders are not opened.
+
+To continue a stopped run with --out, repeat the command. Every image gets exactly one row.
+
+Exit status: 0 success, even if some images could not be read; 1 input or output error, such as a full disk; 2 invalid
+command; 130 stopped with Ctrl-C.
 """
 
 
 def filter_arguments(parser):
     add = parser.add_argument
-    images = 'image, folder, pattern such as "photos/**/*.jpg", zip or tar archive; or - for a list on standard input'
+    images = (
+        'image, folder, zip or tar archive, or pattern such as "photos/**/*.jpg"; - reads paths from standard input'
+    )
     add("paths", nargs="+", metavar="PATH", help=images)
-    add("--out", metavar="FILE", help="rows: .jsonl, .csv or .parquet; without it JSON lines on standard output")
-    add("--overwrite", action="store_true", help="begin --out anew instead of continuing it")
-    add("--regions", action="store_true", help="add the scores of the 34 regions to the rows")
-    add("--copy-to", metavar="DIR", help="copy the images with text there; no other file there is overwritten")
-    add("--overlay", metavar="DIR", help="write a heat map of each image there")
+    add(
+        "--out",
+        metavar="FILE",
+        help=".jsonl, .csv or .parquet file for the rows (default: JSON lines on standard output)",
+    )
+    add("--overwrite", action="store_true", help="replace the file of --out instead of continuing it")
+    add("--regions", action="store_true", help="add the scores of the 34 image regions to the rows")
+    add("--copy-to", metavar="DIR", help="copy images with text to this folder; existing files are kept")
+    add("--overlay", metavar="DIR", help="write a heat map of each image to this folder")
     level = parser.add_mutually_exclusive_group()
-    level.add_argument("--recall", type=float, help="take the model's threshold for this recall, not for the best F")
-    level.add_argument("--threshold", type=float, help="score from 0 to 1 from which on an image holds text")
-    add("--model", metavar="FILE", help="a .tflite file of `kgan export`; without it the one in the package")
-    add("--processes", type=int, help="number of processes; without it one per processor")
-    add("--max-megapixels", type=float, default=100, help="larger images are not decoded (%(default)s)")
-    add("--max-megabytes", type=float, default=64, help="larger files are not read (%(default)s)")
-    add("--max-seconds", type=float, default=60, help="processor time that one image may take (%(default)s)")
+    level.add_argument("--recall", type=float, help="use the threshold for this recall (default: best F-measure)")
+    level.add_argument("--threshold", type=float, metavar="SCORE", help="lowest score of an image with text, 0 to 1")
+    add("--model", metavar="FILE", help="a .tflite file from `kgan export` (default: the included model)")
+    add("--processes", type=int, metavar="N", help="number of worker processes (default: one per processor)")
+    add("--max-megapixels", type=float, default=100, metavar="N", help="largest image to decode (default: %(default)s)")
+    add("--max-megabytes", type=float, default=64, metavar="N", help="largest file to read (default: %(default)s)")
+    add("--max-seconds", type=float, default=60, metavar="N", help="processor time per image (default: %(default)s)")
 
 
 def filter_images(options):
@@ -58,7 +77,7 @@ def filter_images(options):
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise ValueError(f"--threshold {options.threshold}: pass a score from 0 to 1")
     if options.paths.count("-") > 1:
-        raise ValueError("standard input can be read once: pass - once")
+        raise ValueError("standard input can be read only once: pass - once")
     paths = itertools.chain.from_iterable([listed() if path == "-" else expand(path) for path in options.paths])
     text_filter = TextFilter.load(options.model)
     threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
@@ -73,7 +92,7 @@ def filter_images(options):
         "max-seconds": options.max_seconds,
     }
     limits = Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
-    # Rows on the screen and a bar in between are no use to anyone.
+    # A progress bar would break up rows printed to a terminal.
     hide = True if not options.out and sys.stdout.isatty() else None
     images = texts = failures = new = 0
     started = time.perf_counter()
@@ -108,7 +127,7 @@ def filter_images(options):
 
 
 def listed():
-    """The paths on standard input, one in a line."""
+    """Yields the paths on standard input, one per line."""
     for line in sys.stdin.buffer:
         if path := line.rstrip(b"\r\n"):
             yield os.fsdecode(path)
@@ -116,25 +135,23 @@ def listed():
 
 EXPORT = "convert a trained student of the text filter to SavedModel and LiteRT"
 EXPORT_MORE = """
-A JSON file beside the model, student.json for student.keras, may hold "thresholds", "licence" and "data_card", which go
-into the LiteRT files. Without thresholds there, they are measured on drawn scenes.
+A JSON file next to the model (student.json for student.keras) may provide "thresholds", "licence" and "data_card" for
+the LiteRT files. Missing thresholds are measured on generated scenes.
 
-Exit status: 0 done; 1 an operator is not built into LiteRT, or a file decides otherwise than the model on more than
-0.5 % of the images, and nothing is written; 2 the command cannot be carried out.
+Exit status: 0 success; 1 LiteRT lacks an operator, or a converted file changes more than 0.5 % of the decisions, so
+that nothing is written; 2 invalid command.
 """
 
 
 def export_arguments(parser):
     add = parser.add_argument
-    add("model", metavar="MODEL", help=".keras file of a student, saved on any backend")
-    add("--out", metavar="DIR", required=True, help="folder for the files and the report of how they agree")
-    quantisation = "which LiteRT files to make (all)"
+    add("model", metavar="MODEL", help=".keras file of a student, saved with any backend")
+    add("--out", metavar="DIR", required=True, help="folder for the files and the report that compares them")
+    quantisation = "LiteRT files to write (default: all)"
     add("--quantisation", nargs="+", choices=QUANTISATIONS, default=QUANTISATIONS, help=quantisation)
-    images = (
-        "folder or zip archive of photos like those to be filtered, to measure the ranges of int8 on (drawn scenes)"
-    )
+    images = "folder or zip archive of typical photos for int8 calibration (default: generated scenes)"
     add("--images", metavar="PATH", help=images)
-    add("--calibration", type=int, default=400, metavar="N", help="number of these images (%(default)s)")
+    add("--calibration", type=int, default=400, metavar="N", help="number of these photos (default: %(default)s)")
 
 
 def export_model(options):
@@ -144,10 +161,10 @@ def export_model(options):
     for found in report["files"].values():
         changed = max(found["changed"].values())
         path = os.path.join(options.out, found["name"])
-        print(f"{path}: {changed:.2%} of decisions changed, scores by {found['max_difference']:.2g} at most")
+        print(f"{path}: {changed:.2%} of decisions changed, scores differ by at most {found['max_difference']:.2g}")
 
 
-# Name: what it does, function that adds its arguments to a parser, function of the parsed ones.
+# Name: summary, epilog of the help, function that adds the arguments to a parser, function that runs the command.
 COMMANDS = {
     "filter": (FILTER, FILTER_MORE, filter_arguments, filter_images),
     "export": (EXPORT, EXPORT_MORE, export_arguments, export_model),
@@ -155,13 +172,13 @@ COMMANDS = {
 
 
 def main(arguments=None):
-    """Runs a command of `COMMANDS`.
+    """Runs one of the `COMMANDS`.
 
     Args:
-        arguments: list of str; None for those of this process.
+        arguments: list of str; None for `sys.argv[1:]`.
 
     Returns:
-        Exit status.
+        Exit status; the help of each command lists the values.
 
     Example:
 
@@ -169,7 +186,7 @@ def main(arguments=None):
     main(["filter", "photos", "--out", "rows.jsonl"])
     ```
     """
-    parser = argparse.ArgumentParser("kgan", description="Tools of kgan.")
+    parser = argparse.ArgumentParser("kgan", description="Command-line tools of kgan.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (summary, more, add_arguments, _) in COMMANDS.items():
         add_arguments(
@@ -188,7 +205,7 @@ def main(arguments=None):
         print(f"kgan {options.command}: stopped; run again to continue", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the rows has seen enough. Python would complain once more when it flushes at the end.
+        # The reader of the rows has closed the pipe. Without this, Python reports it again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, FileNotFoundError) as error:

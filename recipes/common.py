@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tensorboardX import SummaryWriter
 
 import kgan
 from kgan import callbacks
@@ -107,7 +108,7 @@ def train(model, images, labels, folder, options, seed, extra_callbacks=(), watc
     first = checkpoint.restore(model) if options.resume else 0
     history, clock = folder / "train.csv", time.time()
     seconds_before = _cut_history(history, first)
-    writer = callbacks.SummaryWriter(folder / "logs")
+    writer = SummaryWriter(folder / "logs", flush_secs=1)
     seconds = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: logs.update(seconds=round(seconds_before + time.time() - clock, 2))
     )

@@ -1,6 +1,9 @@
 """The callbacks on a model of a few weights; event files are read back with TensorBoard's own loader."""
 
 import io
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +13,11 @@ import numpy as np
 import pytest
 from model_contract import noise, values
 from PIL import Image
+from tensorboardX import SummaryWriter
 
 from kgan import plots
 from kgan.adversarial import AdversarialModel, Phase
-from kgan.callbacks import Checkpoint, ImageGrid, LatentKL, Scalars, SummaryWriter, Watchdog
+from kgan.callbacks import Checkpoint, ImageGrid, LatentKL, Scalars, Watchdog
 
 
 class Line(AdversarialModel):
@@ -56,7 +60,7 @@ def sample(model):
 
 
 def events(folder):
-    """`{(tag, step): value}` of all event files in a folder."""
+    """`{(tag, step): value}` of the event file in a folder, as far as it is written."""
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
     (file,) = Path(folder).glob("events.out.tfevents.*")
@@ -68,14 +72,15 @@ def events(folder):
 
 
 def test_writer_reads_back(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), "uint8")
     numbers = np.random.default_rng(1).normal(2, 3, (40, 5))
-    writer = SummaryWriter(tmp_path)
-    writer.scalar("loss", 0.25, step=3)
-    writer.scalar("loss", np.float32(0.5), step=4)
-    writer.image("picture", pixels, step=1)
-    writer.histogram("numbers", numbers, step=2)
-    writer.close()
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_scalar("loss", 0.25, 3)
+        writer.add_scalar("loss", np.float32(0.5), 4)
+        writer.add_image("picture", pixels, 1, dataformats="HWC")
+        writer.add_histogram("numbers", numbers, 2)
 
     read = events(tmp_path)
     assert set(read) == {("loss", 3), ("loss", 4), ("picture", 1), ("numbers", 2)}
@@ -88,13 +93,52 @@ def test_writer_reads_back(tmp_path):
     np.testing.assert_allclose([histogram.sum, histogram.sum_squares], [numbers.sum(), (numbers**2).sum()], rtol=1e-12)
     assert (histogram.min, histogram.max) == (numbers.min(), numbers.max())
     below = np.cumsum(histogram.bucket)
+    assert len(below) > 30
     for limit, count in zip(histogram.bucket_limit[:-1], below[:-1], strict=True):
         assert count == np.sum(numbers < limit)
+
+    accumulated = EventAccumulator(str(tmp_path)).Reload()
+    tags = accumulated.Tags()
+    assert (tags["scalars"], tags["images"], tags["histograms"]) == (["loss"], ["picture"], ["numbers"])
+    assert [(event.step, event.value) for event in accumulated.Scalars("loss")] == [(3, 0.25), (4, 0.5)]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from tensorboardX import SummaryWriter
+from kgan.callbacks import ImageGrid, Scalars
+
+writer = SummaryWriter(sys.argv[1], flush_secs=1)
+callbacks = [ImageGrid(writer, lambda model: np.zeros((4, 8, 8, 1)), columns=2), Scalars(writer)]
+for epoch in range(3):
+    for callback in callbacks:
+        callback.on_epoch_end(epoch, {"loss": epoch, "val_loss": -epoch})
+    time.sleep(0.1)
+print("logged", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_run_leaves_what_it_logged(tmp_path):
+    """All events reach the disk while the run goes on; with tensorboardX's default of 120 s most would not."""
+    expected = {(tag, step) for tag in ("samples", "train/loss", "validation/loss") for step in range(3)}
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "logged\n"
+            deadline = time.monotonic() + 20
+            while set(events(tmp_path)) != expected and time.monotonic() < deadline:
+                time.sleep(0.2)
+        finally:
+            process.kill()
+    assert set(events(tmp_path)) == expected
 
 
 def test_scalars_are_the_logs(tmp_path):
     writer = SummaryWriter(tmp_path)
     history = fit(new_model(), 2, Scalars(writer), validation_data=(IMAGES[:2],)).history
+    writer.close()
     read = events(tmp_path)
     assert set(read) == {(f"{group}/generator_loss", epoch) for group in ("train", "validation") for epoch in (0, 1)}
     for epoch in (0, 1):
@@ -108,6 +152,7 @@ def test_image_grid(tmp_path):
     writer = SummaryWriter(tmp_path / "logs")
     callback = ImageGrid(writer, sample, columns=3, folder=tmp_path / "pictures")
     fit(model, 1, callback)
+    writer.close()
     written = (tmp_path / "pictures" / "epoch-0001.png").read_bytes()
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(written))), plots.image_grid(sample(model), 3))
     event = events(tmp_path / "logs")["samples", 0].image
@@ -123,9 +168,10 @@ def test_latent_kl(tmp_path):
     mean = np.array([[0.0, 1.0, 0.1], [0.0, -2.0, 0.1]])
     log_variance = np.array([[0.0, -1.0, 0.0], [0.0, 0.5, 0.0]])
     expected = np.mean(0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance), axis=0)  # 0, 1.4..., 0.005
-    callback = LatentKL(SummaryWriter(tmp_path), IMAGES[:2], LABELS[:2])
-    callback.set_model(SimpleNamespace(encode=lambda images, labels: (mean, log_variance)))
-    callback.on_epoch_end(4)
+    with SummaryWriter(tmp_path) as writer:
+        callback = LatentKL(writer, IMAGES[:2], LABELS[:2])
+        callback.set_model(SimpleNamespace(encode=lambda images, labels: (mean, log_variance)))
+        callback.on_epoch_end(4)
     read = events(tmp_path)
     histogram = read["latent/kl_per_dimension", 4].histo
     np.testing.assert_allclose([histogram.sum, histogram.max], [expected.sum(), expected.max()], rtol=1e-5)

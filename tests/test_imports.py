@@ -19,17 +19,18 @@ import sys
 for name in ("tensorflow", "tensorflow_datasets", "keras_cv"):
     sys.modules[name] = None  # so that importing it fails
 import kgan
+from tensorboardX import SummaryWriter
 from kgan import callbacks, losses, metrics, plots
 from kgan.models.gan import dcgan_discriminator, dcgan_generator
 
 images, _ = kgan.data.load("digits", count=8)
 model = kgan.GAN(dcgan_generator(32, 1, 8, width=1 / 32), dcgan_discriminator(32, 1, width=1 / 32), latent_dim=8)
 model.compile()
-writer = callbacks.SummaryWriter(sys.argv[1])
+writer = SummaryWriter(sys.argv[1], flush_secs=1)
 grid = callbacks.ImageGrid(writer, lambda model: model.generate(4, seed=0), columns=2)
 watchers = [callbacks.Scalars(writer), grid, callbacks.Checkpoint(sys.argv[1])]
 model.fit(images, batch_size=4, verbose=0, callbacks=watchers)
-writer.histogram("pixels", images, step=0)
+writer.add_histogram("pixels", images, 0)
 writer.close()
 """
 
@@ -65,7 +66,7 @@ def found():
 
 
 def test_only_the_backend_folder_imports_a_backend():
-    optional = {"tensorflow", "jax", "torch", "tensorflow_datasets", "keras_cv", "tensorboard"}
+    optional = {"tensorflow", "jax", "torch", "tensorflow_datasets", "keras_cv", "tensorboard", "tensorboardX"}
     at_module_level = {(f"backend/{name}.py", name) for name in ("tensorflow", "jax", "torch")}
     at_module_level.add(("export/conversion.py", "tensorflow"))  # runs in a process of its own
     assert {(file, package) for file, package, inside in found() if package in optional and not inside} == (

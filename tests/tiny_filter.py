@@ -14,7 +14,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from kgan.filter.decoding import BUCKETS
+import pytest
+
+from kgan.filter.decoding import BUCKETS, to_bucket
+from kgan.filter.regions import region_means
+from kgan.filter.text_filter import TextFilter
 
 CONVERT = """
 import json, sys
@@ -78,3 +82,20 @@ def model_file(model=None, card=None, members=None):
         for name, text in ({"kgan.json": json.dumps(card or metadata(model))} if members is None else members).items():
             writer.writestr(name, text)
     return model + archive.getvalue()
+
+
+def brightness(image):
+    """What the model gives for the regions of an image, from its definition, float64 `(34,)`."""
+    return region_means(to_bucket(image).mean(axis=-1, dtype="float64")) / 255
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.tflite"
+    path.write_bytes(model_file())
+    return path
+
+
+@pytest.fixture(scope="session")
+def text_filter(model_path):
+    return TextFilter.load(model_path)

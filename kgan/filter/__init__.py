@@ -1,1 +1,1 @@
-"""The text filter at run time: from files to scores, without Keras and without any of its backends."""
+"""The text filter at run time, from files to scores. Needs neither Keras nor a backend."""

@@ -1,7 +1,7 @@
-"""From the bytes of a file that nobody vouches for to the pixels the text filter sees.
+"""Decodes untrusted image files to the pixels that the text filter scores.
 
-A file that gives none raises `Undecodable` with one of the statuses of `kgan.runtime.files`. What a decoder makes up
-for without a word passes for `ok`: libjpeg fills with grey what is missing before the end mark.
+A file that gives no pixels raises `Undecodable` with one of the statuses of `kgan.runtime.files`. Errors that a decoder
+conceals remain `ok`: if a JPEG file has an end marker, libjpeg fills missing data with grey.
 """
 
 import io
@@ -18,10 +18,10 @@ BUCKETS = ((240, 240), (240, 360), (360, 240), (240, 480), (480, 240))  # height
 
 
 def to_bucket(image, buckets=BUCKETS):
-    """Resizes an image to the bucket whose shape is nearest: what the text filter sees, in training and at run time.
+    """Resizes an image to the bucket with the nearest aspect ratio, both for training and at run time.
 
-    The image is turned upright (EXIF), laid over white where it is transparent, 16 bits become 8; then it is stretched
-    to the bucket, bilinear and antialiased.
+    The image is rotated upright (EXIF), blended onto white where it is transparent, scaled from 16 bits to 8, and
+    stretched to the bucket with antialiased bilinear interpolation.
 
     Args:
         image: a `PIL.Image.Image`; it is not changed.
@@ -31,7 +31,7 @@ def to_bucket(image, buckets=BUCKETS):
         uint8 RGB `(height, width, 3)`.
 
     Raises:
-        ValueError: pixels are floating-point numbers, whose range is unknown.
+        ValueError: the pixels are floating-point numbers, whose range is unknown.
 
     Example:
 
@@ -42,7 +42,7 @@ def to_bucket(image, buckets=BUCKETS):
 
 
 def nearest_bucket(image, buckets):
-    """The bucket `(height, width)` whose ratio of width to height is nearest to that of the upright image."""
+    """Returns the bucket `(height, width)` whose aspect ratio is nearest to that of the upright image."""
     shape = math.log(image.width / image.height)
     if orientation(image) >= 5:
         shape = -shape
@@ -50,11 +50,12 @@ def nearest_bucket(image, buckets):
 
 
 def views(image, bucket):
-    """What is seen of an image at the size of a bucket.
+    """Converts an image to the arrays that the model scores.
 
     Returns:
-        List of uint8 RGB `(height, width, 3)`: one, or of an image with transparent parts two, over white and over
-        black, because black text is lost on the one and white text on the other.
+        List of uint8 RGB arrays `(height, width, 3)` of the bucket's size. An opaque image gives one. An image with
+        transparent parts gives two, on white and on black, because white text vanishes on the one and black text on
+        the other.
     """
     turn = UPRIGHT.get(orientation(image))
     image = eight_bits(image)
@@ -64,7 +65,7 @@ def views(image, bucket):
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
-            # Pillow weighs colours by alpha when it resizes, so that to lay over later is the same, and cheaper.
+            # Pillow weights colours by alpha when it resizes, so blending the small image gives the same pixels.
             image = image.resize(size, Image.Resampling.BILINEAR)
             grounds = (Image.new("RGBA", size, colour) for colour in ("white", "black"))
             return [np.asarray(Image.alpha_composite(ground, image).convert("RGB")) for ground in grounds]
@@ -74,20 +75,20 @@ def views(image, bucket):
 
 
 def decode(data, buckets=BUCKETS):
-    """Decodes a file's bytes.
+    """Decodes the bytes of a file.
 
-    Pixels beyond `PIL.Image.MAX_IMAGE_PIXELS` are refused when the header is read. JPEG is decoded at a half, a quarter
-    or an eighth of its size as long as no side falls below the bucket's.
+    An image with more than `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused as soon as its header is read. A JPEG file is
+    decoded at a half, a quarter or an eighth of its size, as long as neither side becomes smaller than the bucket's.
 
     Args:
         data: bytes of the whole file.
         buckets: list of `(height, width)` to choose from.
 
     Returns:
-        `(views, (height, width))`: as `views`, and the size of the upright image.
+        `(views, (height, width))`: the arrays of `views`, and the size of the upright image.
 
     Raises:
-        Undecodable: with the status.
+        Undecodable: the file gives no pixels.
     """
     kind = sniff(data[:HEAD])
     try:
@@ -105,7 +106,7 @@ def decode(data, buckets=BUCKETS):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise Undecodable("too_large", str(error)) from None
-    except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
+    except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
         cut = "truncated" in str(error).lower() or (
             kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
         )

@@ -1,4 +1,4 @@
-"""Model files of the text filter: a LiteRT model with an archive behind it that holds `kgan.json`."""
+"""Model files of the text filter: a LiteRT model followed by a zip archive with the metadata, `kgan.json`."""
 
 import hashlib
 import io
@@ -8,12 +8,16 @@ import zipfile
 from kgan.filter.decoding import BUCKETS
 
 MEMBER, FORMAT = "kgan.json", 1
-# What `decoding` does to an image, as a model's metadata must ask for it.
+# The preprocessing that `decoding` does. The metadata must ask for exactly this.
 PREPARATION = {"resize": "bilinear, antialiased", "normalisation": "inside"}
 
 
 def read(data):
-    """Splits the bytes of a model file into the model and its metadata, and checks both."""
+    """Splits the bytes of a model file into model and metadata, and checks both.
+
+    Raises:
+        ValueError: the metadata is missing, damaged or of another format, or the model does not match its digest.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             info = archive.getinfo(MEMBER)
@@ -22,23 +26,23 @@ def read(data):
             metadata = json.loads(archive.read(info))
             model = data[: min(member.header_offset for member in archive.infolist())]
     except (zipfile.BadZipFile, KeyError):
-        raise ValueError(f"there is no {MEMBER} behind the model; `kgan export` puts it there") from None
+        raise ValueError(f"it contains no {MEMBER}; write the file with `kgan export`") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"its {MEMBER} is damaged ({error})") from None
     check(metadata)
     if hashlib.sha256(model).hexdigest() != metadata["digest"]:
-        raise ValueError(f"the model is not the one that {MEMBER} has the digest of")
+        raise ValueError(f"the model does not match the digest in {MEMBER}")
     return model, metadata
 
 
 def check(metadata):
-    """Raises a ValueError that names what is wrong with metadata."""
+    """Raises a ValueError that says what is wrong with the metadata."""
     found = metadata.get("format") if isinstance(metadata, dict) else None
     if found != FORMAT:
-        raise ValueError(f"its {MEMBER} has format {found!r}, and this version of kgan reads {FORMAT}")
+        raise ValueError(f"its {MEMBER} has format {found!r}; this version of kgan reads format {FORMAT}")
     for key, value in PREPARATION.items():
         if metadata.get(key) != value:
-            raise ValueError(f"its {MEMBER} asks for {key} {metadata.get(key)!r}, and kgan knows {value!r}")
+            raise ValueError(f"its {MEMBER} asks for {key} {metadata.get(key)!r}; kgan supports only {value!r}")
     try:
         thresholds = metadata["thresholds"]
         shares = [thresholds["best_f"], *thresholds["recall"].values(), *map(float, thresholds["recall"])]
@@ -51,7 +55,13 @@ def check(metadata):
 
 
 def write(path, model, card):
-    """Writes a LiteRT model and, in an archive behind it that LiteRT does not see, what `TextFilter` needs to know."""
+    """Writes a LiteRT model, followed by a zip archive with the metadata, which LiteRT ignores.
+
+    Args:
+        path: the `.tflite` file.
+        model: bytes of the LiteRT model.
+        card: dict of the metadata that depends on the model: thresholds, licence, data card.
+    """
     metadata = {
         "format": FORMAT,
         "labels": ["no_text", "text"],
@@ -62,6 +72,6 @@ def write(path, model, card):
     }
     path.write_bytes(model)
     with zipfile.ZipFile(path, "a") as archive:
-        # Not compressed, so that any language reads it in a few lines; without a date, so that the same model gives
-        # the same file.
+        # Uncompressed, so that a few lines in any language can read it; without a date, so that the same model always
+        # gives the same file.
         archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(metadata))

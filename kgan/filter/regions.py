@@ -1,4 +1,4 @@
-"""The 34 regions of an image, a 5x5 and a 3x3 grid, and which of them hold text."""
+"""The 34 regions of an image, the cells of a 5x5 and a 3x3 grid, and their text labels."""
 
 import numpy as np
 
@@ -7,26 +7,26 @@ NUM_REGIONS = sum(n * n for n in GRIDS)
 
 
 def region_labels(boxes, size, threshold=0.01, rule="area"):
-    """Labels each region of an image 1 where it holds text, else 0 (section III.D).
+    """Labels the regions of an image: 1 for text, 0 for none (section III.D of the paper).
 
-    In cell (i, j) of an n x n grid lie the pixels whose centres are in it; a pixel is text when its centre lies inside
-    one of the boxes, so that boxes which overlap count once.
+    A pixel belongs to the grid cell that contains its centre. It counts as text if its centre lies inside a box;
+    overlapping boxes count once.
 
     Args:
-        boxes: list of text boxes in pixels, each `(4,)` as left, top, right, bottom, or a polygon `(k, 2)` of x, y
-            with k of at least 3, convex or not. What lies outside the image is left out.
+        boxes: list of text boxes in pixels. Each is `(4,)`, as left, top, right, bottom, or a polygon `(k, 2)` of at
+            least three points x, y, convex or not. Parts outside the image are ignored.
         size: `(height, width)` of the image.
-        threshold: the share of a region's pixels from which on it holds text: 0.01 in the paper. With rule
-            `"msp_net"` it has no effect.
-        rule: `"area"`, the paper's; or `"msp_net"`: more than 0.05 of the region is text, and a line of text in it is
-            higher than half the region.
+        threshold: smallest share of text pixels in a region that is labelled 1; 0.01 in the paper. The rule
+            `"msp_net"` does not use it.
+        rule: `"area"`, the rule of the paper, or `"msp_net"`: more than 0.05 of the region's pixels are text, and the
+            region contains part of a text line higher than half the region.
 
     Returns:
         float32 `(34,)`: the cells of the 5x5 grid row by row, then those of the 3x3 grid.
 
     Raises:
-        ValueError: an image of less than 5 x 5 pixels, a box of another shape or with numbers that are not finite, an
-            unknown rule, or a threshold outside (0, 1].
+        ValueError: the image is smaller than 5 x 5 pixels, a box has another shape or coordinates that are not finite,
+            the rule is unknown, or the threshold is outside (0, 1].
 
     Example:
 
@@ -58,7 +58,7 @@ def region_labels(boxes, size, threshold=0.01, rule="area"):
 
 
 def region_means(values):
-    """Means of `(height, width)` values over the 34 regions, `(34,)` float64."""
+    """Averages values `(height, width)` over each of the 34 regions; returns float64 `(34,)`."""
     means = []
     for n in GRIDS:
         rows, columns = (_cells(length, n) for length in values.shape)
@@ -68,19 +68,19 @@ def region_means(values):
 
 
 def grids(values):
-    """Splits values of the regions, `(..., 34)`, into one array `(..., n, n)` for each grid."""
+    """Splits region values `(..., 34)` into one array `(..., n, n)` per grid."""
     parts = np.split(values, np.cumsum([n * n for n in GRIDS])[:-1], axis=-1)
     return [part.reshape(*part.shape[:-1], n, n) for part, n in zip(parts, GRIDS, strict=True)]
 
 
 def _cells(length, n):
-    """`(length, n)`: 1 where a pixel's centre lies in a cell."""
+    """Returns float64 `(length, n)`: 1 where the pixel's centre lies in the cell, else 0."""
     cell = (2 * np.arange(length) + 1) * n // (2 * length)
     return (cell[:, None] == np.arange(n)).astype("float64")
 
 
 def polygon_mask(box, size):
-    """Which pixel centres of an image `(height, width)` lie inside a box, by the even-odd rule."""
+    """Returns a boolean mask `(height, width)` of the pixels whose centres lie inside a box, by the even-odd rule."""
     points = _points(box)
     mask = np.zeros(size, bool)
     low = np.clip(np.floor(points.min(axis=0)), 0, size[::-1]).astype(int)
@@ -97,8 +97,8 @@ def polygon_mask(box, size):
 
 
 def line_height(box):
-    """Height of a line of text in pixels: of the rectangles around the box, the shorter side of the narrowest."""
-    from scipy.spatial import ConvexHull  # needed for labels alone, and not by who only filters
+    """Returns the height of a text line in pixels: the shorter side of the narrowest rectangle around its box."""
+    from scipy.spatial import ConvexHull  # only labelling needs SciPy; filtering does without
 
     points = _points(box)
     if np.linalg.matrix_rank(points - points[0]) < 2:

@@ -1,4 +1,4 @@
-"""The text filter at run time: LiteRT and Pillow; neither Keras nor any of its backends is imported."""
+"""The text filter at run time. Imports LiteRT and Pillow, but neither Keras nor a backend."""
 
 import contextlib
 import dataclasses
@@ -20,12 +20,12 @@ from kgan.runtime.processes import processors, spread
 __all__ = ["BUCKETS", "Limits", "TextFilter", "to_bucket"]
 
 SHIPPED = Path(__file__).with_name("student-int8.tflite")
-GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # sent to a process at once
+GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # most images and bytes per message to a worker
 
 
 @dataclasses.dataclass(slots=True)
 class Result:
-    """What was found of one image: `score` and `regions` `(34,)` are None unless `status` is `ok`."""
+    """Result for one image; `score` and `regions` `(34,)` are None unless `status` is `ok`."""
 
     status: str
     score: float | None = None
@@ -34,21 +34,24 @@ class Result:
 
 
 class TextFilter:
-    """Tells images with text from images without.
+    """Separates images with text from images without.
 
-    Open one with `TextFilter.load`. An image has a score, and so has each of its 34 regions, the cells of a 5x5 and a
-    3x3 grid; the image's is the largest of theirs, unless the student has `context` (`TextStudent`). An image with
-    transparent parts is looked at over white and over black, and the larger scores count.
+    Create one with `TextFilter.load`. The model scores the 34 regions of an image, the cells of a 5x5 and a 3x3 grid.
+    The image's score is the largest region score, unless the student was built with `context` (see `TextStudent`). An
+    image with transparent parts is scored on white and on black; the larger scores count.
 
     Args:
-        model: bytes of a LiteRT model with one signature per bucket, called `240x360` for height 240 and width 360.
-        metadata: the dict that `kgan.json` in a model file holds.
-        num_threads: threads that one image may use.
+        model: bytes of a LiteRT model with one signature per bucket, named `240x360` for height 240 and width 360.
+        metadata: dict with the contents of `kgan.json`.
+        num_threads: number of threads per image.
 
     Attributes:
-        metadata: as above: labels, buckets, thresholds, licence, data card.
-        thresholds: dict: `best_f`, the threshold of the best F-measure, and `recall`, a dict of the threshold for each
-            recall.
+        metadata: dict with labels, buckets, thresholds, licence and data card.
+        thresholds: dict with `best_f`, the threshold of the best F-measure, and `recall`, a dict of recalls to
+            thresholds.
+
+    Raises:
+        ValueError: the model has no signature for a bucket.
 
     Example:
 
@@ -61,7 +64,7 @@ class TextFilter:
     """
 
     def __init__(self, model, metadata, num_threads=1):
-        # Here, so that training code may use `to_bucket` without a second runtime beside its own.
+        # Imported here, so that training code can use `to_bucket` without loading LiteRT.
         from ai_edge_litert.interpreter import Interpreter
 
         self.model = model
@@ -76,23 +79,23 @@ class TextFilter:
                 if (name := f"{height}x{width}") not in found:
                     raise ValueError(f"the model has no signature {name}")
                 self._run[height, width] = interpreter.get_signature_runner(name)
-            # Shows now rather than at the first image that the model is what it should be.
+            # An unsuitable model fails here, and not at the first image.
             self.look([np.zeros((*self.buckets[0], 3), "uint8")])
 
     @classmethod
     def load(cls, path=None, num_threads=1):
-        """Opens a model file: a LiteRT model with an archive behind it that holds `kgan.json`.
+        """Loads a model file.
 
         Args:
-            path: the `.tflite` file that `kgan export` wrote; None for the one that comes with the package.
-            num_threads: threads that one image may use.
+            path: a `.tflite` file written by `kgan export`; None for the model included in the package.
+            num_threads: number of threads per image.
 
         Returns:
             A `TextFilter`.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, or of a format that this version does not read.
+            FileNotFoundError: the file does not exist.
+            ValueError: the file is damaged, or its format is not supported by this version.
 
         Example:
 
@@ -107,17 +110,20 @@ class TextFilter:
         except FileNotFoundError:
             if path is SHIPPED:
                 raise FileNotFoundError(
-                    "the student that comes with kgan is missing: install kgan again, or pass a .tflite file"
+                    "the model included in kgan is missing; reinstall kgan, or pass a .tflite file"
                 ) from None
             raise FileNotFoundError(f"no model file {os.fspath(path)!r}") from None
         except (ValueError, RuntimeError, KeyError) as error:
             raise ValueError(f"{path} is not a model file of the text filter: {error}") from None
 
     def threshold(self, recall=None):
-        """The stored threshold for a recall, or None for that of the best F-measure.
+        """Returns the stored threshold for a recall.
+
+        Args:
+            recall: one of the stored recalls; None for the threshold of the best F-measure.
 
         Raises:
-            ValueError: none is stored for this recall.
+            ValueError: no threshold is stored for this recall.
         """
         if recall is None:
             return self.thresholds["best_f"]
@@ -131,14 +137,14 @@ class TextFilter:
         """Scores images in this process.
 
         Args:
-            images: list of uint8 RGB arrays `(height, width, 3)` and `PIL.Image.Image`, of any sizes; or one array
-                `(n, height, width, 3)`.
+            images: list of uint8 RGB arrays `(height, width, 3)` and `PIL.Image.Image` objects, of any sizes; or one
+                uint8 array `(n, height, width, 3)`.
 
         Returns:
-            float32 `(n,)` in [0, 1], high for text.
+            float32 `(n,)` in [0, 1]; higher means text is more likely.
 
         Raises:
-            ValueError: an image of another kind.
+            ValueError: an image has another type, dtype or shape.
 
         Example:
 
@@ -151,10 +157,14 @@ class TextFilter:
     def regions(self, images):
         """Scores the regions of images in this process.
 
-        Args, Raises: as `score`.
+        Args:
+            images: as for `score`.
 
         Returns:
             float32 `(n, 34)` in [0, 1]: the cells of the 5x5 grid row by row, then those of the 3x3 grid.
+
+        Raises:
+            ValueError: an image has another type, dtype or shape.
         """
         return np.array([regions for _, regions in map(self._look_at, images)], "float32").reshape(-1, NUM_REGIONS)
 
@@ -167,31 +177,31 @@ class TextFilter:
         return self.look(views(image, nearest_bucket(image, self.buckets)))
 
     def look(self, views):
-        """Score and regions `(34,)` of what `decoding.views` gives of one image."""
+        """Returns score and regions `(34,)` for the views of one image, as `decoding.views` returns them."""
         found = [self._run[view.shape[:2]](images=view[None]) for view in views]
         return max(f["score"].item() for f in found), np.max([f["regions"].reshape(NUM_REGIONS) for f in found], axis=0)
 
     def filter(self, paths, recall=None, *, threshold=None, regions=False, processes=None, limits=None):
-        """Looks at files in several processes; whatever a file holds, it gives one row.
+        """Scores files in worker processes. Every file gives exactly one row, whatever its contents.
 
-        In a script, call it below `if __name__ == "__main__":`, for the processes import the script.
+        In a script, call it below `if __name__ == "__main__":`, because the workers import the script.
 
         Args:
             paths: list of files, folders, patterns such as `"photos/**/*.jpg"`, and zip or tar archives.
-            recall: one of the stored recalls, whose threshold is taken; None for the best F-measure.
-            threshold: takes the place of a stored one.
-            regions: adds the scores of the 34 regions to the rows.
-            processes: number of processes; None for one per processor.
-            limits: what an image may cost; None for `Limits()`.
+            recall: use the stored threshold for this recall; None for that of the best F-measure.
+            threshold: lowest score of an image with text; overrides the stored thresholds.
+            regions: whether to add the scores of the 34 regions to the rows.
+            processes: number of workers; None for one per processor.
+            limits: limits for one image; None for `Limits()`.
 
         Returns:
-            Iterator of dicts, in the order of the images: `path`, `score`, `decision` (`"text"` where the score is at
-            least the threshold, else `"no_text"`) and `status`, see `kgan.runtime.files`. Score
-            and decision are None unless the status is `ok`.
+            Iterator of dicts, in the order of the images, with `path`, `score`, `decision` and `status`. The decision
+            is `"text"` if the score is at least the threshold, else `"no_text"`. The statuses are listed in
+            `kgan.runtime.files`; unless the status is `ok`, score and decision are None.
 
         Raises:
-            ValueError: a pattern that fits nothing, or no threshold for this recall.
-            ChildProcessError: the processes do not start.
+            ValueError: a pattern matches no path, or no threshold is stored for the recall.
+            ChildProcessError: the workers do not start.
 
         Example:
 
@@ -207,10 +217,11 @@ class TextFilter:
         return (row(found, result, threshold, regions) for found, _, result in results)
 
     def results(self, inputs, processes=None, limits=None, overlay=False):
-        """Looks at each of an iterator of `inputs.Input`.
+        """Scores an iterable of `inputs.Input` in worker processes.
 
         Yields:
-            `(input, data, result)` in order: the bytes of a member of an archive, else None, and a `Result`.
+            `(input, data, result)` in order. `data` holds the bytes of an archive member, or the status with which
+            reading it failed; it is None for a file. `result` is a `Result`.
         """
         limits = limits or Limits()
         groups = grouped(inputs, limits.bytes)
@@ -222,7 +233,7 @@ class TextFilter:
 
 
 def row(found, result, threshold, regions):
-    """The dict that the result for an input becomes; numbers as the model gave them, those of regions to 4 digits."""
+    """Returns the row for an input. The score is not rounded; region scores are rounded to 4 digits."""
     made = {"path": found.name, "score": result.score, "decision": None, "status": result.status}
     if result.status == "ok":
         made["decision"] = "text" if result.score >= threshold else "no_text"
@@ -233,7 +244,7 @@ def row(found, result, threshold, regions):
 
 @contextlib.contextmanager
 def quiet():
-    """Keeps LiteRT from writing which delegate it made to the terminal; it has no setting for that."""
+    """Suppresses the message about delegates that LiteRT writes to standard error; no option turns it off."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
@@ -245,10 +256,10 @@ def quiet():
 
 
 def grouped(inputs, max_bytes):
-    """Groups inputs, so that little time goes into sending them and little memory into what waits.
+    """Groups inputs into messages of bounded size, to save both transfer time and memory.
 
     Yields:
-        Lists of `(input, (path, data))`, the latter as for `examine`.
+        Lists of `(input, (path, data))`, with the arguments of `examine`.
     """
     group, size = [], 0
     for found in inputs:
@@ -267,22 +278,30 @@ def grouped(inputs, max_bytes):
         yield group
 
 
-# === In the processes that decode and score ===
+# === In the worker processes ===
 
 
 def prepare(model, metadata, limits, overlay):
-    """Makes this process ready for `examine`."""
+    """Prepares a worker for `examine`."""
     global _text_filter, _limits, _overlay
     _text_filter, _limits, _overlay = TextFilter(model, metadata), limits, overlay
     Image.MAX_IMAGE_PIXELS = limits.pixels
 
 
 def examine(path, data):
-    """Looks at a file, or at the bytes of one; `data` may also be the status that reading it ended with."""
+    """Decodes and scores one image.
+
+    Args:
+        path: path of a file, or None for an archive member.
+        data: bytes of an archive member, or the status with which reading it failed; None for a file.
+
+    Returns:
+        A `Result`.
+    """
     if isinstance(data, str):
         return Result(data)
     if hasattr(signal, "setitimer"):
-        # A decoder that does not end gives Python no chance to stop it: the signal ends the process.
+        # A decoder in C cannot be interrupted from Python, so the signal ends the whole process.
         signal.setitimer(signal.ITIMER_PROF, _limits.seconds)
     try:
         if path is not None:
@@ -300,7 +319,7 @@ def examine(path, data):
 
 
 def heat_map(view, size, regions):
-    """A JPEG file of an image with its regions the redder the higher their score, the longer side 480 pixels."""
+    """Returns a JPEG file of an image with its regions tinted red by score; its longer side has 480 pixels."""
     height, width = view.shape[:2]
     heat = np.zeros((height, width), "float32")
     for cells in grids(regions):

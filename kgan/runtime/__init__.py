@@ -1,1 +1,1 @@
-"""What all command-line tools share, without Keras: untrusted files, inputs, journals, processes."""
+"""What the command-line tools share: untrusted files, inputs, journals and worker processes. Does not need Keras."""

@@ -1,21 +1,21 @@
-"""Files that nobody vouches for: reading them within limits, and writing others whole.
+"""Reading untrusted files within limits, and writing files whole.
 
-Whatever a file holds, reading and decoding it gives pixels or a `status`:
+Reading and decoding a file gives pixels or a status:
 
-| status | what it says of the file |
+| status | meaning |
 |---|---|
-| `ok` | it was decoded |
-| `empty` | it has no bytes |
-| `not_an_image` | it does not begin like an image |
-| `unsupported` | an image of a kind that is not read (see `FORMATS`), or a member of an archive packed in such a way |
-| `truncated` | it ends before its last pixel |
-| `damaged` | it begins like an image, and then makes no sense; or an archive that does |
-| `too_large` | more bytes, pixels or memory than the limits allow |
-| `missing` | there is no such file |
-| `unreadable` | it may not be read (rights, an encrypted archive), or reading it failed |
-| `not_a_file` | a pipe, a socket, a device; in an archive also a link |
-| `unsafe_name` | a member of an archive with a name that leads out of the archive |
-| `crashed` | decoding it took the process down, or more than the seconds allowed |
+| `ok` | the file was decoded |
+| `empty` | the file has no bytes |
+| `not_an_image` | the file does not start like any known image format |
+| `unsupported` | an image in a format not in `FORMATS`, or an archive member with an unsupported compression method |
+| `truncated` | the file ends before its last pixel |
+| `damaged` | the image or the archive is corrupt |
+| `too_large` | it exceeds the limit on bytes or pixels, or decoding runs out of memory |
+| `missing` | the file does not exist |
+| `unreadable` | access is denied, the archive member is encrypted, or reading failed |
+| `not_a_file` | a pipe, socket or device; in an archive also a link |
+| `unsafe_name` | an archive member whose name leads outside the archive |
+| `crashed` | decoding killed its process or exceeded the time limit |
 """
 
 import dataclasses
@@ -26,21 +26,21 @@ import os
 import stat
 from pathlib import Path
 
-# Five formats that hold nearly all photos, and how a file of each begins. TIFF stays out: its decoder is a zoo of
-# old compressions with a long record of flaws, and what strangers send is hardly ever TIFF.
+# The formats of nearly all photos, and the first bytes of each. TIFF is left out: photos seldom use it, and its decoder
+# supports many old compression schemes with a long record of vulnerabilities.
 FORMATS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "WEBP": b"RIFF", "GIF": b"GIF8", "BMP": b"BM"}
-# Beginnings of other images, so that these are told from files that are none.
+# First bytes of other image formats: their files are `unsupported`, not `not_an_image`.
 OTHER_IMAGES = (
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF
     *(b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL ", b"\xff\x0a"),  # JPEG 2000, JPEG XL
     *(b"8BPS", b"\0\0\1\0"),  # Photoshop, icons
 )
-HEAD = 16  # bytes that tell what a file is
-PART = 2**20  # bytes read at once
+HEAD = 16  # bytes needed to recognise a format
+PART = 2**20  # most bytes per read
 
 
 class Undecodable(ValueError):
-    """A file gives no pixels; `status` says why."""
+    """A file that gives no pixels; `status` is the reason."""
 
     def __init__(self, status, message=None):
         super().__init__(message or status)
@@ -49,12 +49,12 @@ class Undecodable(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one image may cost; beyond it a file is `too_large`, or, for the seconds, `crashed`.
+    """Limits for one image. Above `pixels` or `bytes` its status is `too_large`, above `seconds` it is `crashed`.
 
     Args:
-        pixels: width times height, as the header has it.
-        bytes: of the file, or of the unpacked member of an archive.
-        seconds: of processor time to decode and score it; not on Windows.
+        pixels: width times height according to the header.
+        bytes: size of the file, or of the unpacked archive member.
+        seconds: processor time for decoding and scoring; not enforced on Windows.
     """
 
     pixels: int = 100_000_000
@@ -63,23 +63,31 @@ class Limits:
 
 
 def sniff(head):
-    """The format of a file, one of `FORMATS`, by its first `HEAD` bytes."""
+    """Returns the format of a file, one of `FORMATS`, given its first `HEAD` bytes.
+
+    Raises:
+        Undecodable: `empty`, `unsupported` or `not_an_image`.
+    """
     if not head:
         raise Undecodable("empty")
     for kind, beginning in FORMATS.items():
         if head.startswith(beginning) and (kind != "WEBP" or head[8:12] == b"WEBP"):
             return kind
-    # HEIC, AVIF and their kin; MP4 begins like them.
+    # HEIC and AVIF. MP4 has the same first bytes.
     if head.startswith(OTHER_IMAGES) or head[4:8] == b"ftyp":
         raise Undecodable("unsupported")
     raise Undecodable("not_an_image")
 
 
 def read_file(path, max_bytes):
-    """Reads a regular file that begins like an image, and no other."""
+    """Returns the bytes of a regular file that starts like an image.
+
+    Raises:
+        Undecodable: the file is anything else, larger than `max_bytes`, missing or unreadable.
+    """
     try:
-        # What opening a device does nobody knows, hence the look before; and without O_NONBLOCK a pipe that has no
-        # writer would hold up the run.
+        # Opening a device can have side effects, so the type is checked first. If a pipe takes the file's place after
+        # the check, O_NONBLOCK keeps the open from waiting for a writer.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise Undecodable("not_a_file")
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -98,10 +106,14 @@ def read_file(path, max_bytes):
 
 
 def read_bounded(file, size, max_bytes):
-    """Reads an open file, said to have `size` bytes, as long as it begins like an image and keeps to the limit."""
+    """Returns the bytes of an open file whose stated size is `size`.
+
+    Raises:
+        Undecodable: the file does not start like an image, or is larger than `max_bytes`.
+    """
     parts = [file.read(HEAD)]
     sniff(parts[0])
-    # The size may be a lie, so the end is where nothing more comes, or one byte beyond the limit.
+    # The stated size may be wrong, so read until the data end or exceed the limit by one byte.
     left = max_bytes + 1 - len(parts[0]) if size <= max_bytes else 0
     while left > 0:
         parts.append(file.read(min(PART, left)))
@@ -115,11 +127,14 @@ def read_bounded(file, size, max_bytes):
 
 
 def put(folder, place, data):
-    """Writes a file at `place` in a folder; another file there stays, and this one is called `name-2` or so."""
+    """Writes a file at `place` in a folder.
+
+    A file with other contents at that place is kept: the new file becomes `name-2`, `name-3` and so on.
+    """
     try:
         put_at(Path(folder, place), data)
     except OSError as error:
-        # A file where this one wants a folder, or a name too long for this disk: both come out of archives.
+        # A parent folder's name is taken by a file, or this file system refuses the name: a hash replaces it.
         if error.errno not in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
             raise
         name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
@@ -142,8 +157,8 @@ def put_at(path, data):
 
 
 def write_whole(path, data):
-    """Writes a file that is there whole or not at all."""
-    # The same name each time: what a killed run has left of it, the one that continues it puts right.
+    """Writes a file under a temporary name and renames it, so that no partial file appears at `path`."""
+    # The temporary name is always the same: the next run overwrites what a killed run left behind.
     partial = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     partial.write_bytes(data)
     os.replace(partial, path)

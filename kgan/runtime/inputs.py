@@ -1,4 +1,4 @@
-"""Which images a run looks at: files, and what is in folders and archives."""
+"""The images of a run: files given by name, and the contents of folders and archives."""
 
 import bz2
 import contextlib
@@ -20,14 +20,14 @@ OPEN_TAR = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.bz2": b
 
 @dataclasses.dataclass(slots=True)
 class Input:
-    """One image to look at.
+    """One image of a run.
 
     Args:
-        name: what its row calls it: a path, or `archive!member`.
-        place: where a copy of it goes below another folder, with `/` between the parts.
-        path: the file; None for a member of an archive.
-        read: function of the most bytes allowed, which returns a member's bytes or raises `Undecodable`; it must be
-            called before the next input is asked for. None for a file.
+        name: its path as shown in the rows; for an archive member, `archive!member`.
+        place: relative path for a copy in another folder, with `/` as the separator.
+        path: path of the file; None for an archive member.
+        read: function of `max_bytes` that returns an archive member's bytes or raises `Undecodable`. It must be called
+            before the next input is requested. None for a file.
     """
 
     name: str
@@ -37,33 +37,34 @@ class Input:
 
 
 def expand(pattern):
-    """Returns the sorted paths that a pattern stands for; a name without a pattern, or that exists, stands for itself.
+    """Returns the sorted paths that match a glob pattern. A path without wildcards, or one that exists, is returned as
+    it is.
 
     Raises:
-        ValueError: nothing fits the pattern.
+        ValueError: no path matches the pattern.
     """
     if not glob.has_magic(pattern) or os.path.lexists(pattern):
         return [pattern]
     found = sorted(glob.glob(pattern, recursive=True))
     if not found:
-        raise ValueError(f"no file fits {pattern!r}")
+        raise ValueError(f"no file matches {pattern!r}")
     return found
 
 
 def find(paths, leave_out=()):
-    """Finds images, in an order that is the same each time.
+    """Finds the images of a run, always in the same order.
 
-    A folder stands for all files below it but the hidden ones, in order of their names; links to folders in it are not
-    followed. An archive (zip; tar, also packed by gzip, bzip2 or xz) stands for its members in their own order, which
-    are read in memory. An archive in a folder or in an archive is a file like any other. What is named twice comes
+    A folder yields the files in it and in its subfolders, sorted by name, without hidden files; links to folders are
+    not followed. An archive (zip, or tar with or without gzip, bzip2 or xz) yields its members in archive order and is
+    never unpacked to disk. Archives inside folders or other archives are not opened. A path given twice is yielded
     twice.
 
     Args:
         paths: iterable of paths.
-        leave_out: absolute paths of files and folders to pass over in folders.
+        leave_out: absolute paths of files and folders to skip when folders are searched.
 
     Yields:
-        `Input`.
+        `Input` objects.
     """
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
@@ -75,7 +76,7 @@ def find(paths, leave_out=()):
 
 
 def walk(root, leave_out):
-    # A stack and no recursion: a hostile tree is deeper than Python's.
+    # An explicit stack, because a hostile folder tree can exceed Python's recursion limit.
     folders = [listing(root, "")]
     while folders:
         entry = next(folders[-1], None)
@@ -90,7 +91,7 @@ def walk(root, leave_out):
 
 
 def listing(folder, place):
-    """An iterator of what is in a folder, by name."""
+    """Returns an iterator over the entries of a folder, sorted by name."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -103,10 +104,10 @@ def hidden(name):
 
 
 def members(path):
-    """The members of an archive; where it breaks off, last comes the archive itself, as damaged."""
+    """Yields the members of an archive. If reading it fails, the last input is the archive itself, with the reason."""
     try:
         yield from zip_members(path) if path.lower().endswith(".zip") else tar_members(path)
-    except Exception as error:  # Python's readers raise almost anything on a broken archive.
+    except Exception as error:  # On corrupt archives Python's readers raise exceptions of almost any type.
         status = "unreadable" if isinstance(error, PermissionError) else "damaged"
         yield Input(path, os.path.basename(path), read=refuse(status, str(error)))
 
@@ -123,7 +124,7 @@ def read_zipped(archive, info, max_bytes):
         raise Undecodable("not_a_file")
     if info.flag_bits & 1:
         raise Undecodable("unreadable", "encrypted")
-    # Of the other methods zipfile unpacks a whole block at once, however large.
+    # For the other methods zipfile may decompress a whole block at once, of any size.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise Undecodable("unsupported", f"compression method {info.compress_type}")
     with unpacking(), archive.open(info) as file:
@@ -134,7 +135,7 @@ def tar_members(path):
     suffix = next(suffix for suffix in OPEN_TAR if path.lower().endswith(suffix))
     with OPEN_TAR[suffix](path, "rb") as file, tarfile.open(fileobj=InParts(file), mode="r:") as archive:
         while (info := archive.next()) is not None:
-            archive.members.clear()  # else the list grows with the archive
+            archive.members.clear()  # tarfile would keep every member in memory
             if not info.isdir():
                 yield from member(path, info.name, partial(read_tarred, archive, info))
 
@@ -147,7 +148,7 @@ def read_tarred(archive, info, max_bytes):
 
 
 class InParts:
-    """A file of which nobody reads much at once: the headers of a hostile tar archive may ask for any amount."""
+    """A file that refuses large reads: the headers of a hostile tar archive can request any number of bytes."""
 
     def __init__(self, file):
         self.file = file
@@ -160,7 +161,7 @@ class InParts:
 
 
 def member(archive, name, read):
-    """Yields the member of an archive, unless it is hidden."""
+    """Yields the input for an archive member, or nothing if the member is hidden."""
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or parts[0] == "" or "\0" in name or os.path.splitdrive(name)[0]:
         yield Input(f"{archive}!{name}", "", read=refuse("unsafe_name"))
@@ -171,7 +172,7 @@ def member(archive, name, read):
 
 
 def refuse(status, message=None):
-    """A `read` that fails."""
+    """Returns a `read` function that raises `Undecodable`."""
 
     def read(max_bytes):
         raise Undecodable(status, message)
@@ -181,7 +182,7 @@ def refuse(status, message=None):
 
 @contextlib.contextmanager
 def unpacking():
-    """Turns whatever Python's readers raise on a broken member into `Undecodable`."""
+    """Turns any exception that Python's readers raise on a corrupt member into `Undecodable`."""
     try:
         yield
     except Undecodable:

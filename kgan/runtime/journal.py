@@ -1,8 +1,8 @@
-"""The rows of a run on disk, from which a later run goes on where this one was stopped.
+"""The rows of a run on disk, so that a stopped run can be continued.
 
-Each row goes to a journal of JSON lines as soon as it is known: with `--out rows.jsonl` that is the output itself, with
-`.csv` and `.parquet` it lies beside it (`rows.csv.journal.jsonl`) and is converted at the end. `rows.jsonl.run.json`
-keeps what the run was asked; a run that is asked for something else is refused.
+Each row is written to a journal of JSON lines as soon as it is known. For `--out rows.jsonl` the journal is the output
+itself. For `.csv` and `.parquet` it is a second file, `rows.csv.journal.jsonl`, which is converted at the end. The
+options of the run are kept in `rows.jsonl.run.json`; a run with other options is refused.
 """
 
 import csv
@@ -15,30 +15,32 @@ from kgan.runtime.files import write_whole
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing there keeps two runs from one file
+except ImportError:  # Windows, where two runs can write to one file unnoticed
     fcntl = None
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
-AGAIN = "pass --overwrite to begin anew, or another --out"
+AGAIN = "pass --overwrite to start again, or another --out"
 
 
 class Journal:
-    """The rows of a run on disk.
+    """Reads the rows of an earlier run and appends new ones.
 
     Args:
-        out: the file asked for; its suffix is the format, one of `SUFFIXES`.
-        columns: dict of what each row has, in order: `str`, `float`, or the length of a list of floats.
-        options: dict of what the rows depend on, which JSON can hold.
-        overwrite: begins anew, whatever is there.
+        out: output file; its suffix, one of `SUFFIXES`, selects the format.
+        columns: dict of column names, in order, to their type: `str`, `float`, or an int, the length of a list of
+            floats.
+        options: dict of the options that the rows depend on, serialisable as JSON.
+        overwrite: whether to discard existing rows.
 
     Raises:
-        ValueError: there are rows that such a run cannot continue, or another run is writing them.
+        ValueError: the suffix is unknown, the existing rows belong to a run with other options, or another run is
+            writing to the file.
     """
 
     def __init__(self, out, columns, options, overwrite=False):
         self.out, self.columns = Path(out), columns
         if self.out.suffix not in SUFFIXES:
-            raise ValueError(f"{out} has no format that is known: pass a name that ends in {', '.join(SUFFIXES)}")
+            raise ValueError(f"{out}: unknown format; pass a name that ends in {', '.join(SUFFIXES)}")
         if self.out.suffix == ".parquet":
             arrow()
         self.path = self.out if self.out.suffix == ".jsonl" else self.beside(".journal.jsonl")
@@ -46,7 +48,7 @@ class Journal:
         self.files = [self.out, self.path, options_file]
         if not overwrite:
             if self.out.exists() and not self.path.exists():
-                raise ValueError(f"{out} is there, but not its journal {self.path}: {AGAIN}")
+                raise ValueError(f"{out} exists, but its journal {self.path} is missing; {AGAIN}")
             if self.path.exists() and self.path.stat().st_size:
                 compare(out, options_file, options)
         self._file = self.path.open("ab+")
@@ -65,7 +67,7 @@ class Journal:
         return self.out.with_name(self.out.name + ending)
 
     def rows(self):
-        """Yields the rows on disk; then half a row at the end, which a killed run has left, is cut off."""
+        """Yields the rows on disk, then removes the partial row that a killed run may have left at the end."""
         self._file.seek(0)
         end = 0
         for number, line in enumerate(self._file, start=1):
@@ -76,7 +78,7 @@ class Journal:
                 if found.keys() != self.columns.keys():
                     raise ValueError("other columns")
             except (ValueError, AttributeError):
-                raise ValueError(f"{self.path}, line {number}, is no row: {AGAIN}") from None
+                raise ValueError(f"{self.path}, line {number}: not a row of this run; {AGAIN}") from None
             yield found
             end += len(line)
         self._file.truncate(end)
@@ -86,7 +88,7 @@ class Journal:
         self._file.flush()
 
     def finish(self):
-        """Converts the journal to the format asked for."""
+        """Converts the journal to the format of `out`."""
         if self.out.suffix == ".csv":
             self.convert(write_csv)
         elif self.out.suffix == ".parquet":
@@ -105,18 +107,20 @@ class Journal:
 
 
 def compare(out, options_file, options):
-    """Raises a ValueError unless a run with the same options began the file."""
+    """Raises a ValueError unless the file was started with the same options."""
     try:
         before = json.loads(options_file.read_bytes())
     except (OSError, ValueError):
-        raise ValueError(f"{out} is there, and no {options_file.name} says which run wrote it: {AGAIN}") from None
+        raise ValueError(
+            f"{out} exists, but {options_file.name} with the options of its run is missing or damaged; {AGAIN}"
+        ) from None
     changed = [name for name in {**options, **before} if options.get(name) != before.get(name)]
     if changed:
-        raise ValueError(f"{out} was begun with other options ({', '.join(changed)}): {AGAIN}")
+        raise ValueError(f"{out} was started with other options ({', '.join(changed)}); {AGAIN}")
 
 
 def write_csv(path, columns, rows):
-    # Names of files are bytes; those that are no UTF-8 come out as they are.
+    # File names are bytes; names that are not UTF-8 are written unchanged.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         lists = {name: length for name, length in columns.items() if isinstance(length, int)}
@@ -136,7 +140,7 @@ def write_parquet(path, columns, rows):
     with parquet.ParquetWriter(path, schema) as writer:
         while part := list(itertools.islice(rows, 10_000)):
             for found in part:
-                # Parquet has no names that are not UTF-8.
+                # Parquet strings must be UTF-8.
                 found["path"] = os.fsencode(found["path"]).decode("utf-8", "backslashreplace")
             writer.write_table(pyarrow.Table.from_pylist(part, schema))
 

@@ -1,4 +1,4 @@
-"""Pixels of images as strangers store them: turned, with 16 bits, with a transparent colour."""
+"""Normalises stored pixels: EXIF orientation, 16-bit samples, transparent colours."""
 
 import numpy as np
 from PIL import Image
@@ -18,20 +18,20 @@ UPRIGHT = {
 
 
 def orientation(image):
-    """The EXIF orientation, 1 to 8; 1 where there is none, or none that makes sense."""
+    """Returns the EXIF orientation, 1 to 8; 1 if it is missing or invalid."""
     if image.format == "PNG":
-        # Its EXIF may come behind the pixels, which Pillow would then load below, and a failure would pass for one of
-        # EXIF; what is loaded after that is black.
+        # EXIF may follow the pixels, and then `getexif` loads the pixels first. Load them here instead: a failure
+        # inside the `try` would be mistaken for broken EXIF, and the image would then decode as black.
         image.load()
     try:
         found = image.getexif().get(ORIENTATION)
         return found if found in UPRIGHT else 1
-    except Exception:  # Pillow raises almost anything on broken EXIF, which says nothing about the pixels.
+    except Exception:  # Broken EXIF raises exceptions of almost any type; the pixels may still be sound.
         return 1
 
 
 def eight_bits(image):
-    """Scales 16-bit samples to 8 bits; Pillow would clamp them, and turn a scan white."""
+    """Scales 16-bit samples to 8 bits. Pillow would clamp them at 255, which turns most pixels white."""
     if image.mode == "F":
         raise Undecodable("unsupported", "pixels are floating-point numbers of unknown range")
     if not image.mode.startswith("I"):
@@ -44,9 +44,9 @@ def eight_bits(image):
 
 
 def scale_transparent_value(image):
-    """Brings the transparent value of a PNG file, which has the file's depth, to the 8 bits of Pillow's samples.
+    """Converts the transparent value of a PNG file from the file's bit depth to the 8 bits of Pillow's samples.
 
-    To be called before the image is loaded: then the depth is forgotten.
+    Call it before the image is loaded, because loading discards the bit depth.
     """
     if image.format == "PNG" and "transparency" in image.info:
         value, stored = image.info["transparency"], image.tile[0].args

@@ -1,4 +1,4 @@
-"""Work spread over processes: results in order, and a process that dies takes nothing else with it."""
+"""Parallel work in processes, with ordered results; a crash loses only the call that caused it."""
 
 import contextlib
 import multiprocessing
@@ -11,35 +11,32 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 
-NO_START = (
-    "the processes that decode images do not start; call this in the file of a script, "
-    'below `if __name__ == "__main__":`'
-)
+NO_START = 'the worker processes do not start; call this from a script file, below `if __name__ == "__main__":`'
 
 
 def processors():
-    """Number of processors that this process may use."""
+    """Returns the number of processors available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def spread(work, groups, processes, start, arguments, crashed):
-    """Calls `work(*arguments)` in other processes.
+    """Calls `work(*arguments)` in worker processes.
 
-    When a process dies, nobody knows whose fault it was: what was under way is done once more, one by one, and what
-    then takes a process down again is `crashed`.
+    When a worker dies, the call at fault is unknown. The calls under way are therefore repeated one at a time, and a
+    call that kills its worker again gets the result `crashed`.
 
     Args:
-        work: a function that can be pickled.
-        groups: iterator of lists of `(key, arguments)`; a group is sent to a process at once, keys stay here.
-        processes: their number.
-        start, arguments: function that each process calls first, and its arguments.
-        crashed: what stands for the result of a call that takes its process down.
+        work: picklable function.
+        groups: iterable of lists of `(key, arguments)`. A group is sent to a worker in one message; keys are not sent.
+        processes: number of workers.
+        start, arguments: function that each worker calls first, and its arguments.
+        crashed: result of a call that kills its worker.
 
     Yields:
-        `((key, arguments), result)` in the order they came in.
+        `((key, arguments), result)` in the order of the calls.
 
     Raises:
-        ChildProcessError: the processes do not start.
+        ChildProcessError: the workers do not start.
     """
 
     def open_pool(size):
@@ -70,8 +67,8 @@ def spread(work, groups, processes, start, arguments, crashed):
                 yield crashed
 
     context = multiprocessing.get_context("spawn")
-    # A process that cannot import the script dies before it reads its arguments; if these are more than a pipe holds,
-    # the pool would wait for ever. So the first one has none.
+    # A worker that cannot import the script dies before it reads its arguments. If they exceed the pipe's capacity, the
+    # pool would wait for ever. A first process without arguments detects this.
     first = context.Process(target=int)
     with uninterrupted():
         first.start()
@@ -112,18 +109,18 @@ def each(work, calls):
 
 
 def submit(pool, *call):
-    """Submits a call, for which a pool may start a process."""
+    """Submits a call to a pool, which may start a process for it."""
     with uninterrupted():
         return pool.submit(*call)
 
 
 @contextlib.contextmanager
 def uninterrupted():
-    """Processes started in here never see Ctrl-C, which is their parent's business."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where they do see it
+    """Processes started in this context ignore Ctrl-C; their parent handles it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where they do receive it
         yield
         return
-    resource_tracker.ensure_running()  # where it has to be started, it lets the signal through again
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -132,8 +129,8 @@ def uninterrupted():
 
 
 def initialise(start, arguments):
-    """First thing in a new process."""
-    # Where the parent is killed, nobody tells its children.
+    """Prepares a new worker."""
+    # A parent that is killed cannot stop its workers.
     threading.Thread(target=end_with_parent, daemon=True).start()
     start(*arguments)
 

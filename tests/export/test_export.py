@@ -323,4 +323,4 @@ def test_command(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(cli, "export_text_filter", lambda *args, **kwargs: asked.update(args=args, **kwargs) or report)
     assert cli.main(["export", "a.keras", "--out", "b", "--quantisation", "int8", "--calibration", "7"]) == 0
     assert asked == {"args": ("a.keras", "b", ["int8"]), "images": None, "calibration": 7}
-    assert "b/student-int8.tflite: 0.25% of decisions changed, scores by 0.01 at most" in capsys.readouterr().out
+    assert "b/student-int8.tflite: 0.25% of decisions changed, scores differ by at most 0.01" in capsys.readouterr().out

@@ -1,0 +1,71 @@
+"""Model files: what they hold, and those that are refused."""
+
+import hashlib
+
+import pytest
+import tiny_filter
+
+from kgan.filter.text_filter import TextFilter
+
+pytestmark = pytest.mark.backend_free
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: b"", "it contains no kgan.json"),
+        (lambda: tiny_filter.model_bytes(), "it contains no kgan.json"),
+        (lambda: tiny_filter.model_file(members={"other.json": "{}"}), "it contains no kgan.json"),
+        (lambda: tiny_filter.model_file(members={"kgan.json": "{"}), "its kgan.json is damaged"),
+        (
+            lambda: tiny_filter.model_file(members={"kgan.json": "[1]"}),
+            "format None; this version of kgan reads",
+        ),
+        (lambda: with_metadata(format=2), "format 2; this version of kgan reads format 1"),
+        (lambda: with_metadata(digest="0" * 64), "the model does not match the digest in kgan.json"),
+        (lambda: with_metadata(digest=None), "its kgan.json is damaged"),
+        (lambda: with_metadata(thresholds={"best_f": 0.5}), "its kgan.json is damaged"),
+        (lambda: with_metadata(thresholds={"best_f": 1.5, "recall": {}}), "its kgan.json is damaged"),
+        (lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {"high": 0.3}}), "its kgan.json is damaged"),
+        (lambda: with_metadata(buckets=[]), "its kgan.json is damaged"),
+        (lambda: with_metadata(buckets=[[240]]), "its kgan.json is damaged"),
+        (lambda: with_metadata(buckets=[[120, 120]]), "no signature 120x120"),
+        (
+            lambda: with_metadata(resize="nearest"),
+            "resize 'nearest'; kgan supports only 'bilinear, antialiased'",
+        ),
+        (lambda: with_metadata(normalisation="outside"), "asks for normalisation 'outside'"),
+        (lambda: tiny_filter.model_file(b"no model at all"), "not a valid Flatbuffer"),
+        (lambda: b"x" + tiny_filter.model_file(), "the model does not match the digest in kgan.json"),
+        (lambda: tiny_filter.model_file()[:-30], "it contains no kgan.json"),
+        (lambda: tiny_filter.model_file(members={"kgan.json": "[" * 5000}), "its kgan.json is damaged"),
+        (lambda: tiny_filter.model_file(members={"kgan.json": " " * (2**20 + 1)}), "its kgan.json is larger than 1 MB"),
+    ],
+)
+def test_damaged_model_files_are_refused_in_one_line(tmp_path, make, message):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(make())
+    with pytest.raises(ValueError, match=message) as caught:
+        TextFilter.load(path)
+    assert str(caught.value).startswith(f"{path} is not a model file of the text filter: ")
+    assert "\n" not in str(caught.value)
+
+
+def with_metadata(**changes):
+    model = tiny_filter.model_bytes()
+    return tiny_filter.model_file(model, tiny_filter.metadata(model, **changes))
+
+
+def test_a_missing_model_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model file '.*none.tflite'"):
+        TextFilter.load(tmp_path / "none.tflite")
+
+
+def test_metadata_and_thresholds(text_filter):
+    model = tiny_filter.model_bytes()
+    assert text_filter.metadata == tiny_filter.metadata(model)
+    assert text_filter.metadata["digest"] == hashlib.sha256(model).hexdigest()
+    assert text_filter.thresholds == {"best_f": 0.5, "recall": {"0.94": 0.41, "0.97": 0.3}}
+    assert [text_filter.threshold(recall) for recall in (None, 0.94, 0.97)] == [0.5, 0.41, 0.3]
+    with pytest.raises(ValueError, match="no threshold is stored for recall 0.9; stored: 0.94, 0.97"):
+        text_filter.threshold(0.9)

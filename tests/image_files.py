@@ -1,0 +1,170 @@
+"""Files that hold a known picture, and files that are broken, hostile or no images, made in memory.
+
+`HOSTILE` maps the name of each file to its bytes and the status that reading it must give.
+"""
+
+import gzip
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+
+def encode(image, kind="PNG", **options):
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(samples, depth, colour, transparent=None, extra=b""):
+    """A PNG file of samples `(height, width)` or `(height, width, n)` of 1 to 16 bits; Pillow cannot write them all."""
+    height, width = samples.shape[:2]
+    flat = samples.reshape(height, -1)
+    if depth < 8:
+        bits = (flat[..., None] >> np.arange(depth)[::-1]) & 1
+        rows = np.packbits(bits.reshape(height, -1).astype("uint8"), axis=1)
+    else:
+        rows = flat.astype(">u2" if depth == 16 else "u1").view("u1").reshape(height, -1)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    trns = b"" if transparent is None else chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
+    parts = [chunk(b"IHDR", head), extra, trns, chunk(b"IDAT", data), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def picture(width=600, height=400):
+    """A gradient of colours with text on it."""
+    y, x = np.indices((height, width)) / [[[height]], [[width]]]
+    image = Image.fromarray((np.stack([60 + 120 * x, 90 + 100 * y, 200 - 90 * x * y], axis=-1)).astype("uint8"))
+    font = ImageFont.load_default(height // 6)
+    ImageDraw.Draw(image).multiline_text((width // 12, height // 8), "kgan reads\nthis TEXT", "white", font)
+    return image
+
+
+PICTURE = picture()
+PIXELS = np.asarray(PICTURE)
+GREY = np.asarray(PICTURE.convert("L"))
+FINE = {"quality": 97, "subsampling": 0}
+BROKEN_EXIF = b"Exif\0\0" + b"II*\0\xff\xff\xff\xff" + bytes(range(60))
+PNG, JPEG, GIF, BMP = (
+    encode(PICTURE.quantize(64) if kind == "GIF" else PICTURE, kind) for kind in ("PNG", "JPEG", "GIF", "BMP")
+)
+WEBP = encode(PICTURE, "WEBP")
+
+
+# === Hostile files ===
+
+
+def png_of_size(width, height, depth=1):
+    """A PNG file whose header claims a size that its few bytes of pixels do not have."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0))
+    return PNG[:8] + head + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+def jpeg_of_size(width, height):
+    at = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:at] + struct.pack(">HH", height, width) + JPEG[at + 4 :]
+
+
+def bmp_of_size(width, height):
+    return BMP[:18] + struct.pack("<ii", width, height) + BMP[26:]
+
+
+def webp_of_size(width, height):
+    size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + size + WEBP[12:]
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def endless_jpeg():
+    """A large progressive JPEG file that goes over its pixels again and again: minutes of work in 1 MB."""
+    data = encode(Image.new("L", (3000, 3000)), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + scan * (1_000_000 // len(scan) + 1) + data[-2:]
+
+
+HOSTILE = {
+    "plain.jpg": (JPEG, "ok"),
+    # Cut off
+    "empty.jpg": (b"", "empty"),
+    "one byte.jpg": (JPEG[:1], "not_an_image"),
+    "three bytes.jpg": (JPEG[:3], "damaged"),
+    "cut in the header.jpg": (JPEG[:200], "truncated"),
+    "cut in half.jpg": (JPEG[: len(JPEG) // 2], "truncated"),
+    "cut at the last pixels.jpg": (JPEG[:-40], "truncated"),
+    "cut in half, with an end mark.jpg": (JPEG[: len(JPEG) // 2] + JPEG[-2:], "ok"),  # libjpeg keeps it to itself
+    "cut progressive.jpg": (encode(PICTURE, "JPEG", progressive=True)[:-3000], "truncated"),
+    "signature.png": (PNG[:8], "damaged"),
+    "cut in half.png": (PNG[: len(PNG) // 2], "truncated"),
+    "no end chunk.png": (PNG[:-12], "ok"),
+    "cut in half.gif": (GIF[: len(GIF) // 2], "truncated"),
+    "header.gif": (GIF[:13], "damaged"),
+    "cut in half.bmp": (BMP[: len(BMP) // 2], "truncated"),
+    "header.bmp": (BMP[:20], "truncated"),
+    "cut in half.webp": (WEBP[: len(WEBP) // 2], "truncated"),
+    "header.webp": (WEBP[:16], "truncated"),
+    # Broken inside
+    "junk.jpg": (b"\xff\xd8\xff" + bytes(range(256)) * 20, "damaged"),
+    "junk.png": (PNG[:8] + bytes(range(256)) * 20, "damaged"),
+    "junk.gif": (b"GIF89a" + b"\xff" * 500, "damaged"),
+    "junk.webp": (b"RIFF" + struct.pack("<I", 504) + b"WEBP" + b"\x01" * 500, "damaged"),
+    "wrong checksum.png": (PNG[:60] + b"\0\0" + PNG[62:], "damaged"),
+    "wrong stream.png": (PNG[:8] + chunk(b"IHDR", PNG[16:29]) + chunk(b"IDAT", b"junk" * 99) + PNG[-12:], "damaged"),
+    "no pixels.png": (PNG[:33] + PNG[-12:], "damaged"),
+    "size zero.png": (png_of_size(0, 10), "damaged"),
+    "size zero.jpg": (jpeg_of_size(0, 10), "damaged"),
+    "fewer pixels than said.png": (png_of_size(500, 500), "truncated"),
+    "broken exif.jpg": (encode(PICTURE, "JPEG", exif=BROKEN_EXIF, **FINE), "ok"),
+    "junk profile.jpg": (encode(PICTURE, "JPEG", icc_profile=b"junk" * 9999), "ok"),
+    # Bombs
+    "bomb.png": (png_of_size(20_000, 20_000), "too_large"),
+    "real bomb.png": (encode(Image.new("1", (3200, 3200))), "too_large"),
+    "just allowed.png": (encode(Image.new("1", (3100, 3200), 1)), "ok"),
+    "bomb.jpg": (jpeg_of_size(65_000, 65_000), "too_large"),
+    "bomb.gif": (b"GIF89a" + b"\xff" * 4 + GIF[10:], "too_large"),
+    "bomb.bmp": (bmp_of_size(2**30, 2**30), "too_large"),
+    "bomb.webp": (webp_of_size(16_000, 16_000), "too_large"),
+    "text bomb.png": (png(PIXELS, 8, 2, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))), "damaged"),
+    "too many bytes.jpg": (JPEG + bytes(2**22), "too_large"),
+    "endless.jpg": (endless_jpeg(), "crashed"),
+    # Shapes
+    "one pixel.png": (encode(Image.new("RGB", (1, 1), "white")), "ok"),
+    "one pixel.jpg": (encode(Image.new("L", (1, 1), 255), "JPEG"), "ok"),
+    "one row.png": (encode(Image.new("RGB", (30_000, 1), "white")), "ok"),
+    "one column.jpg": (encode(Image.new("RGB", (1, 30_000), "white"), "JPEG"), "ok"),
+    # Wrong and odd names
+    "jpeg.png": (JPEG, "ok"),
+    "png.jpg": (PNG, "ok"),
+    "picture.txt": (PNG, "ok"),
+    "no suffix": (WEBP, "ok"),
+    'new\nline \u2028 \U0001f600 "quoted", comma.png': (PNG, "ok"),
+    "[a-z]*.png": (PNG, "ok"),
+    "-x.png": (PNG, "ok"),
+    # Other kinds
+    "tiff.jpg": (encode(PICTURE, "TIFF"), "unsupported"),
+    "big-endian.tif": (b"MM\0*" + bytes(50), "unsupported"),
+    "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "unsupported"),
+    "photo.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "unsupported"),
+    "icon.ico": (encode(PICTURE.resize((32, 32)), "ICO"), "unsupported"),
+    "layers.psd": (b"8BPS" + bytes(50), "unsupported"),
+    "film.mp4": (b"\0\0\0\x20ftypisom" + bytes(50), "unsupported"),
+    # No images
+    "text.jpg": (b"no picture at all", "not_an_image"),
+    "zeros.png": (bytes(5000), "not_an_image"),
+    "page.jpg": (b"<!doctype html><title>404</title>", "not_an_image"),
+    "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+    "script.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not_an_image"),
+    "document.jpg": (b"%PDF-1.7\n", "not_an_image"),
+    "fits.png": (b"SIMPLE  =                    T", "not_an_image"),
+    "sound.webp": (b"RIFF\x24\0\0\0WAVEfmt ", "not_an_image"),
+    "archive.png": (gzip.compress(PNG), "not_an_image"),
+    "pickle.jpg": (b"cos\nsystem\n(S'true'\ntR.", "not_an_image"),
+}

@@ -1,0 +1,193 @@
+"""Folders and archives: which images they hold, in which order, and what is refused."""
+
+import gzip
+import inspect
+import io
+import os
+import struct
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from image_files import JPEG, PICTURE, PNG
+from tiny_filter import brightness
+
+from kgan.runtime.files import Limits, Undecodable
+from kgan.runtime.inputs import find
+
+pytestmark = pytest.mark.backend_free
+
+
+# === Folders ===
+
+
+def names(*paths, leave_out=()):
+    return [found.name for found in find([os.fspath(path) for path in paths], leave_out)]
+
+
+def test_folders_are_walked_in_order_and_links_not_followed(tmp_path):
+    for name in (
+        "b/2.png",
+        "b/10.png",
+        "b/c/deep.png",
+        "a.png",
+        "z.zip",
+        ".git/x.png",
+        "b/.DS_Store",
+        "out/rows.jsonl",
+    ):
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "root" / "up").symlink_to("..")
+    root = f"{tmp_path}/root"
+    expected = [f"{root}/{name}" for name in ("a.png", "b/10.png", "b/2.png", "b/c/deep.png", "up", "z.zip")]
+    assert names(root, leave_out={f"{root}/out"}) == expected
+    assert names(f"{root}/", leave_out={f"{root}/out"}) == expected
+    assert [found.place for found in find([root], {f"{root}/out"})][1] == "b/10.png"
+    assert names(f"{root}/a.png", f"{root}/a.png", f"{root}/none") == [f"{root}/a.png"] * 2 + [f"{root}/none"]
+
+
+def test_folders_may_be_deeper_than_calls(tmp_path):
+    folder = tmp_path.joinpath(*"d" * 150)
+    folder.mkdir(parents=True)
+    (folder / "a.png").touch()
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        assert names(tmp_path) == [str(folder / "a.png")]
+    finally:
+        sys.setrecursionlimit(before)
+
+
+# === Archives ===
+
+
+def zip_file(path, members, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tar_file(path, members):
+    packing = path.suffix[1:] if path.suffix in (".gz", ".bz2", ".xz") else ""
+    with tarfile.open(path, f"w:{packing}") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            if data is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            else:
+                info.size = len(data)
+            archive.addfile(info, None if data is None else io.BytesIO(data))
+    return path
+
+
+MEMBERS = {
+    "z/first.png": PNG,
+    "./a.jpg": JPEG,
+    "z/.hidden.png": PNG,
+    "__MACOSX/z/first.png": PNG,
+    "z/empty.png": b"",
+    "notes.txt": b"none",
+    "z/cut.jpg": JPEG[:5000],
+    "z/large.png": PNG + bytes(2**22),
+    "../up.png": PNG,
+    "z/../../up.png": PNG,
+    "/etc/passwd.png": PNG,
+    "..\\up.png": PNG,
+    "inner.zip": b"PK\3\4",
+}
+FOUND = ["ok", "ok", "empty", "not_an_image", "truncated", "too_large", *["unsafe_name"] * 4, "not_an_image"]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".TAR"])
+def test_archives(tmp_path, text_filter, suffix):
+    path = (zip_file if suffix == ".zip" else tar_file)(tmp_path / f"photos{suffix}", MEMBERS)
+    rows = list(text_filter.filter([path], processes=1, limits=Limits(bytes=2**22)))
+    visible = [name for name in MEMBERS if "hidden" not in name and "MACOSX" not in name]
+    assert [row["path"] for row in rows] == [f"{path}!{name}" for name in visible]
+    assert [row["status"] for row in rows] == FOUND
+    assert rows[0]["score"] == pytest.approx(brightness(PICTURE).max(), abs=1e-5)
+    places = [found.place for found in find([path])]
+    assert places[:2] == [f"photos{suffix}/z/first.png", f"photos{suffix}/a.jpg"]
+
+
+def read_all(path, max_bytes=2**22):
+    """`{name without the archive's: status}` of an archive, without decoding."""
+    statuses = {}
+    for found in find([path]):
+        try:
+            found.read(max_bytes)
+            statuses[found.name.partition("!")[2]] = "ok"
+        except Undecodable as error:
+            statuses[found.name.partition("!")[2]] = error.status
+    return statuses
+
+
+def test_members_that_are_no_files(tmp_path):
+    assert read_all(tar_file(tmp_path / "a.tar", {"link.png": None, "b.png": PNG})) == {
+        "link.png": "not_a_file",
+        "b.png": "ok",
+    }
+    path = zip_file(tmp_path / "a.zip", {})
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("link.png")
+        info.external_attr = 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+    assert read_all(path) == {"link.png": "not_a_file"}
+
+
+def test_zip_members_that_cannot_be_unpacked(tmp_path):
+    path = zip_file(tmp_path / "lzma.zip", {"a.png": PNG}, zipfile.ZIP_LZMA)
+    assert read_all(path) == {"a.png": "unsupported"}
+    stored = zip_file(tmp_path / "stored.zip", {"a.png": PNG, "b.png": PNG}, zipfile.ZIP_STORED)
+    data = bytearray(stored.read_bytes())
+    data[data.index(b"IDAT") + 50] ^= 1
+    stored.write_bytes(data)
+    assert read_all(stored) == {"a.png": "damaged", "b.png": "ok"}
+    flagged = data.replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
+    assert flagged != data
+    stored.write_bytes(flagged)
+    assert set(read_all(stored).values()) == {"unreadable"}
+
+
+def test_a_size_that_is_a_lie(tmp_path):
+    """The headers say 100 bytes, the stream unpacks to far more."""
+    path = zip_file(tmp_path / "a.zip", {"a.png": PNG + bytes(2**23)})
+    size = struct.pack("<I", len(PNG) + 2**23)
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<I", 100)))
+    assert read_all(path) == {"a.png": "damaged"}
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+def test_an_archive_that_breaks_off(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, 50_000).astype("uint8").tobytes()
+    tar_file(path, {"a.png": PNG, "b.png": PNG + noise, "c.png": PNG})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    found = read_all(path)
+    assert found.pop("") == "damaged"  # the archive itself
+    assert list(found.values()) == ["ok", "damaged"][: len(found)]
+
+
+@pytest.mark.parametrize("name", ["junk.zip", "junk.tar", "junk.tar.gz", "junk.tgz", "junk.tar.xz", "junk.tar.bz2"])
+@pytest.mark.parametrize("data", [b"", b"junk" * 1000, PNG])
+def test_files_that_are_no_archives(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert read_all(path) == {"": "damaged"}
+
+
+def test_a_header_of_an_archive_as_large_as_memory(tmp_path):
+    """An extended header of 1 GB of zeros, in 1 MB."""
+    info = tarfile.TarInfo("a.png")
+    info.type, info.size = tarfile.XHDTYPE, 2**30
+    path = tmp_path / "a.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(info.tobuf())
+        file.write(bytes(2**21))
+    assert read_all(path) == {"": "damaged"}

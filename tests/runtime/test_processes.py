@@ -1,0 +1,54 @@
+"""Work in other processes that die, do not start, or raise."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from kgan.runtime.processes import spread
+
+pytestmark = pytest.mark.backend_free
+
+
+def killed_by(signals):
+    """What becomes of calls of `signal.raise_signal`, in groups of three; signal 0 does nothing."""
+    calls = [(number, (number,)) for number in signals]
+    groups = (calls[i : i + 3] for i in range(0, len(calls), 3))
+    return [(key, result) for (key, _), result in spread(signal.raise_signal, groups, 2, int, (), "crashed")]
+
+
+def test_a_process_that_dies_takes_nothing_else_with_it():
+    signals = [0] * 7 + [signal.SIGKILL] + [0] * 30 + [signal.SIGSEGV, signal.SIGKILL] + [0] * 5
+    assert killed_by(signals) == [(number, "crashed" if number else None) for number in signals]
+    assert killed_by([signal.SIGKILL]) == [(signal.SIGKILL, "crashed")]
+    assert killed_by([]) == []
+
+
+def test_processes_that_cannot_start():
+    with pytest.raises(ChildProcessError, match="the worker processes do not start"):
+        next(spread(int, [[(0, ())]], 1, os._exit, (3,), "crashed"))
+
+
+UNGUARDED = """
+from kgan.runtime.processes import spread
+try:
+    print(list(spread(len, [[(0, ("abc",))]], 1, len, (bytes(10**6),), "crashed")))
+except ChildProcessError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_script_that_no_process_can_import_is_told_so(tmp_path, from_stdin):
+    """A process that dies before it reads what it is sent left the sender waiting, if that was more than 64 kB."""
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, "-" if from_stdin else tmp_path / "script.py"]
+    done = subprocess.run(command, input=UNGUARDED, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1].startswith("the worker processes do not start; ")
+
+
+def test_an_error_in_another_process_is_not_swallowed():
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(spread(int, [[(0, ("1",)), (1, ("x",))]], 1, int, (), "crashed"))
