@@ -77,13 +77,14 @@ def load(
         split: `"train"` or `"test"`, or another split that the set has.
         image_size: height and width in pixels, at least 8. None takes the natural size: 32 for digits, else 64, or
             what a TFDS set has.
-        channels: 1 for grey or 3 for RGB. None takes the natural number: 1 for digits, else 3.
+        channels: 1 for grey or 3 for RGB. None takes the natural number: 1 for digits, else 3. Scene text is RGB only.
         count: number of samples. None takes all; `"synthetic/flowers"` has no end and then gives 6,000 for training
             and 1,200 for testing. Of real data, `count` takes a random subset with equal classes.
         seed: non-negative int, the seed of drawn pictures, of splits and subsets, and of the order of batches.
         batch_size: samples in a batch, where the result comes in batches.
         data_dir: the folder of TFDS data sets, `~/tensorflow_datasets` by default.
-        memory_limit: most bytes that the images may take as arrays.
+        memory_limit: most bytes that the images may take as arrays. Larger sets come in batches, but for scene text,
+            which is refused.
 
     Returns:
         `(images, labels)`, NumPy arrays `(n, image_size, image_size, channels)` and `(n,)`, when the images take at
@@ -113,8 +114,10 @@ def load(
         raise ValueError(f"channels={channels!r}: pass 1 for grey or 3 for RGB")
 
     if is_text_set(name):
+        if channels == 1:
+            raise ValueError(f"{name}: channels=1, but scene text is RGB: pass channels=3 or leave it out")
         size = (image_size or 240,) * 2
-        images, polygons = load_text(name, split, image_size=size, count=count, seed=seed)
+        images, polygons = load_text(name, split, image_size=size, count=count, seed=seed, memory_limit=memory_limit)
         return images, np.stack([region_labels(outlines, size) for outlines in polygons])
     source = _open(name, split, image_size, channels, count, seed)
     if source is None:

@@ -1,12 +1,15 @@
 """Scenes with and without text as arrays of one size: drawn ones, and those of published data sets."""
 
 import math
+import warnings
 
 import numpy as np
 from PIL import Image
 
 from kgan.data.scenes.painter import draw_scenes
-from kgan.data.text.sets import READERS
+from kgan.data.source import check_split
+from kgan.data.store import none_readable
+from kgan.data.text.sets import READERS, UnreadableImage
 from kgan.filter.decoding import to_bucket
 
 COUNTS = {"train": 2000, "test": 500}
@@ -18,17 +21,18 @@ def is_text_set(name):
     return name == "synthetic/scene_text" or (kind in READERS and bool(path))
 
 
-def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0):
+def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0, memory_limit=None):
     """Loads one split of a data set of scene text, all images at one size.
 
     Args:
         name: `"synthetic/scene_text"`, or `"KIND:PATH"` with a kind of `kgan.data.text.sets.READERS`, such as
             `"textdis:PATH"` or `"icdar2015:PATH"`.
-        split: `"train"` or `"test"`; of COCO-Text and TextOCR `"test"` gives the validation split, the one with labels.
+        split: `"train"` or `"test"`; for COCO-Text and TextOCR `"test"` is the validation split, the one with labels.
         image_size: `(height, width)`; images are stretched to it, whatever their shape.
-        count: number of images. None takes all; of drawn scenes 2,000 for training and 500 for testing. Of real
-            photos a random subset.
+        count: number of images, a random subset of real photos. None takes all, or draws 2,000 scenes for training and
+            500 for testing. Fewer are returned where images cannot be read: they are skipped with a warning.
         seed: non-negative int, of drawn scenes and of the subset.
+        memory_limit: most bytes that the images may take; None sets no limit.
 
     Returns:
         images: uint8 `(n, height, width, 3)`.
@@ -36,7 +40,8 @@ def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0)
             the annotation calls illegible.
 
     Raises:
-        ValueError: the name is not of scene text, or the data are not as they should be.
+        ValueError: the name is not of scene text, the data are not as they should be, or the images would take more
+            than `memory_limit`; then none has been drawn or decoded.
         FileNotFoundError: there is nothing at the path.
 
     Example:
@@ -51,19 +56,39 @@ def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0)
         known = ", ".join(["synthetic/scene_text", *(f"{kind}:PATH" for kind in READERS)])
         raise ValueError(f"{name!r} is no data set of scene text; there are {known}")
     if name == "synthetic/scene_text":
-        return draw_scenes(count or COUNTS[split], image_size, seed, split)
+        check_split(split, COUNTS)
+        count = count or COUNTS[split]
+        check_memory(name, count, image_size, memory_limit)
+        return draw_scenes(count, image_size, seed, split)
     kind, _, path = name.partition(":")
     records = READERS[kind](path, "val" if split == "test" and kind in VALIDATION else split)
     for note in records.notes:
         print(f"{name}: {note}")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(records))[:count])
+    check_memory(name, len(chosen), image_size, memory_limit)
     images = np.empty((len(chosen), *image_size, 3), "uint8")
     polygons = []
-    for image, record in zip(images, (records[i] for i in chosen), strict=True):
-        image[:] = to_bucket(record.open(), [image_size])
+    for record in (records[i] for i in chosen):
+        try:
+            picture = record.open()
+        except UnreadableImage as error:
+            warnings.warn(f"skipped {path}: {error}", stacklevel=2)
+            continue
+        images[len(polygons)] = to_bucket(picture, [image_size])
         scale = np.divide(image_size, record.size)[::-1]
         polygons.append([np.asarray(polygon) * scale for polygon in record.polygons])
-    return images, polygons
+    if not polygons:
+        raise none_readable(path, len(chosen))
+    return images[: len(polygons)], polygons
+
+
+def check_memory(name, count, image_size, limit):
+    nbytes = count * math.prod(image_size) * 3
+    if limit is not None and nbytes > limit:
+        raise ValueError(
+            f"{name}: {count} images of {image_size[0]} x {image_size[1]} take {nbytes} bytes, more than "
+            f"memory_limit={limit}: pass a smaller count or image_size, or a larger memory_limit"
+        )
 
 
 def flip_and_rotate(images, polygons, degrees=10, seed=0):

@@ -354,7 +354,7 @@ def test_negative_index():
 
 
 def test_errors_of_photos(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder or file"):
+    with pytest.raises(FileNotFoundError, match="no folder or zip archive"):
         load_photos(tmp_path / "nothing")
     with pytest.raises(ValueError, match="no images"):
         load_photos(tmp_path)
