@@ -23,14 +23,14 @@ def open_folder(path, *options):
 
 
 def open_zip(path, *options):
-    """Opens a zip archive with the same layout, in one common folder or not; members are read when asked for."""
+    """Opens a zip archive with the same layout, within one common folder or not."""
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(f"no file {path!r}: pass 'zip:PATH', a zip archive with one folder of images per class")
     return open_classes(Store(path), *options)
 
 
 def open_classes(store, split, image_size, channels, count, seed):
-    """Finds the classes and splits among the pictures of a store, and chooses the samples asked for."""
+    """Finds classes and splits among the pictures of a store, and chooses the samples asked for."""
     path = store.path
     splits = find_splits(store.pictures(), path)
     class_names = sorted({name for samples in splits.values() for name, _ in samples})
@@ -48,7 +48,7 @@ def open_classes(store, split, image_size, channels, count, seed):
     labels = np.searchsorted(class_names, [name for name, _ in samples])
     kept = stratified_split(labels, split, seed) if "" in splits else np.arange(len(labels))
     if not len(kept):
-        raise ValueError(f"{path} has too few images in each class to set some apart for testing: add a test folder")
+        raise ValueError(f"{path} has too few images in each class to split off a test set: add a test folder")
     kept = kept[balanced_subset(labels[kept], count, seed)]
     return Files(store, [files[i] for i in kept], labels[kept], class_names, image_size or 64, channels or 3)
 
@@ -57,7 +57,7 @@ def find_splits(pictures, path):
     """Sorts relative paths of pictures into splits.
 
     Returns:
-        Dict of sorted lists of `(class name, relative path)`; its keys are the names of split folders, or `""` alone
+        Dict of sorted lists of `(class name, relative path)`. Its keys are the names of the split folders, or only `""`
         when there are none.
     """
     parts = {file: PurePosixPath(file).parts for file in sorted(pictures)}
@@ -90,19 +90,19 @@ def open_image(file):
 def decode(file, image_size, channels, half=None):
     """Decodes an image file to a square.
 
-    Orientation from EXIF is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits.
+    The orientation from EXIF is applied.
 
     Args:
         file: the image file, open for reading bytes.
-        image_size: height and width of the square, which the image is resized to cover and then cut to.
-        channels: 1 for grey or 3 for RGB.
+        image_size: height and width in pixels; the image is resized to cover this square and cropped to its centre.
+        channels: 1 for grey or 3 for RGB, converted as in `to_eight_bits`.
         half: 0 or 1 for the left or right half of a file that holds two squares.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`.
 
     Raises:
-        Exception: the file is broken, too large or of another kind; which one depends on Pillow's decoder.
+        Exception: the file is broken, too large, or not an image; the type depends on Pillow's decoder.
     """
     image = open_image(file)
     # JPEG can be decoded at a half, a quarter or an eighth of its size; twice the size needed loses nothing visible.
@@ -117,7 +117,7 @@ def decode(file, image_size, channels, half=None):
 
 
 def to_eight_bits(image, channels):
-    """Turns an image into grey or RGB: transparency is laid over white, 16-bit grey is scaled to 8 bits."""
+    """Converts an image to grey or RGB: transparency is laid over white, and 16-bit grey is scaled to 8 bits."""
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range")
     if image.mode.startswith("I"):
@@ -129,11 +129,11 @@ def to_eight_bits(image, channels):
 
 
 class Files(Source):
-    """Image files that are read and decoded when they are asked for.
+    """Image files in a store, read and decoded when they are asked for.
 
     Args:
-        store: the `Store` that they are in.
-        files: list of str, one name in the store per label.
+        store: a `Store`.
+        files: list of str, the name in the store for each label.
         half: as in `decode`.
     """
 
@@ -147,7 +147,7 @@ class Files(Source):
         return self.store.attempt(self.files[index], decode, self.image_size, self.channels, self.half)
 
     def keep(self, readable):
-        """Drops the files whose flag in `readable` is False, and says how many."""
+        """Drops the files whose flag in `readable` is False, and warns how many."""
         skipped = len(readable) - sum(readable)
         if skipped == len(readable):
             raise none_readable(self.store.path, skipped)
@@ -190,6 +190,6 @@ class Files(Source):
         return images, self.labels
 
     def batches(self, batch_size, seed):
-        """As `Source.batches`, after a look at the header of each file."""
+        """As `Source.batches`, without the files whose header cannot be read."""
         self.keep(np.array([self.store.attempt(file, open_image) is not None for file in self.files]))
         return super().batches(batch_size, seed)

@@ -17,9 +17,9 @@ PER_PERSON = {"train": 3, "test": 2}
 def open_pair(path, split, image_size, channels, count, seed):
     """Opens one domain of pairs; `path` is `PATH:a` or `PATH:b`, and PATH a folder or zip archive.
 
-    In it `train/*.jpg` and `test` or `val` with files of two squares side by side, a on the left (pix2pix: edges2shoes
-    ...), or the folders `trainA`, `trainB`, `testA` and `testB` (CycleGAN, MUNIT). There are no classes: all labels are
-    0.
+    PATH holds either `train/*.jpg` and `test/*.jpg` (or `val/*.jpg`), each file two squares side by side with domain a
+    on the left (pix2pix), or the folders `trainA`, `trainB`, `testA` and `testB` (CycleGAN, MUNIT). There are no
+    classes: all labels are 0.
     """
     store, domain = _open_domain(path, "pair", ("a", "b"))
     check_split(split, SPLITS)
@@ -38,11 +38,11 @@ def open_pair(path, split, image_size, channels, count, seed):
 def open_nir_vis(path, split, image_size, channels, count, seed):
     """Opens one domain of faces; `path` is `PATH:nir` or `PATH:vis`, with `PATH/NIR/<person>/*` and `PATH/VIS/...`.
 
-    As in section 5.2 of Bai et al. (2020): the persons with at least five images in both domains, of each of whom three
-    are for training and two for testing, drawn by `seed`.
+    As in section 5.2 of Bai et al. (2020), persons with at least five images in both domains are taken. `seed` draws
+    three images of each for training and two for testing.
     """
     if count is not None:
-        raise ValueError("nir_vis: has three images a person for training and two for testing; count cannot be given")
+        raise ValueError("nir_vis: takes three images a person for training and two for testing: count cannot be given")
     store, domain = _open_domain(path, "nir_vis", ("nir", "vis"))
     check_split(split, SPLITS)
     people = {"nir": defaultdict(list), "vis": defaultdict(list)}

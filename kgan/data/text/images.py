@@ -22,26 +22,26 @@ def is_text_set(name):
 
 
 def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0, memory_limit=None):
-    """Loads one split of a data set of scene text, all images at one size.
+    """Loads one split of a scene-text data set, with all images at one size.
 
     Args:
         name: `"synthetic/scene_text"`, or `"KIND:PATH"` with a kind of `kgan.data.text.sets.READERS`, such as
             `"textdis:PATH"` or `"icdar2015:PATH"`.
         split: `"train"` or `"test"`; for COCO-Text and TextOCR `"test"` is the validation split, the one with labels.
-        image_size: `(height, width)`; images are stretched to it, whatever their shape.
-        count: number of images, a random subset of real photos. None takes all, or draws 2,000 scenes for training and
-            500 for testing. Fewer are returned where images cannot be read: they are skipped with a warning.
-        seed: non-negative int, of drawn scenes and of the subset.
-        memory_limit: most bytes that the images may take; None sets no limit.
+        image_size: `(height, width)` in pixels; images are stretched to it, whatever their shape.
+        count: number of images, a random subset of real photographs. None takes all, or draws 2,000 scenes for training
+            and 500 for testing. Images that cannot be read are skipped with a warning, so that fewer are returned.
+        seed: non-negative int that determines the drawn scenes and the subset.
+        memory_limit: the most bytes that the images may take; None sets no limit.
 
     Returns:
         images: uint8 `(n, height, width, 3)`.
-        polygons: list of `n` lists of `(k, 2)` arrays, outlines of text in pixels of these images, also of text that
-            the annotation calls illegible.
+        polygons: list of `n` lists of `(k, 2)` arrays, the outlines of text in pixels of these images, illegible text
+            included.
 
     Raises:
-        ValueError: the name is not of scene text, the data are not as they should be, or the images would take more
-            than `memory_limit`; then none has been drawn or decoded.
+        ValueError: the name is not a scene-text data set, the data are not as they should be, or the images would take
+            more than `memory_limit`, which is found before any is drawn or decoded.
         FileNotFoundError: there is nothing at the path.
 
     Example:
@@ -54,7 +54,7 @@ def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0,
     """
     if not is_text_set(name):
         known = ", ".join(["synthetic/scene_text", *(f"{kind}:PATH" for kind in READERS)])
-        raise ValueError(f"{name!r} is no data set of scene text; there are {known}")
+        raise ValueError(f"{name!r} is not a scene-text data set: pass one of {known}")
     if name == "synthetic/scene_text":
         check_split(split, COUNTS)
         count = count or COUNTS[split]
