@@ -1,4 +1,4 @@
-"""A folder or zip archive that pictures are read from, whoever made it."""
+"""A folder or zip archive that images are read from, with whatever else its maker left in it."""
 
 import functools
 import os
@@ -20,13 +20,21 @@ class Store:
     followed within a folder, but not in circles. Links that lead out of the folder, all links in an archive, and
     members with absolute names or `..` in them are passed over with one warning.
 
-    A store can be pickled. Every process opens an archive for itself, and anew when the file has changed.
+    A store can be pickled. Each process opens an archive for itself, and opens it again when the file has changed.
 
     Args:
         path: the folder or archive; `~` is the home folder.
 
     Raises:
         FileNotFoundError: there is nothing at the path.
+
+    Example:
+
+    ```python
+    store = Store("photos.zip")
+    with store.open(store.pictures()[0]) as file:
+        data = file.read()
+    ```
     """
 
     def __init__(self, path):
@@ -59,14 +67,14 @@ class Store:
         return sorted(names)
 
     def pictures(self, names=None, place=""):
-        """Returns the files with the suffix of a picture.
+        """Returns the names with the suffix of an image.
 
         Args:
-            names: where to look for them; None for all files.
-            place: says in the error where that is, such as `" in train"`.
+            names: list of names to choose from; None for all.
+            place: words for the error message that say where these are, such as `" in train"`.
 
         Raises:
-            ValueError: there are none.
+            ValueError: no name has such a suffix.
         """
         names = self.names if names is None else names
         found = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
@@ -78,30 +86,30 @@ class Store:
         """Opens a file for reading bytes.
 
         Raises:
-            Exception: it has more than `most` bytes, is not in the store, or its archive is damaged, encrypted or
-                packed in an unknown way; which one depends on `zipfile`.
+            Exception: the file has more than `most` bytes or is not in the store, or its archive is damaged, encrypted
+                or packed by an unsupported method; the type depends on `zipfile`.
         """
         if self._is_folder:
             path = os.path.realpath(os.path.join(self._root, name))
             found = os.stat(path)
-            # Opening a pipe would wait for ever.
+            # Opening a pipe would block.
             if not _lies_in(path, self._root) or not stat.S_ISREG(found.st_mode):
                 raise ValueError("not a file of this folder")
-            size, file = found.st_size, functools.partial(open, path, "rb")
+            size, start = found.st_size, functools.partial(open, path, "rb")
         else:
             archive, members, _ = self._archive()
             if name not in members:
                 raise ValueError("not in this archive")
-            size, file = members[name].file_size, functools.partial(archive.open, members[name])
+            size, start = members[name].file_size, functools.partial(archive.open, members[name])
         if size > most:
             raise ValueError(f"{size} bytes, more than the {most} that are read")
-        return file()
+        return start()
 
     def read(self, name, most):
-        """Returns the bytes of a file of at most `most`.
+        """Returns the bytes of a file that has at most `most` of them.
 
         Raises:
-            ValueError: it cannot be read; the error names it.
+            ValueError: the file cannot be read; the error names it.
         """
         try:
             with self.open(name, most) as file:
@@ -110,7 +118,7 @@ class Store:
             raise ValueError(f"{self.path}: {name}: {error}") from None
 
     def attempt(self, name, task, *args):
-        """Returns `task(file, *args)`, or None with a warning when the file cannot be read."""
+        """Returns `task(file, *args)` for an open file, or None with a warning that names a file it fails on."""
         try:
             with self.open(name) as file:
                 return task(file, *args)
@@ -122,7 +130,7 @@ class Store:
         names, outside = [], []
         folders = [("", (self._root,))]
         while folders:
-            # The real paths of the folders on the way down tell a link that leads back to one of them.
+            # `way` holds the real paths of the folders from the root down: a link to one of them would be a circle.
             place, way = folders.pop()
             try:
                 entries = list(os.scandir(os.path.join(self._root, place)))
@@ -154,7 +162,7 @@ class Store:
 
 
 def none_readable(path, count):
-    """The error for a store of which no picture is left."""
+    """The error for a folder or archive without any image that can be read."""
     return ValueError(f"{path}: none of the {count} files can be read as an image")
 
 
@@ -172,7 +180,7 @@ def _open_archive(path, process, *version):
     archive = zipfile.ZipFile(path)
     members, outside = {}, []
     for info in archive.infolist():
-        # As Windows reads a name: with both kinds of slashes and drives.
+        # Windows paths know both kinds of slashes, and drives.
         name = PureWindowsPath(info.filename)
         if info.filename.endswith(("/", "\\")) or any(part != ".." and hidden(part) for part in name.parts):
             continue

@@ -12,11 +12,11 @@
 | TextDis | `read_textdis` | from its authors |
 | own boxes in an `annotations.json` | `read_boxes_json` | |
 | images without text | `read_negatives` | |
-| images that are text all over | `read_crops` | |
+| images filled with text | `read_crops` | |
 
-`path` is a folder with the unpacked set, or one zip archive of it; `kgan.data.store.Store` says what of it is read. An
-image that cannot be read is skipped with a warning. An annotation that cannot be read is an error, and so is an image
-that is missing.
+`path` is a folder with the unpacked set, or one zip archive of it; `kgan.data.store.Store` says which files are passed
+over. An image that cannot be read is skipped with a warning. An annotation that cannot be read is an error, and so is a
+missing image.
 
 A box may reach `tolerance` pixels over the edge of its image, one by default, which is rounding; it is clipped there. A
 box further outside is an error that names the file and line: raise `tolerance` for a set that is known to draw over the
@@ -61,11 +61,11 @@ class TextImage:
 
     Args:
         name: path of the image in the folder or archive.
-        open: function without arguments that returns the image, decoded, as a `PIL.Image`; it raises `UnreadableImage`
-            where the file cannot be decoded, and ValueError where its size is not the annotated one.
+        open: function without arguments that decodes the image to a `PIL.Image`. It raises `UnreadableImage` when the
+            file cannot be decoded, and ValueError when its size is not the annotated one.
         size: `(height, width)` of that image in pixels.
         polygons: list of float64 `(k, 2)`, x and y in pixels of that image; empty when there is no text.
-        care: list of bool, one a polygon: False where the annotation says to ignore it (illegible, `###`).
+        care: list of bool, one per polygon: False where the annotation says to ignore it (illegible, `###`).
     """
 
     name: str
@@ -84,8 +84,8 @@ class TextImages(list):
 
     Args:
         images: iterable of `TextImage`.
-        licence: the licence of the set, as far as it is known.
-        notes: list of str, what a reader inferred about a set whose format is not fixed.
+        licence: str, the licence of the set, or `"not stated"`.
+        notes: list of str, what a reader inferred about a set whose format is not published.
     """
 
     def __init__(self, images, licence, notes=()):
@@ -95,20 +95,20 @@ class TextImages(list):
 
 
 def read_icdar2013(path, split, tolerance=1.0):
-    """Reads ICDAR 2013: upright boxes, `x1 y1 x2 y2 "text"` for training and with commas for testing.
+    """Reads ICDAR 2013: upright boxes, `x1 y1 x2 y2 "text"`, with commas in the test split.
 
     Args:
         path: folder or zip archive with the images, such as `Challenge2_Training_Task12_Images/100.jpg`, and their
             ground truth of Task 1, such as `Challenge2_Training_Task1_GT/gt_100.txt`.
-        split: `"train"` or `"test"`: files below a folder that has this word in its name.
-        tolerance: pixels by which a box may reach over the edge.
+        split: `"train"` or `"test"`: the files below a folder with this word in its name.
+        tolerance: pixels by which a box may reach over the edge of its image.
 
     Returns:
         `TextImages`, a list of `TextImage` in order of their names.
 
     Raises:
         ValueError: an annotation is not as it should be, or no image can be read; the error names the file.
-        FileNotFoundError: an image, a ground truth, or the whole set is missing.
+        FileNotFoundError: an image, an annotation, or the whole set is missing.
 
     Example:
 
@@ -158,7 +158,7 @@ def read_total_text(path, split, tolerance=1.0):
 
 
 def read_td500(path, split, tolerance=1.0):
-    """Reads MSRA-TD500: turned boxes around lines of text; lines marked difficult are to be ignored.
+    """Reads MSRA-TD500: rotated boxes around lines of text; lines marked difficult are to be ignored.
 
     Args:
         path: folder or zip archive with `train/IMG_0059.JPG`, `train/IMG_0059.gt` and so on.
@@ -170,7 +170,7 @@ def read_td500(path, split, tolerance=1.0):
 
 
 def read_svt(path, split, tolerance=1.0):
-    """Reads Street View Text: upright boxes around some of the words, by far not all.
+    """Reads Street View Text: upright boxes around some of the words; most words have none.
 
     Args:
         path: folder or zip archive with `train.xml`, `test.xml` and the images that they name, `img/00_00.jpg`.
@@ -190,10 +190,10 @@ def read_svt(path, split, tolerance=1.0):
 
 
 def read_coco_text(path, split, tolerance=1.0):
-    """Reads COCO-Text: polygons, or boxes where there are none; illegible text is to be ignored.
+    """Reads COCO-Text: polygons, or boxes where there are no polygons; illegible text is to be ignored.
 
-    Images that were annotated and have no text are there too, without polygons. The annotation of the test images is
-    not published: they would seem to be without text, so they cannot be read.
+    Annotated images without text are included, without polygons. The test images cannot be read: their annotation is
+    not published, so they would seem to have no text.
 
     Args:
         path: folder or zip archive with `cocotext.v2.json` and the images that it names, in any folder.
@@ -208,8 +208,8 @@ def read_coco_text(path, split, tolerance=1.0):
 def read_textocr(path, split, tolerance=1.0):
     """Reads TextOCR: polygons; text marked `.`, illegible or not in English, is to be ignored.
 
-    Some photos of Open Images are stored turned. A photo is turned by its EXIF orientation, or by an entry `Rotation`
-    (Open Images' degrees counterclockwise) added to its object in `imgs`, where this gives the annotated size.
+    Some photos of Open Images are stored rotated. A photo is rotated by its EXIF orientation, or by an entry `Rotation`
+    (Open Images' degrees counterclockwise) added to its object in `imgs`, if this gives the annotated size.
 
     Args:
         path: folder or zip archive with `TextOCR_0.1_train.json`, `TextOCR_0.1_val.json` and the images that they
@@ -224,22 +224,22 @@ def read_textocr(path, split, tolerance=1.0):
 
 
 def read_textdis(path, split, tolerance=1.0):
-    """Reads a TextDis folder: images with text and boxes around it, and images without text.
+    """Reads TextDis: images with text and boxes around it, and images without text.
 
-    The format of the boxes is not published, so that it is found out: `.txt` with a box a line, `.xml` or `.json`;
-    numbers between commas, spaces or tabs, with a transcription after them or not. Boxes are left, top, right, bottom;
-    left, top, width, height; 4 points or a polygon; or turned boxes of 5 numbers, with the angle in radians or degrees
-    about the centre. What plain numbers mean is decided for the whole set, train and test, by what fits inside all
-    images. If both of the first two fit all images, the first is taken, and if both kinds of turned boxes do, the one
-    that gives the centre; `notes` says so.
+    The format of the boxes is not published, so it is inferred. Files are `.txt` with one box per line, `.xml` or
+    `.json`. Numbers are separated by commas, spaces or tabs, and a transcription may follow them. A box is left, top,
+    right, bottom; or left, top, width, height; or 4 points; or a polygon; or 5 numbers of a rotated box, with the angle
+    in radians or degrees. One meaning of the numbers is chosen for the whole set, train and test: the one by which all
+    boxes lie inside their images. If the first two both do, the first is taken; if a rotated box may begin with its
+    centre or its corner, the centre is taken. `notes` says so.
 
     Args:
-        path: folder or zip archive. Below a folder with "train" or "test" in its name lie images in a folder for text
+        path: folder or zip archive. A folder with "train" or "test" in its name holds one folder of images with text
             (`text`, `TextImages`, `positive`, ...) and one without (`non-text`, `nontext`, `no_text`, `negative`,
-            ...), in capitals or small letters, and for each image with text one file of the same name, or with `gt_`
-            before it or `_gt` after it: beside it, or anywhere in the same split, such as in `train/gt`. The split may
-            also lie inside the class (`text/train`), or in one name with it (`train_text`). Without class folders,
-            images that have such a file are those with text.
+            ...), in upper or lower case. Each image with text has one annotation file of the same name, which `gt_` may
+            precede or `_gt` follow, anywhere in the same split, such as in `train/gt`. The split may also lie inside
+            the class (`text/train`), or be part of its name (`train_text`). Without class folders, the images with an
+            annotation are those with text.
         split: `"train"` or `"test"`.
         tolerance: as in `read_icdar2013`.
 
@@ -296,16 +296,16 @@ def read_textdis(path, split, tolerance=1.0):
 
 
 def read_boxes_json(path, tolerance=1.0, licence="not stated"):
-    """Reads images with an `annotations.json`, a list of objects, one an image.
+    """Reads images with an `annotations.json`, a list with one object per image.
 
-    Each has `file`, the image beside the `annotations.json`; perhaps `width` and `height` in pixels; and either a box
-    or `words`, a list of objects with a box each and perhaps `care`, false for words to be ignored. A box is `quad` or
-    `polygon` (x, y, x, y, ... or a list of points), `box_xywh` or `box_xyxy`.
+    An object has `file`, the path of the image relative to the `annotations.json`; optionally `width` and `height` in
+    pixels; and either a box or `words`, a list of objects with one box each and optionally `care`, false for a word to
+    be ignored. A box is `quad` or `polygon` (x, y, x, y, ... or a list of points), `box_xywh` or `box_xyxy`.
 
     Args:
         path: folder or zip archive with the `annotations.json`.
         tolerance: as in `read_icdar2013`.
-        licence: the licence of the images, which such a set does not say itself.
+        licence: str, the licence of the images.
 
     Returns:
         `TextImages` in the order of the list; an image whose `words` are empty has no text.
@@ -333,7 +333,7 @@ def read_boxes_json(path, tolerance=1.0, licence="not stated"):
     beside = _beside(store, source)
     entries = formats.parse_json(store.read(source, MAX_JSON_BYTES), source)
     if not isinstance(entries, list):
-        raise ValueError(f"{source}: expected a list of objects, one an image")
+        raise ValueError(f"{source}: expected a list of objects, one per image")
     images = []
     for number, entry in enumerate(entries, 1):
         where = f"{source}, image {number}"
@@ -351,7 +351,7 @@ def read_negatives(path, licence="not stated"):
 
     Args:
         path: folder or zip archive; all images in it are taken, at any depth.
-        licence: the licence of the images.
+        licence: str, the licence of the images.
 
     Returns:
         `TextImages` without polygons, in order of their names.
@@ -377,9 +377,9 @@ def read_negatives(path, licence="not stated"):
 
 
 def read_crops(path, licence="not stated"):
-    """Reads images that show text all over, such as words cut out of photos: the whole image is the polygon.
+    """Reads images filled with text, such as words cropped from photos: the polygon is the whole image.
 
-    Args and Returns: as `read_negatives`, but with a polygon each.
+    Args, Returns: as `read_negatives`, but with one polygon per image.
 
     Raises: as `read_icdar2013`.
     """
@@ -568,12 +568,12 @@ def _beside(store, source):
 
 
 def _size(store, name):
-    """Returns `(height, width)` of an image from its header, or None with a warning when it cannot be read."""
+    """Returns `(height, width)` from the header of an image, or None with a warning when it cannot be read."""
     return store.attempt(name, lambda file: open_image(file).size[::-1])
 
 
 def _image(store, name, words, tolerance, size, rotation=0):
-    """Returns a `TextImage`; `size` is the annotated one, or that of the file, which is None if it cannot be read."""
+    """Returns a `TextImage`, or None when `size`, the annotated one or that of the file, could not be read."""
     if size is None:
         return None
     if not all(isinstance(length, int) and length > 0 for length in size):
@@ -584,7 +584,7 @@ def _image(store, name, words, tolerance, size, rotation=0):
 
 
 def _readable(store, images, licence, notes=()):
-    """Returns the `TextImages` of a set without those that are None because they cannot be read."""
+    """Returns the `TextImages` of a set, without the images that are None because they cannot be read."""
     kept = [image for image in images if image]
     if images and not kept:
         raise none_readable(store.path, len(images))
@@ -597,17 +597,17 @@ ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 def open_picture(store, name, size, rotation):
     """Decodes an image so that its annotation fits.
 
-    Annotations are of the pixels as they are stored, so the orientation of EXIF is dropped, unless only the turned
-    image has the annotated size.
+    Annotations refer to the pixels as stored, so the EXIF orientation is dropped, unless only the rotated image has the
+    annotated size.
 
     Args:
-        store: the `Store` that the image is in.
-        name: its name there.
+        store: a `Store`.
+        name: name of the image in the store.
         size: the annotated `(height, width)`.
-        rotation: degrees counterclockwise that the image is turned by if it has that size only then.
+        rotation: degrees counterclockwise by which the image is rotated if only this gives the annotated size.
 
     Returns:
-        `PIL.Image`, without a mark that it should be turned.
+        `PIL.Image`, without an orientation mark.
 
     Raises:
         UnreadableImage: the file cannot be decoded.
