@@ -65,36 +65,40 @@ def load(
 ):
     """Loads one split of a data set as float32 images in [-1, 1] and int32 labels, the indices of `class_names(name)`.
 
-    Images of another shape than the square asked for are resized until they cover it (antialiased) and cut about their
-    centre. The train and test split never share a sample; a set that comes in one piece is split 80 / 20 in each class.
-    Files that cannot be read are skipped with a warning.
+    Images of another shape are resized (antialiased) until they cover the square, and cropped to its centre. The train
+    and test splits never share a sample; a set that comes in one piece is split 80 / 20 within each class.
 
-    Of scene text the images are uint8 in 0..255, stretched to the square (240 pixels by default), and the labels those
-    of regions, `(n, 34)`; for other shapes, and for the outlines of the text, see `load_text`.
+    Hidden files in folders and archives are passed over, and so are links that lead out of them. Images that cannot be
+    read are skipped with a warning.
+
+    Scene text comes as uint8 images in 0..255, stretched to the square (240 pixels by default), with the labels of the
+    34 regions, `(n, 34)`. `load_text` gives other shapes and the outlines of the text.
 
     Args:
-        name: a name of the table above.
+        name: a name from the table in `kgan.data`.
         split: `"train"` or `"test"`, or another split that the set has.
-        image_size: height and width in pixels, at least 8. None takes the natural size: 32 for digits, else 64, or
-            what a TFDS set has.
-        channels: 1 for grey or 3 for RGB. None takes the natural number: 1 for digits, else 3.
-        count: number of samples. None takes all; `"synthetic/flowers"` has no end and then gives 6,000 for training
-            and 1,200 for testing. Of real data, `count` takes a random subset with equal classes.
-        seed: non-negative int, the seed of drawn pictures, of splits and subsets, and of the order of batches.
-        batch_size: samples in a batch, where the result comes in batches.
+        image_size: height and width in pixels, from 8 to 4096. None takes the natural size: 32 for digits, 64 for other
+            images, or the size that a TFDS set has.
+        channels: 1 for grey or 3 for RGB. None takes the natural number: 1 for digits, else 3. Scene text is RGB only.
+        count: number of samples, a random subset of real data with equal classes. None takes all, or draws 6,000
+            flowers for training and 1,200 for testing.
+        seed: non-negative int that determines drawn pictures, splits, subsets, and the order of batches.
+        batch_size: samples in a batch, when the result comes in batches.
         data_dir: the folder of TFDS data sets, `~/tensorflow_datasets` by default.
-        memory_limit: most bytes that the images may take as arrays.
+        memory_limit: the most bytes that the images may take as arrays. Larger sets come in batches. Scene text does
+            not, and is refused.
 
     Returns:
         `(images, labels)`, NumPy arrays `(n, image_size, image_size, channels)` and `(n,)`, when the images take at
-        most `memory_limit` bytes. Else a `keras.utils.PyDataset` of such batches, in a new order each epoch of
-        training (see `Batches`), with the attributes `labels` and `class_names`; set its `workers` to decode in that
-        many threads. For a TFDS name a `tf.data.Dataset` of such batches.
+        most `memory_limit` bytes. Otherwise a `keras.utils.PyDataset` of such batches, which the train split reshuffles
+        each epoch (see `Batches`), with the attributes `labels` and `class_names`; set its `workers` to decode in that
+        many threads. A TFDS name gives a `tf.data.Dataset` of such batches.
 
     Raises:
-        ValueError: an argument is out of range, or the name is unknown, or the data are not as they should be.
+        ValueError: an argument is out of range, the name is unknown, the data are not as they should be, or scene text
+            would take more than `memory_limit`.
         FileNotFoundError: there is nothing at the path, or TFDS neither has the data nor can fetch them.
-        ImportError: a TFDS name, and `tensorflow_datasets` is not installed.
+        ImportError: the name is one of TFDS, and `tensorflow_datasets` is not installed.
 
     Example:
 
@@ -113,8 +117,10 @@ def load(
         raise ValueError(f"channels={channels!r}: pass 1 for grey or 3 for RGB")
 
     if is_text_set(name):
+        if channels == 1:
+            raise ValueError(f"{name}: channels=1, but scene text is RGB: pass channels=3 or leave it out")
         size = (image_size or 240,) * 2
-        images, polygons = load_text(name, split, image_size=size, count=count, seed=seed)
+        images, polygons = load_text(name, split, image_size=size, count=count, seed=seed, memory_limit=memory_limit)
         return images, np.stack([region_labels(outlines, size) for outlines in polygons])
     source = _open(name, split, image_size, channels, count, seed)
     if source is None:

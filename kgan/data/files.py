@@ -1,53 +1,38 @@
 """Labelled images in folders and zip archives, one folder per class."""
 
-import functools
-import os
 import warnings
-import zipfile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kgan.data.source import Source, balanced_subset, check_split, stratified_split
+from kgan.data.store import Store, none_readable
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 # Decoders of pictures only: Pillow also opens formats that start an interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SPLITS = ("train", "test", "val", "validation")
 MAX_PIXELS = 2**26
-MAX_FILE_BYTES = 2**28
 
 
-def open_folder(path, split, image_size, channels, count, seed):
+def open_folder(path, *options):
     """Opens `path/<class>/*`, or `path/train/<class>/*` and `path/test/<class>/*`; 64 x 64 RGB by default."""
-    root = Path(path).expanduser()
-    if not root.is_dir():
+    if not Path(path).expanduser().is_dir():
         raise FileNotFoundError(f"no folder {path!r}: pass 'folder:PATH' with one folder of images per class in PATH")
-    # Two fixed depths instead of a walk, so that a link to a parent folder cannot run in circles.
-    found = [file.relative_to(root).as_posix() for pattern in ("*/*", "*/*/*") for file in root.glob(pattern)]
-    return open_files(open_file, path, found, split, image_size, channels, count, seed)
+    return open_classes(Store(path), *options)
 
 
-def open_zip(path, split, image_size, channels, count, seed):
-    """Opens a zip archive with the same layout, below one common folder or not; members are read when asked for."""
+def open_zip(path, *options):
+    """Opens a zip archive with the same layout, within one common folder or not."""
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(f"no file {path!r}: pass 'zip:PATH', a zip archive with one folder of images per class")
-    return open_files(open_member, path, members(path), split, image_size, channels, count, seed)
+    return open_classes(Store(path), *options)
 
 
-def members(path):
-    """Names of what is in a zip archive, as it is now."""
-    archive.cache_clear()
-    try:
-        return archive(path, os.getpid()).namelist()
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is not a whole zip archive ({error})") from None
-
-
-def open_files(open_one, path, found, split, image_size, channels, count, seed):
-    """Finds the classes and splits among relative paths `found`, and chooses the samples asked for."""
-    splits = find_splits(found, path)
+def open_classes(store, split, image_size, channels, count, seed):
+    """Finds classes and splits among the pictures of a store, and chooses the samples asked for."""
+    path = store.path
+    splits = find_splits(store.pictures(), path)
     class_names = sorted({name for samples in splits.values() for name, _ in samples})
     if len(class_names) < 2:
         raise ValueError(f"{path} has one class, {class_names[0]!r}: a data set needs at least two classes")
@@ -63,26 +48,19 @@ def open_files(open_one, path, found, split, image_size, channels, count, seed):
     labels = np.searchsorted(class_names, [name for name, _ in samples])
     kept = stratified_split(labels, split, seed) if "" in splits else np.arange(len(labels))
     if not len(kept):
-        raise ValueError(f"{path} has too few images in each class to set some apart for testing: add a test folder")
+        raise ValueError(f"{path} has too few images in each class to split off a test set: add a test folder")
     kept = kept[balanced_subset(labels[kept], count, seed)]
-    return Files(open_one, path, [files[i] for i in kept], labels[kept], class_names, image_size or 64, channels or 3)
+    return Files(store, [files[i] for i in kept], labels[kept], class_names, image_size or 64, channels or 3)
 
 
-def find_splits(found, path):
-    """Sorts relative paths of files into splits.
+def find_splits(pictures, path):
+    """Sorts relative paths of pictures into splits.
 
     Returns:
-        Dict of sorted lists of `(class name, relative path)`; its keys are the names of split folders, or `""` alone
+        Dict of sorted lists of `(class name, relative path)`. Its keys are the names of the split folders, or only `""`
         when there are none.
     """
-    parts = {file: PurePosixPath(file).parts for file in sorted(found)}
-    parts = {
-        file: part
-        for file, part in parts.items()
-        if PurePosixPath(file).suffix.lower() in SUFFIXES and not any(p.startswith((".", "__MACOSX")) for p in part)
-    }
-    if not parts:
-        raise ValueError(f"{path} has no images ({', '.join(sorted(SUFFIXES))}): expected <class>/<image> in it")
+    parts = {file: PurePosixPath(file).parts for file in sorted(pictures)}
     top = {part[0] for part in parts.values()}
     if len(top) == 1 and not top & set(SPLITS) and min(map(len, parts.values())) > 2:
         parts = {file: part[1:] for file, part in parts.items()}
@@ -96,31 +74,6 @@ def find_splits(found, path):
     if {name for samples in splits.values() for name, _ in samples} <= set(SPLITS):
         raise ValueError(f"{path} has images but no class folders: expected <class>/<image> in it")
     return splits
-
-
-def open_file(path, file):
-    """Opens a file in a folder for reading."""
-    file = Path(path).expanduser() / file
-    check_bytes(file.stat().st_size)
-    return file.open("rb")
-
-
-def open_member(path, file):
-    """Opens a member of a zip archive for reading."""
-    zipped = archive(path, os.getpid())
-    check_bytes(zipped.getinfo(file).file_size)
-    return zipped.open(file)
-
-
-@functools.lru_cache(maxsize=4)
-def archive(path, process):
-    """Opens an archive once per `process`: a forked worker must not share the parent's place in the file."""
-    return zipfile.ZipFile(Path(path).expanduser())
-
-
-def check_bytes(size):
-    if size > MAX_FILE_BYTES:
-        raise ValueError(f"{size} bytes, more than the {MAX_FILE_BYTES} that are read")
 
 
 def open_image(file):
@@ -137,28 +90,34 @@ def open_image(file):
 def decode(file, image_size, channels, half=None):
     """Decodes an image file to a square.
 
-    Orientation from EXIF is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits.
+    The orientation from EXIF is applied.
 
     Args:
         file: the image file, open for reading bytes.
-        image_size: height and width of the square, which the image is resized to cover and then cut to.
-        channels: 1 for grey or 3 for RGB.
+        image_size: height and width in pixels; the image is resized to cover this square and cropped to its centre.
+        channels: 1 for grey or 3 for RGB, converted as in `to_eight_bits`.
         half: 0 or 1 for the left or right half of a file that holds two squares.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`.
 
     Raises:
-        Exception: the file is broken, too large or of another kind; which one depends on Pillow's decoder.
+        Exception: the file is broken, too large, or not an image; the type depends on Pillow's decoder.
     """
     image = open_image(file)
     # JPEG can be decoded at a half, a quarter or an eighth of its size; twice the size needed loses nothing visible.
     image.draft(None, (2 * image_size, 2 * image_size))
-    image = ImageOps.exif_transpose(image)
+    image = to_eight_bits(ImageOps.exif_transpose(image), channels)
     if half is not None:
         if image.width != 2 * image.height:
             raise ValueError(f"{image.width} x {image.height} pixels are not two squares side by side")
         image = image.crop((half * image.height, 0, (half + 1) * image.height, image.height))
+    image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(image_size, image_size, channels)
+
+
+def to_eight_bits(image, channels):
+    """Converts an image to grey or RGB: transparency is laid over white, and 16-bit grey is scaled to 8 bits."""
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range")
     if image.mode.startswith("I"):
@@ -166,47 +125,34 @@ def decode(file, image_size, channels, half=None):
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
-    image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
-    return np.asarray(image).reshape(image_size, image_size, channels)
+    return image.convert("L" if channels == 1 else "RGB")
 
 
 class Files(Source):
-    """Image files that are read and decoded when they are asked for.
+    """Image files in a store, read and decoded when they are asked for.
 
     Args:
-        open_one: function of `path` and a name in `files` that opens the file for reading bytes.
-        path: the folder or archive.
-        files: list of str, one name per label.
-        half: as of `decode`.
+        store: a `Store`.
+        files: list of str, the name in the store for each label.
+        half: as in `decode`.
     """
 
-    def __init__(self, open_one, path, files, labels, class_names, image_size, channels, half=None):
+    def __init__(self, store, files, labels, class_names, image_size, channels, half=None):
         super().__init__(labels, class_names, image_size, channels)
-        self.open_one = open_one
-        self.path = path
+        self.store = store
         self.files = files
         self.half = half
 
-    def attempt(self, index, task, *args):
-        """Returns `task(file number index, *args)`, or None with a warning when the file cannot be read."""
-        try:
-            with self.open_one(self.path, self.files[index]) as file:
-                return task(file, *args)
-        except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
-            warnings.warn(f"skipped {self.path}: {self.files[index]}: {error}", stacklevel=2)
-            return None
-
     def _decoded(self, index):
-        return self.attempt(index, decode, self.image_size, self.channels, self.half)
+        return self.store.attempt(self.files[index], decode, self.image_size, self.channels, self.half)
 
     def keep(self, readable):
-        """Drops the files whose flag in `readable` is False, and says how many."""
+        """Drops the files whose flag in `readable` is False, and warns how many."""
         skipped = len(readable) - sum(readable)
         if skipped == len(readable):
-            raise ValueError(f"{self.path}: none of the {skipped} files can be read as an image")
+            raise none_readable(self.store.path, skipped)
         if skipped:
-            warnings.warn(f"{self.path}: {skipped} of {len(readable)} files skipped", stacklevel=2)
+            warnings.warn(f"{self.store.path}: {skipped} of {len(readable)} files skipped", stacklevel=2)
             self.files = [file for file, ok in zip(self.files, readable, strict=True) if ok]
             self.labels = self.labels[readable]
 
@@ -226,7 +172,7 @@ class Files(Source):
             pixels = self._decoded(other)
             if pixels is not None:
                 return pixels
-        raise ValueError(f"{self.path}: no file of class {self.class_names[self.labels[index]]!r} can be read")
+        raise ValueError(f"{self.store.path}: no file of class {self.class_names[self.labels[index]]!r} can be read")
 
     def arrays(self):
         images = np.empty((len(self.files), self.image_size, self.image_size, self.channels), "float32")
@@ -244,6 +190,6 @@ class Files(Source):
         return images, self.labels
 
     def batches(self, batch_size, seed):
-        """As `Source.batches`, after a look at the header of each file."""
-        self.keep(np.array([self.attempt(index, open_image) is not None for index in range(len(self.files))]))
+        """As `Source.batches`, without the files whose header cannot be read."""
+        self.keep(np.array([self.store.attempt(file, open_image) is not None for file in self.files]))
         return super().batches(batch_size, seed)

@@ -1,12 +1,13 @@
 """Two domains in one folder: edges and shoes as pix2pix has them, faces in near infrared and visible light."""
 
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from kgan.data.files import SUFFIXES, Files, members, open_file, open_member
+from kgan.data.files import Files
 from kgan.data.source import check_split
+from kgan.data.store import Store
 
 SPLITS = ("train", "test")
 FOLDERS = {"train": ("train",), "test": ("test", "val")}
@@ -16,46 +17,51 @@ PER_PERSON = {"train": 3, "test": 2}
 def open_pair(path, split, image_size, channels, count, seed):
     """Opens one domain of pairs; `path` is `PATH:a` or `PATH:b`, and PATH a folder or zip archive.
 
-    In it `train/*.jpg` and `test` or `val` with files of two squares side by side, a on the left (pix2pix: edges2shoes
-    ...), or the folders `trainA`, `trainB`, `testA` and `testB` (CycleGAN, MUNIT). There are no classes: all labels are
-    0.
+    PATH holds either `train/*.jpg` and `test/*.jpg` (or `val/*.jpg`), each file two squares side by side with domain a
+    on the left (pix2pix), or the folders `trainA`, `trainB`, `testA` and `testB` (CycleGAN, MUNIT). There are no
+    classes: all labels are 0.
     """
-    root, domain, found, open_one = _look(path, "pair", ("a", "b"))
+    store, domain = _open_domain(path, "pair", ("a", "b"))
     check_split(split, SPLITS)
     side = "ab".index(domain)
+    pictures = store.pictures()
     for name in FOLDERS[split]:
         for folder, half in ((name, side), (name + "AB"[side], None)):
-            if files := [file for file in found if PurePosixPath(file).parent.name == folder]:
+            if files := [file for file in pictures if PurePosixPath(file).parent.name == folder]:
                 kept = np.random.default_rng(seed).permutation(len(files))[:count] if count else np.arange(len(files))
                 files = [files[i] for i in np.sort(kept)]
-                return Files(open_one, root, files, [0] * len(files), ["all"], image_size or 128, channels or 3, half)
+                return Files(store, files, [0] * len(files), ["all"], image_size or 128, channels or 3, half)
     names = " or ".join(f"{name} or {name}{'AB'[side]}" for name in FOLDERS[split])
-    raise ValueError(f"{root} has no images of domain {domain!r} to {split} with: expected them in {names}")
+    raise ValueError(f"{store.path} has no images of domain {domain!r} to {split} with: expected them in {names}")
 
 
 def open_nir_vis(path, split, image_size, channels, count, seed):
     """Opens one domain of faces; `path` is `PATH:nir` or `PATH:vis`, with `PATH/NIR/<person>/*` and `PATH/VIS/...`.
 
-    As in section 5.2 of Bai et al. (2020): the persons with at least five images in both domains, of each of whom three
-    are for training and two for testing, drawn by `seed`.
+    As in section 5.2 of Bai et al. (2020), persons with at least five images in both domains are taken. `seed` draws
+    three images of each for training and two for testing.
     """
     if count is not None:
-        raise ValueError("nir_vis: has three images a person for training and two for testing; count cannot be given")
-    root, domain, found, open_one = _look(path, "nir_vis", ("nir", "vis"))
+        raise ValueError("nir_vis: takes three images a person for training and two for testing: count cannot be given")
+    store, domain = _open_domain(path, "nir_vis", ("nir", "vis"))
     check_split(split, SPLITS)
     people = {"nir": defaultdict(list), "vis": defaultdict(list)}
-    for file in found:
+    for file in store.pictures():
         parts = [part.lower() for part in PurePosixPath(file).parts[:-2]]
         for name, images in people.items():
             if parts and parts[-1] == name:
                 images[PurePosixPath(file).parent.name].append(file)
     for name, images in people.items():
         if not images:
-            raise ValueError(f"{root} has no images of domain {name!r}: expected {name.upper()}/<person>/<image> in it")
+            raise ValueError(
+                f"{store.path} has no images of domain {name!r}: expected {name.upper()}/<person>/<image> in it"
+            )
     needed = sum(PER_PERSON.values())
     names = sorted(name for name in people["nir"] if min(len(images[name]) for images in people.values()) >= needed)
     if len(names) < 2:
-        raise ValueError(f"{root} has {len(names)} persons with {needed} images in both domains: at least 2 are needed")
+        raise ValueError(
+            f"{store.path} has {len(names)} persons with {needed} images in both domains: at least 2 are needed"
+        )
     files, labels = [], []
     for label, name in enumerate(names):
         images = people[domain][name]
@@ -63,27 +69,12 @@ def open_nir_vis(path, split, image_size, channels, count, seed):
         chosen = order[: PER_PERSON["train"]] if split == "train" else order[PER_PERSON["train"] :]
         files += [images[i] for i in chosen]
         labels += [label] * len(chosen)
-    return Files(open_one, root, files, labels, names, image_size or 128, channels or 3)
+    return Files(store, files, labels, names, image_size or 128, channels or 3)
 
 
-def _look(path, kind, domains):
-    """The folder or archive, the domain asked for, sorted paths of the images in it, and what opens one."""
+def _open_domain(path, kind, domains):
+    """Returns the store and the domain that `PATH:DOMAIN` names."""
     root, _, domain = path.rpartition(":")
     if domain not in domains or not root:
         raise ValueError(f"'{kind}:{path}': pass {' or '.join(repr(f'{kind}:PATH:{name}') for name in domains)}")
-    folder = Path(root).expanduser()
-    if folder.is_dir():
-        depths = ("*/*", "*/*/*", "*/*/*/*")
-        found = [file.relative_to(folder).as_posix() for depth in depths for file in folder.glob(depth)]
-        open_one = open_file
-    elif folder.is_file():
-        found, open_one = members(root), open_member
-    else:
-        raise FileNotFoundError(f"no folder or zip archive {root!r}: pass '{kind}:PATH:{domain}'")
-    found = [PurePosixPath(file) for file in found]
-    found = sorted(
-        str(file)
-        for file in found
-        if file.suffix.lower() in SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in file.parts)
-    )
-    return root, domain, found, open_one
+    return Store(root), domain

@@ -100,7 +100,8 @@ def listing(folder, place):
 
 
 def hidden(name):
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder is hidden by a leading dot, or is one that macOS or Windows adds by itself."""
+    return name.startswith(".") or name.lower() in ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def members(path):

@@ -1,30 +1,30 @@
 """Photographs without text, which scenes are drawn on."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from kgan.data import files
+from kgan.data.files import open_image, to_eight_bits
 from kgan.data.scenes.surfaces import outline
 from kgan.data.scenes.words import pick
+from kgan.data.store import Store, none_readable
 
 
 def load_photos(path, short_edge=320):
-    """Reads all photographs of a folder (and the folders in it) or of a zip archive, for `draw_scenes`.
+    """Reads all photographs of a folder or zip archive, at any depth, for `draw_scenes`.
 
     Args:
-        path: the folder or archive. Every file of it with an image's suffix must be one.
-        short_edge: larger photos are reduced to this height or width, whichever is shorter, in pixels.
+        path: the folder or archive. Hidden files are passed over, and photographs that cannot be read are skipped with
+            a warning.
+        short_edge: larger photographs are reduced to this height or width, whichever is shorter, in pixels.
 
     Returns:
         List of uint8 arrays `(height, width, 3)`, in the order of the files' names.
 
     Raises:
         FileNotFoundError: there is nothing at the path.
-        ValueError: it has no images.
+        ValueError: it is not a whole zip archive, or has no photographs that can be read.
 
     Example:
 
@@ -34,29 +34,23 @@ def load_photos(path, short_edge=320):
     images, polygons = draw_scenes(8, photos=load_photos("photos.zip"))
     ```
     """
-    root = Path(path).expanduser()
-    if root.is_dir():
-        names = [file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()]
-        open_one = files.open_file
-    elif root.is_file():
-        files.archive.cache_clear()
-        names, open_one = files.archive(path, os.getpid()).namelist(), files.open_member
-    else:
-        raise FileNotFoundError(f"no folder or file {str(path)!r}: pass a folder or a zip archive of photographs")
-    names = sorted(name for name in names if Path(name).suffix.lower() in files.SUFFIXES)
-    if not names:
-        raise ValueError(f"{path} has no images ({', '.join(sorted(files.SUFFIXES))})")
-    photos = []
-    for name in names:
-        with open_one(path, name) as file:
-            image = files.open_image(file)
-            image.draft("RGB", (2 * short_edge, 2 * short_edge))
-            image = ImageOps.exif_transpose(image).convert("RGB")
-        scale = short_edge / min(image.size)
-        if scale < 1:
-            image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
-        photos.append(np.asarray(image))
+    store = Store(path)
+    names = store.pictures()
+    photos = [store.attempt(name, _decode_reduced, short_edge) for name in names]
+    photos = [photo for photo in photos if photo is not None]
+    if not photos:
+        raise none_readable(path, len(names))
     return photos
+
+
+def _decode_reduced(file, short_edge):
+    image = open_image(file)
+    image.draft("RGB", (2 * short_edge, 2 * short_edge))
+    image = to_eight_bits(ImageOps.exif_transpose(image), 3)
+    scale = short_edge / min(image.size)
+    if scale < 1:
+        image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def photo_background(rng, photos, width, height):

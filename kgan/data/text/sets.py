@@ -12,30 +12,31 @@
 | TextDis | `read_textdis` | from its authors |
 | own boxes in an `annotations.json` | `read_boxes_json` | |
 | images without text | `read_negatives` | |
-| images that are text all over | `read_crops` | |
+| images filled with text | `read_crops` | |
 
-`path` is a folder with the unpacked set, or one zip archive of it. Only what lies in it is read: of links, only those
-to files inside the folder are followed. A box may reach `tolerance` pixels over the edge of its image, one by default,
-which is rounding; it is clipped there. A box further outside is an error that names the file and line: raise
-`tolerance` for a set that is known to draw over the edge.
+`path` is a folder with the unpacked set, or one zip archive of it; `kgan.data.store.Store` says which files are passed
+over. An image that cannot be read is skipped with a warning. An annotation that cannot be read is an error, and so is a
+missing image.
+
+A box may reach `tolerance` pixels over the edge of its image, one by default, which is rounding; it is clipped there. A
+box further outside is an error that names the file and line: raise `tolerance` for a set that is known to draw over the
+edge.
 """
 
 import collections
 import contextlib
 import functools
-import os
 import posixpath
 import re
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from PIL import ImageOps
 
-from kgan.data.files import SUFFIXES, archive, open_file, open_image, open_member
+from kgan.data.files import open_image
 from kgan.data.source import check_split
+from kgan.data.store import SUFFIXES, Store, none_readable
 from kgan.data.text import annotations as formats
 
 MAX_GROUND_TRUTH_BYTES = 2**20
@@ -60,10 +61,11 @@ class TextImage:
 
     Args:
         name: path of the image in the folder or archive.
-        open: function without arguments that returns the image, decoded, as a `PIL.Image`.
+        open: function without arguments that decodes the image to a `PIL.Image`. It raises `UnreadableImage` when the
+            file cannot be decoded, and ValueError when its size is not the annotated one.
         size: `(height, width)` of that image in pixels.
         polygons: list of float64 `(k, 2)`, x and y in pixels of that image; empty when there is no text.
-        care: list of bool, one a polygon: False where the annotation says to ignore it (illegible, `###`).
+        care: list of bool, one per polygon: False where the annotation says to ignore it (illegible, `###`).
     """
 
     name: str
@@ -73,13 +75,17 @@ class TextImage:
     care: list
 
 
+class UnreadableImage(ValueError):
+    """An image file is broken, too large, or of a kind that is not read."""
+
+
 class TextImages(list):
     """A list of `TextImage` that knows its licence.
 
     Args:
         images: iterable of `TextImage`.
-        licence: the licence of the set, as far as it is known.
-        notes: list of str, what a reader inferred about a set whose format is not fixed.
+        licence: str, the licence of the set, or `"not stated"`.
+        notes: list of str, what a reader inferred about a set whose format is not published.
     """
 
     def __init__(self, images, licence, notes=()):
@@ -89,20 +95,20 @@ class TextImages(list):
 
 
 def read_icdar2013(path, split, tolerance=1.0):
-    """Reads ICDAR 2013: upright boxes, `x1 y1 x2 y2 "text"` for training and with commas for testing.
+    """Reads ICDAR 2013: upright boxes, `x1 y1 x2 y2 "text"`, with commas in the test split.
 
     Args:
         path: folder or zip archive with the images, such as `Challenge2_Training_Task12_Images/100.jpg`, and their
             ground truth of Task 1, such as `Challenge2_Training_Task1_GT/gt_100.txt`.
-        split: `"train"` or `"test"`: files below a folder that has this word in its name.
-        tolerance: pixels by which a box may reach over the edge.
+        split: `"train"` or `"test"`: the files below a folder with this word in its name.
+        tolerance: pixels by which a box may reach over the edge of its image.
 
     Returns:
         `TextImages`, a list of `TextImage` in order of their names.
 
     Raises:
-        ValueError: a file is not as it should be; the error names it.
-        FileNotFoundError: an image, a ground truth, or the whole set is missing.
+        ValueError: an annotation is not as it should be, or no image can be read; the error names the file.
+        FileNotFoundError: an image, an annotation, or the whole set is missing.
 
     Example:
 
@@ -152,7 +158,7 @@ def read_total_text(path, split, tolerance=1.0):
 
 
 def read_td500(path, split, tolerance=1.0):
-    """Reads MSRA-TD500: turned boxes around lines of text; lines marked difficult are to be ignored.
+    """Reads MSRA-TD500: rotated boxes around lines of text; lines marked difficult are to be ignored.
 
     Args:
         path: folder or zip archive with `train/IMG_0059.JPG`, `train/IMG_0059.gt` and so on.
@@ -164,7 +170,7 @@ def read_td500(path, split, tolerance=1.0):
 
 
 def read_svt(path, split, tolerance=1.0):
-    """Reads Street View Text: upright boxes around some of the words, by far not all.
+    """Reads Street View Text: upright boxes around some of the words; most words have none.
 
     Args:
         path: folder or zip archive with `train.xml`, `test.xml` and the images that they name, `img/00_00.jpg`.
@@ -173,19 +179,21 @@ def read_svt(path, split, tolerance=1.0):
     Returns, Raises, Example: as `read_icdar2013`.
     """
     check_split(split, ("train", "test"))
-    store = _Store(path)
-    xml = store.only(rf"{split}\.xml", f"{split}.xml")
+    store = Store(path)
+    xml = _only(store, rf"{split}\.xml", f"{split}.xml")
+    beside = _beside(store, xml)
     images = []
-    for name, words in formats.svt(store.read(xml, MAX_GROUND_TRUTH_BYTES), xml):
-        images.append(store.image(store.beside(xml, name), words, tolerance))
-    return TextImages(images, LICENCES["svt"])
+    for listed, words in formats.svt(store.read(xml, MAX_GROUND_TRUTH_BYTES), xml):
+        name = beside(listed)
+        images.append(_image(store, name, words, tolerance, _size(store, name)))
+    return _readable(store, images, LICENCES["svt"])
 
 
 def read_coco_text(path, split, tolerance=1.0):
-    """Reads COCO-Text: polygons, or boxes where there are none; illegible text is to be ignored.
+    """Reads COCO-Text: polygons, or boxes where there are no polygons; illegible text is to be ignored.
 
-    Images that were annotated and have no text are there too, without polygons. The annotation of the test images is
-    not published: they would seem to be without text, so they cannot be read.
+    Annotated images without text are included, without polygons. The test images cannot be read: their annotation is
+    not published, so they would seem to have no text.
 
     Args:
         path: folder or zip archive with `cocotext.v2.json` and the images that it names, in any folder.
@@ -200,8 +208,8 @@ def read_coco_text(path, split, tolerance=1.0):
 def read_textocr(path, split, tolerance=1.0):
     """Reads TextOCR: polygons; text marked `.`, illegible or not in English, is to be ignored.
 
-    Some photos of Open Images are stored turned. A photo is turned by its EXIF orientation, or by an entry `Rotation`
-    (Open Images' degrees counterclockwise) added to its object in `imgs`, where this gives the annotated size.
+    Some photos of Open Images are stored rotated. A photo is rotated by its EXIF orientation, or by an entry `Rotation`
+    (Open Images' degrees counterclockwise) added to its object in `imgs`, if this gives the annotated size.
 
     Args:
         path: folder or zip archive with `TextOCR_0.1_train.json`, `TextOCR_0.1_val.json` and the images that they
@@ -216,22 +224,22 @@ def read_textocr(path, split, tolerance=1.0):
 
 
 def read_textdis(path, split, tolerance=1.0):
-    """Reads a TextDis folder: images with text and boxes around it, and images without text.
+    """Reads TextDis: images with text and boxes around it, and images without text.
 
-    The format of the boxes is not published, so that it is found out: `.txt` with a box a line, `.xml` or `.json`;
-    numbers between commas, spaces or tabs, with a transcription after them or not. Boxes are left, top, right, bottom;
-    left, top, width, height; 4 points or a polygon; or turned boxes of 5 numbers, with the angle in radians or degrees
-    about the centre. What plain numbers mean is decided for the whole set, train and test, by what fits inside all
-    images. If both of the first two fit all images, the first is taken, and if both kinds of turned boxes do, the one
-    that gives the centre; `notes` says so.
+    The format of the boxes is not published, so it is inferred. Files are `.txt` with one box per line, `.xml` or
+    `.json`. Numbers are separated by commas, spaces or tabs, and a transcription may follow them. A box is left, top,
+    right, bottom; or left, top, width, height; or 4 points; or a polygon; or 5 numbers of a rotated box, with the angle
+    in radians or degrees. One meaning of the numbers is chosen for the whole set, train and test: the one by which all
+    boxes lie inside their images. If the first two both do, the first is taken; if a rotated box may begin with its
+    centre or its corner, the centre is taken. `notes` says so.
 
     Args:
-        path: folder or zip archive. Below a folder with "train" or "test" in its name lie images in a folder for text
+        path: folder or zip archive. A folder with "train" or "test" in its name holds one folder of images with text
             (`text`, `TextImages`, `positive`, ...) and one without (`non-text`, `nontext`, `no_text`, `negative`,
-            ...), in capitals or small letters, and for each image with text one file of the same name, or with `gt_`
-            before it or `_gt` after it: beside it, or anywhere in the same split, such as in `train/gt`. The split may
-            also lie inside the class (`text/train`), or in one name with it (`train_text`). Without class folders,
-            images that have such a file are those with text.
+            ...), in upper or lower case. Each image with text has one annotation file of the same name, which `gt_` may
+            precede or `_gt` follow, anywhere in the same split, such as in `train/gt`. The split may also lie inside
+            the class (`text/train`), or be part of its name (`train_text`). Without class folders, the images with an
+            annotation are those with text.
         split: `"train"` or `"test"`.
         tolerance: as in `read_icdar2013`.
 
@@ -258,19 +266,20 @@ def read_textdis(path, split, tolerance=1.0):
     ```
     """
     check_split(split, ("train", "test"))
-    store = _Store(path)
-    rows, sizes, owners, found = [], [], [], {}
+    store = Store(path)
+    rows, sizes, owners, found, size_of = [], [], [], {}, {}
     for part in ("train", "test"):
         found[part] = _textdis_split(store, part)
         # Both splits are read, so that what holds for one cannot differ for the other.
         for image, truth in found[part][0].items():
-            size = store.size(image)
             new = formats.box_rows(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth)
             if not new:
                 raise ValueError(f"{truth}: no box found, but {image} is an image with text")
-            rows += new
-            sizes += [size] * len(new)
-            owners += [image] * len(new)
+            size_of[image] = _size(store, image)
+            if size_of[image]:
+                rows += new
+                sizes += [size_of[image]] * len(new)
+                owners += [image] * len(new)
     if not found[split][0] and not found[split][1]:
         raise FileNotFoundError(
             f"{path}: no {split} images there; looked for images below a folder with {split!r} in its name, in a "
@@ -281,21 +290,22 @@ def read_textdis(path, split, tolerance=1.0):
     for word, owner in zip(words, owners, strict=True):
         of_image[owner].append(word)
     texts, others = found[split]
-    names = sorted([*texts, *others])
-    return TextImages([store.image(name, of_image[name], tolerance) for name in names], LICENCES["textdis"], notes)
+    size_of |= {name: _size(store, name) for name in others}
+    images = [_image(store, name, of_image[name], tolerance, size_of[name]) for name in sorted([*texts, *others])]
+    return _readable(store, images, LICENCES["textdis"], notes)
 
 
 def read_boxes_json(path, tolerance=1.0, licence="not stated"):
-    """Reads images with an `annotations.json`, a list of objects, one an image.
+    """Reads images with an `annotations.json`, a list with one object per image.
 
-    Each has `file`, the image beside the `annotations.json`; perhaps `width` and `height` in pixels; and either a box
-    or `words`, a list of objects with a box each and perhaps `care`, false for words to be ignored. A box is `quad` or
-    `polygon` (x, y, x, y, ... or a list of points), `box_xywh` or `box_xyxy`.
+    An object has `file`, the path of the image relative to the `annotations.json`; optionally `width` and `height` in
+    pixels; and either a box or `words`, a list of objects with one box each and optionally `care`, false for a word to
+    be ignored. A box is `quad` or `polygon` (x, y, x, y, ... or a list of points), `box_xywh` or `box_xyxy`.
 
     Args:
         path: folder or zip archive with the `annotations.json`.
         tolerance: as in `read_icdar2013`.
-        licence: the licence of the images, which such a set does not say itself.
+        licence: str, the licence of the images.
 
     Returns:
         `TextImages` in the order of the list; an image whose `words` are empty has no text.
@@ -318,21 +328,22 @@ def read_boxes_json(path, tolerance=1.0, licence="not stated"):
     read_boxes_json("plates")[0].polygons[0]  # array([[10., 20.], [70., 20.], [70., 35.], [10., 35.]])
     ```
     """
-    store = _Store(path)
-    source = store.only(r"annotations\.json", "annotations.json")
+    store = Store(path)
+    source = _only(store, r"annotations\.json", "annotations.json")
+    beside = _beside(store, source)
     entries = formats.parse_json(store.read(source, MAX_JSON_BYTES), source)
     if not isinstance(entries, list):
-        raise ValueError(f"{source}: expected a list of objects, one an image")
+        raise ValueError(f"{source}: expected a list of objects, one per image")
     images = []
     for number, entry in enumerate(entries, 1):
         where = f"{source}, image {number}"
         with _structure(where):
-            name = store.beside(source, entry["file"])
+            name = beside(entry["file"])
             boxes = entry["words"] if "words" in entry else [entry]
-            size = (entry["height"], entry["width"]) if "width" in entry else None
+            size = (entry["height"], entry["width"]) if "width" in entry else _size(store, name)
             words = [_json_word(f"{where}, word {i}", box) for i, box in enumerate(boxes, 1)]
-        images.append(store.image(name, words, tolerance, size))
-    return TextImages(images, licence)
+        images.append(_image(store, name, words, tolerance, size))
+    return _readable(store, images, licence)
 
 
 def read_negatives(path, licence="not stated"):
@@ -340,7 +351,7 @@ def read_negatives(path, licence="not stated"):
 
     Args:
         path: folder or zip archive; all images in it are taken, at any depth.
-        licence: the licence of the images.
+        licence: str, the licence of the images.
 
     Returns:
         `TextImages` without polygons, in order of their names.
@@ -361,30 +372,30 @@ def read_negatives(path, licence="not stated"):
     read_negatives("negatives", licence="CC0")[0].polygons  # []
     ```
     """
-    store = _Store(path)
-    return TextImages([store.image(name, [], 0) for name in store.pictures()], licence)
+    store = Store(path)
+    return _readable(store, [_image(store, name, [], 0, _size(store, name)) for name in store.pictures()], licence)
 
 
 def read_crops(path, licence="not stated"):
-    """Reads images that show text all over, such as words cut out of photos: the whole image is the polygon.
+    """Reads images filled with text, such as words cropped from photos: the polygon is the whole image.
 
-    Args and Returns: as `read_negatives`, but with a polygon each.
+    Args, Returns: as `read_negatives`, but with one polygon per image.
 
     Raises: as `read_icdar2013`.
     """
-    store = _Store(path)
+    store = Store(path)
     images = []
     for name in store.pictures():
-        height, width = store.size(name)
-        words = [formats.Word(name, formats.corners(0, 0, width, height), True)]
-        images.append(store.image(name, words, 0, (height, width)))
-    return TextImages(images, licence)
+        size = _size(store, name)
+        words = [formats.Word(name, formats.corners(0, 0, size[1], size[0]), True)] if size else []
+        images.append(_image(store, name, words, 0, size))
+    return _readable(store, images, licence)
 
 
 def _read_pairs(path, split, truth_name, parse, licence, tolerance):
     """Reads a set with one ground-truth file for each image, named `truth_name.format(stem of the image)`."""
     check_split(split, ("train", "test"))
-    store = _Store(path)
+    store = Store(path)
     inside = [name for name in store.names if _split_of(name) == split]
     truths = {}
     for name in inside:
@@ -396,17 +407,18 @@ def _read_pairs(path, split, truth_name, parse, licence, tolerance):
         truth = truths.pop(truth_name.format(PurePosixPath(name).stem), None)
         if not truth:
             raise FileNotFoundError(f"{path}: {name} has no ground truth {truth_name.format(PurePosixPath(name).stem)}")
-        images.append(store.image(name, parse(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth), tolerance))
+        words = parse(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth)
+        images.append(_image(store, name, words, tolerance, _size(store, name)))
     for truth in truths.values():
         raise FileNotFoundError(f"{path}: the image of {truth} is missing")
-    return TextImages(images, licence)
+    return _readable(store, images, licence)
 
 
 def _read_coco(path, split, pattern, expected, to_word, licence, tolerance):
     """Reads a set with one JSON file of `imgs`, `anns` and `imgToAnns`."""
     check_split(split, ("train", "val"))
-    store = _Store(path)
-    source = store.only(pattern, expected)
+    store = Store(path)
+    source = _only(store, pattern, expected)
     places = collections.defaultdict(list)
     for name in store.pictures():
         places[posixpath.basename(name)].append(name)
@@ -422,7 +434,7 @@ def _read_coco(path, split, pattern, expected, to_word, licence, tolerance):
                 raise FileNotFoundError(f"{path}: the image {info['file_name']} {lack}")
             words = [to_word(f"{source}, annotation {i}", data["anns"][str(i)]) for i in data["imgToAnns"].get(key, [])]
             size = (info["height"], info["width"])
-            images.append(store.image(found[0], words, tolerance, size, info.get("Rotation") or 0))
+            images.append(_image(store, found[0], words, tolerance, size, info.get("Rotation") or 0))
     if not any(image.polygons for image in images):
         raise ValueError(f"{source} has no text in any image of {split!r}: its annotation is not in this file")
     return TextImages(images, LICENCES[licence])
@@ -532,120 +544,77 @@ def _image_stem(truth):
     return re.sub("^gt_|_gt$", "", stem, flags=re.IGNORECASE)
 
 
-class _Store:
-    """The files of a folder or zip archive; nothing else can be named.
+def _only(store, pattern, expected):
+    """Returns the one file whose name without folders matches `pattern`."""
+    found = [name for name in store.names if re.fullmatch(pattern, posixpath.basename(name), re.IGNORECASE)]
+    if not found:
+        raise FileNotFoundError(f"{store.path}: no {expected} there")
+    if len(found) > 1:
+        raise ValueError(f"{store.path}: expected one {expected}, found {', '.join(found)}")
+    return found[0]
 
-    Args:
-        path: the folder or archive.
-    """
 
-    def __init__(self, path):
-        self.path = os.fspath(path)
-        root = Path(path).expanduser()
-        if root.is_dir():
-            self.opener = open_file
-            files = (Path(folder, file) for folder, _, found in os.walk(root) for file in found)
-            names = [
-                file.relative_to(root).as_posix()
-                for file in files
-                if not file.is_symlink() or file.resolve().is_relative_to(root.resolve())
-            ]
-        elif root.is_file():
-            self.opener = open_member
-            archive.cache_clear()
-            try:
-                names = [name for name in archive(self.path, os.getpid()).namelist() if not name.endswith("/")]
-            except zipfile.BadZipFile as error:
-                raise ValueError(f"{path} is not a whole zip archive ({error})") from None
-        else:
-            raise FileNotFoundError(f"no folder or zip archive {self.path!r}")
-        self.names = sorted(n for n in names if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
+def _beside(store, source):
+    """Returns a function that gives the file that `source` names relative to itself."""
+    known = frozenset(store.names)
 
-    def pictures(self, names=None, place=""):
-        """Returns the images among `names`, or among all files."""
-        found = [n for n in (self.names if names is None else names) if PurePosixPath(n).suffix.lower() in SUFFIXES]
-        if not found:
-            raise FileNotFoundError(f"{self.path}: no images{place} ({', '.join(sorted(SUFFIXES))})")
-        return found
-
-    def only(self, pattern, expected):
-        """Returns the one file whose name without folders matches `pattern`."""
-        found = [n for n in self.names if re.fullmatch(pattern, posixpath.basename(n), re.IGNORECASE)]
-        if not found:
-            raise FileNotFoundError(f"{self.path}: no {expected} there")
-        if len(found) > 1:
-            raise ValueError(f"{self.path}: expected one {expected}, found {', '.join(found)}")
-        return found[0]
-
-    def beside(self, source, name):
-        """Returns the file that `source` names relative to itself."""
+    def beside(name):
         found = posixpath.normpath(posixpath.join(posixpath.dirname(source), name))
-        if found not in self._known:
-            raise FileNotFoundError(f"{self.path}: the file {name!r} that {source} names is missing")
+        if found not in known:
+            raise FileNotFoundError(f"{store.path}: the file {name!r} that {source} names is missing")
         return found
 
-    @functools.cached_property
-    def _known(self):
-        return frozenset(self.names)
-
-    def read(self, name, most):
-        """Returns the bytes of an annotation file of at most `most`."""
-        try:
-            if self.opener is open_member:
-                zipped = archive(self.path, os.getpid())
-                size, file = zipped.getinfo(name).file_size, zipped.open(name)
-            else:
-                place = Path(self.path).expanduser() / name
-                size, file = place.stat().st_size, place.open("rb")
-            with file:
-                if size > most:
-                    raise ValueError(f"{size} bytes, more than the {most} that are read")
-                return file.read(most)
-        except BROKEN as error:
-            raise ValueError(f"{name}: {error}") from None
-
-    def size(self, name):
-        """Returns `(height, width)` of an image from its header."""
-        try:
-            with self.opener(self.path, name) as file:
-                width, height = open_image(file).size
-        except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
-            raise ValueError(f"{name}: {error}") from None
-        return height, width
-
-    def image(self, name, words, tolerance, size=None, rotation=0):
-        """Returns the `TextImage` of an image; `size` is that of the annotation, None the one stored."""
-        size = self.size(name) if size is None else size
-        if not all(isinstance(length, int) and length > 0 for length in size):
-            raise ValueError(f"{name}: its annotation gives the size {size[0]!r} x {size[1]!r}")
-        polygons = [formats.attempt(word.where, formats.fit, word.points, size, tolerance) for word in words]
-        opened = functools.partial(open_picture, self.opener, self.path, name, size, rotation)
-        return TextImage(name, opened, size, polygons, [word.care for word in words])
+    return beside
 
 
-# What a damaged, encrypted or oddly packed archive raises.
-BROKEN = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+def _size(store, name):
+    """Returns `(height, width)` from the header of an image, or None with a warning when it cannot be read."""
+    return store.attempt(name, lambda file: open_image(file).size[::-1])
+
+
+def _image(store, name, words, tolerance, size, rotation=0):
+    """Returns a `TextImage`, or None when `size`, the annotated one or that of the file, could not be read."""
+    if size is None:
+        return None
+    if not all(isinstance(length, int) and length > 0 for length in size):
+        raise ValueError(f"{name}: its annotation gives the size {size[0]!r} x {size[1]!r}")
+    polygons = [formats.attempt(word.where, formats.fit, word.points, size, tolerance) for word in words]
+    opened = functools.partial(open_picture, store, name, size, rotation)
+    return TextImage(name, opened, size, polygons, [word.care for word in words])
+
+
+def _readable(store, images, licence, notes=()):
+    """Returns the `TextImages` of a set, without the images that are None because they cannot be read."""
+    kept = [image for image in images if image]
+    if images and not kept:
+        raise none_readable(store.path, len(images))
+    return TextImages(kept, licence, notes)
+
+
 ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
 
-def open_picture(opener, path, name, size, rotation):
+def open_picture(store, name, size, rotation):
     """Decodes an image so that its annotation fits.
 
-    Annotations are of the pixels as they are stored, so the orientation of EXIF is dropped, unless only the turned
-    image has the annotated size.
+    Annotations refer to the pixels as stored, so the EXIF orientation is dropped, unless only the rotated image has the
+    annotated size.
 
     Args:
-        opener: `open_file` or `open_member` of `kgan.data.files`.
-        path: the folder or archive.
-        name: the image in it.
+        store: a `Store`.
+        name: name of the image in the store.
         size: the annotated `(height, width)`.
-        rotation: degrees counterclockwise that the image is turned by if it has that size only then.
+        rotation: degrees counterclockwise by which the image is rotated if only this gives the annotated size.
 
     Returns:
-        `PIL.Image`, without a mark that it should be turned.
+        `PIL.Image`, without an orientation mark.
+
+    Raises:
+        UnreadableImage: the file cannot be decoded.
+        ValueError: its size is not the annotated one.
     """
     try:
-        with opener(path, name) as file:
+        with store.open(name) as file:
             image = open_image(file)
             image.load()
         # A copy is a plain image: what a file format keeps besides pixels, such as TIFF's tags, is left behind.
@@ -656,7 +625,7 @@ def open_picture(opener, path, name, size, rotation):
             return stored
         upright = ImageOps.exif_transpose(image)
     except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
-        raise ValueError(f"{name}: {error}") from None
+        raise UnreadableImage(f"{name}: {error}") from None
     for turned in (upright, stored.rotate(rotation, expand=True)):
         if turned.size == size[::-1]:
             return turned

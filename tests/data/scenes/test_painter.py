@@ -329,6 +329,18 @@ def test_load_photos(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_photos_are_converted_as_other_images_are(tmp_path):
+    """Transparency lies over white, 16-bit grey is scaled, EXIF turns."""
+    Image.new("RGBA", (40, 40), (200, 0, 0, 0)).save(tmp_path / "a.png")
+    Image.fromarray(np.full((40, 40), 100 * 257, "uint16")).save(tmp_path / "b.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40), (50, 50, 50)).save(tmp_path / "c.png", exif=exif)
+    photos = load_photos(tmp_path)
+    assert [int(photo.mean()) for photo in photos] == [255, 100, 50]
+    assert photos[2].shape == (60, 40, 3)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -354,7 +366,7 @@ def test_negative_index():
 
 
 def test_errors_of_photos(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder or file"):
+    with pytest.raises(FileNotFoundError, match="no folder or zip archive"):
         load_photos(tmp_path / "nothing")
     with pytest.raises(ValueError, match="no images"):
         load_photos(tmp_path)

@@ -13,6 +13,7 @@ from kgan.data.text import annotations as formats
 from kgan.data.text.sets import (
     LICENCES,
     READERS,
+    UnreadableImage,
     read_boxes_json,
     read_coco_text,
     read_crops,
@@ -581,7 +582,6 @@ def test_entities_are_not_expanded(tmp_path):
             ValueError,
             "train/2.png lies neither in a folder for text",
         ),
-        ({"train/text/1.png": b"x", "train/1.txt": GOOD}, ValueError, "train/text/1.png: not an image of a kind"),
     ],
 )
 def test_textdis_with_something_missing(tmp_path, files, error, message):
@@ -645,7 +645,7 @@ def test_rounding_at_the_edge_is_clipped_and_the_tolerance_can_be_raised(lay):
             FileNotFoundError,
             "image of train/gt_2.txt is missing",
         ),
-        ({"train/gt_1.txt": ""}, FileNotFoundError, "no images below a folder with 'train' in its name"),
+        ({"train/gt_1.txt": ""}, ValueError, "no images below a folder with 'train' in its name"),
         ({"train/1.png": BLANK, "train/gt_1.txt": "", "train/a/gt_1.txt": ""}, ValueError, "have the same name"),
     ],
 )
@@ -707,23 +707,49 @@ def test_broken_boxes_json(lay, entries, error, message):
         read_boxes_json(lay({"1.png": BLANK, "annotations.json": json.dumps(entries)}))
 
 
-def test_links_out_of_the_folder_are_not_followed(tmp_path):
-    folder_of(tmp_path, {"outside/2.png": BLANK, "set/1.png": BLANK})
-    (tmp_path / "set" / "2.png").symlink_to(tmp_path / "outside" / "2.png")
-    (tmp_path / "set" / "3.png").symlink_to(tmp_path / "set" / "1.png")
-    (tmp_path / "set" / "loop").symlink_to(tmp_path / "set")
-    assert [image.name for image in read_negatives(tmp_path / "set")] == ["1.png", "3.png"]
-
-
 def test_broken_images_are_named(lay):
     whole = picture(format="JPEG")
     path = lay({"1.jpg": whole[: len(whole) - 20]})
-    with pytest.raises(ValueError, match="1.jpg: "):
+    with pytest.raises(UnreadableImage, match="1.jpg: "):
         read_negatives(path)[0].open()
+
+
+def broken_sets():
+    """Sets with one picture that is whole, `1`, and one that is not; and how they are read."""
+    coordinates = "10,20,30,40"
+    pairs = {"train/gt_1.txt": coordinates, "train/gt_2.txt": coordinates}
+    entries = [{"file": f"train/{i}.png", "box_xyxy": [10, 20, 30, 40]} for i in (1, 2)]
+    tagged = "".join(
+        f"<image><imageName>train/{i}.png</imageName><taggedRectangles>"
+        '<taggedRectangle x="10" y="20" width="20" height="20"><tag>A</tag></taggedRectangle>'
+        "</taggedRectangles></image>"
+        for i in (1, 2)
+    )
+    return {
+        "icdar2013": (pairs, lambda path: read_icdar2013(path, "train")),
+        "svt": ({"train.xml": f"<tagset>{tagged}</tagset>"}, lambda path: read_svt(path, "train")),
+        "textdis": (pairs, lambda path: read_textdis(path, "train")),
+        "boxes_json": ({"annotations.json": json.dumps(entries)}, read_boxes_json),
+        "negatives": ({}, read_negatives),
+        "crops": ({}, read_crops),
+    }
+
+
+@pytest.mark.parametrize(("files", "read"), broken_sets().values(), ids=broken_sets())
+def test_broken_images_are_skipped_and_named(lay, files, read):
     bomb = io.BytesIO()
     Image.new("1", (9000, 9000)).save(bomb, "PNG")
-    with pytest.raises(ValueError, match="2.png: 9000 x 9000 pixels, more than"):
-        read_negatives(lay({"2.png": bomb.getvalue()}))
+    for data, words in ((b"x", "not an image of a kind"), (bomb.getvalue(), "9000 x 9000 pixels, more than")):
+        path = lay({"train/1.png": BLANK, "train/2.png": data} | files)
+        with pytest.warns(UserWarning, match=f"skipped .*train/2.png: {words}") as caught:
+            (image,) = read(path)
+        assert image.name.endswith("train/1.png") and len(caught) == 1
+        if files:
+            assert shapes(image) == [box(10, 20, 30, 40)]
+    path = lay({"train/1.png": b"", "train/2.png": b"x"} | files)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="none of the 2 files can be read") as caught:
+        read(path)
+    assert str(path) in str(caught.value)
 
 
 # Polygons written in each format and read back.

@@ -1,0 +1,191 @@
+"""A folder or zip archive that images are read from, with whatever else its maker left in it."""
+
+import functools
+import os
+import stat
+import warnings
+import zipfile
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+
+from kgan.runtime.inputs import hidden
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+MAX_FILE_BYTES = 2**28
+
+
+class Store:
+    """The files of a folder or zip archive, at any depth; nothing outside it can be read.
+
+    Hidden files, and those that macOS and Windows leave behind (`__MACOSX`, `Thumbs.db`), are passed over. Links are
+    followed within a folder, but not in circles. Links that lead out of the folder, all links in an archive, and
+    members with absolute names or `..` in them are passed over with one warning.
+
+    A store can be pickled. Each process opens an archive for itself, and opens it again when the file has changed.
+
+    Args:
+        path: the folder or archive; `~` is the home folder.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+
+    Example:
+
+    ```python
+    store = Store("photos.zip")
+    with store.open(store.pictures()[0]) as file:
+        data = file.read()
+    ```
+    """
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+        self._root = os.path.realpath(os.path.expanduser(self.path))
+        self._is_folder = os.path.isdir(self._root)
+        if not self._is_folder and not os.path.isfile(self._root):
+            raise FileNotFoundError(f"no folder or zip archive {self.path!r}")
+
+    def __reduce__(self):
+        # Without the names, which may be many: a worker only opens the files that it is told to.
+        return Store, (self.path,)
+
+    @functools.cached_property
+    def names(self):
+        """Sorted paths of the files, relative to the folder or archive, with `/` between the parts.
+
+        Raises:
+            ValueError: the file is not a whole zip archive.
+        """
+        if self._is_folder:
+            names, outside = self._walk()
+            kind = "links that lead outside the folder"
+        else:
+            _, names, outside = self._archive()
+            kind = "links, and names that lead outside the archive"
+        if outside:
+            message = f"{self.path}: passed over {kind}: {len(outside)}, the first is {min(outside)}"
+            warnings.warn(message, stacklevel=3)
+        return sorted(names)
+
+    def pictures(self, names=None, place=""):
+        """Returns the names with the suffix of an image.
+
+        Args:
+            names: list of names to choose from; None for all.
+            place: words for the error message that say where these are, such as `" in train"`.
+
+        Raises:
+            ValueError: no name has such a suffix.
+        """
+        names = self.names if names is None else names
+        found = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        if not found:
+            raise ValueError(f"{self.path} has no images{place} ({', '.join(sorted(SUFFIXES))})")
+        return found
+
+    def open(self, name, most=MAX_FILE_BYTES):
+        """Opens a file for reading bytes.
+
+        Raises:
+            Exception: the file has more than `most` bytes or is not in the store, or its archive is damaged, encrypted
+                or packed by an unsupported method; the type depends on `zipfile`.
+        """
+        if self._is_folder:
+            path = os.path.realpath(os.path.join(self._root, name))
+            found = os.stat(path)
+            # Opening a pipe would block.
+            if not _lies_in(path, self._root) or not stat.S_ISREG(found.st_mode):
+                raise ValueError("not a file of this folder")
+            size, start = found.st_size, functools.partial(open, path, "rb")
+        else:
+            archive, members, _ = self._archive()
+            if name not in members:
+                raise ValueError("not in this archive")
+            size, start = members[name].file_size, functools.partial(archive.open, members[name])
+        if size > most:
+            raise ValueError(f"{size} bytes, more than the {most} that are read")
+        return start()
+
+    def read(self, name, most):
+        """Returns the bytes of a file that has at most `most` of them.
+
+        Raises:
+            ValueError: the file cannot be read; the error names it.
+        """
+        try:
+            with self.open(name, most) as file:
+                return file.read(most)
+        except Exception as error:  # zipfile raises almost anything on a damaged archive.
+            raise ValueError(f"{self.path}: {name}: {error}") from None
+
+    def attempt(self, name, task, *args):
+        """Returns `task(file, *args)` for an open file, or None with a warning that names a file it fails on."""
+        try:
+            with self.open(name) as file:
+                return task(file, *args)
+        except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
+            warnings.warn(f"skipped {self.path}: {name}: {error}", stacklevel=2)
+            return None
+
+    def _walk(self):
+        names, outside = [], []
+        folders = [("", (self._root,))]
+        while folders:
+            # `way` holds the real paths of the folders from the root down: a link to one of them would be a circle.
+            place, way = folders.pop()
+            try:
+                entries = list(os.scandir(os.path.join(self._root, place)))
+            except OSError as error:
+                warnings.warn(f"skipped {self.path}: {place}: {error}", stacklevel=4)
+                continue
+            for entry in entries:
+                name = place + entry.name
+                if hidden(entry.name):
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    names.append(name)
+                    continue
+                real = os.path.realpath(entry.path)
+                if not _lies_in(real, self._root):
+                    outside.append(name)
+                elif not os.path.isdir(real):
+                    names.append(name)
+                elif real not in way:
+                    folders.append((name + "/", (*way, real)))
+        return names, outside
+
+    def _archive(self):
+        try:
+            found = os.stat(self._root)
+            return _open_archive(self._root, os.getpid(), found.st_ino, found.st_size, found.st_mtime_ns)
+        except Exception as error:  # zipfile raises almost anything on a damaged archive.
+            raise ValueError(f"{self.path} is not a whole zip archive ({error})") from None
+
+
+def none_readable(path, count):
+    """The error for a folder or archive without any image that can be read."""
+    return ValueError(f"{path}: none of the {count} files can be read as an image")
+
+
+def _lies_in(path, folder):
+    return PurePath(path).is_relative_to(folder)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_archive(path, process, *version):
+    """An archive, its members by name, and the names of those that are passed over.
+
+    Opened once per `process`, because a forked worker must not share its parent's place in the file, and once per
+    `version` of the file.
+    """
+    archive = zipfile.ZipFile(path)
+    members, outside = {}, []
+    for info in archive.infolist():
+        # Windows paths know both kinds of slashes, and drives.
+        name = PureWindowsPath(info.filename)
+        if info.filename.endswith(("/", "\\")) or any(part != ".." and hidden(part) for part in name.parts):
+            continue
+        if name.anchor or ".." in name.parts or stat.S_ISLNK(info.external_attr >> 16):
+            outside.append(info.filename)
+        else:
+            members[name.as_posix()] = info
+    return archive, members, outside
