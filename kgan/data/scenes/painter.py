@@ -572,6 +572,9 @@ def is_visible(image, ink, polygon, reduction=1):
     high = line_height(polygon)
     if high < (SMALLEST - 0.5) / reduction:
         return False
+    # A line that ends at the edge is no text of this picture, whatever its surroundings look like.
+    if (polygon.max(axis=0) <= 1).any() or (polygon.min(axis=0) >= np.array(ink.shape[::-1]) - 1).any():
+        return False
     # A band of letters too small to tell apart stands out from what is above and below it.
     grown = polygon + 0.25 * (reduction - 1) * high * np.sign(polygon - polygon.mean(axis=0))
     inside = polygon_mask(grown, ink.shape)

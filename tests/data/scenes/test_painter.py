@@ -294,6 +294,17 @@ def test_visible():
     assert not is_visible(np.zeros((40, 160, 3), "uint8"), np.asarray(ink), polygon[:, ::-1] * [1, 0.01])
 
 
+def test_a_line_that_ends_at_the_edge_is_not_visible():
+    """Its letters continue into the picture by less than a pixel, and what is around it would explain itself."""
+    ink = np.zeros((40, 160), "uint8")
+    ink[5:35, :2] = 255
+    picture = np.repeat(ink[..., None], 3, axis=2)
+    inside = np.float32([(-30, 5), (3, 5), (3, 35), (-30, 35)])
+    assert is_visible(picture, ink, inside, reduction=3)
+    assert not is_visible(picture, ink, inside - [2.2, 0], reduction=3)
+    assert not is_visible(picture[:, ::-1], ink[:, ::-1], [160, 0] - (inside - [2.2, 0]) * [1, -1], reduction=3)
+
+
 def photo(value):
     return np.full((60, 80, 3), value, np.uint8)
 
