@@ -13,7 +13,7 @@ recognisers see the same number of images in training, so that more data does no
 The paper trains on FaceScrub, which is not available, and verifies on LFW. Here both sides come from one data set, so
 only the gain over no augmentation can be compared. The seed decides which identities are held out.
 
-Writes to --out, beside what every run writes (recipes/README.md), to the folder of each seed: samples.png (real,
+Writes to --out, beside what every run writes (recipes/README.md), in the folder of each seed: samples.png (real,
 generated and mixed identities) and a result for each recogniser.
 """
 

@@ -21,7 +21,8 @@ Expected on two CPU cores: quick, 2 min 40 s, accuracies of 72, 98, 91 and 82 % 
 a class; small at its width with `--models mmssit_best --epochs 10`, on MNIST-M and MNIST, 17 minutes a seed, 91, 95, 95
 and 90 %.
 
-Writes to --out, beside what every run writes (recipes/README.md), to the folder of each run of the first seed: s2s.png, t2t.png, t2s.png, s2t.png (Figure 9: an input and what it becomes with eight styles, the same in a column),
+Writes to --out, beside what every run writes (recipes/README.md), in the folders of the first seed:
+s2s.png, t2t.png, t2s.png, s2t.png (Figure 9: an input and what it becomes with eight styles, the same in a column),
 references.png (styles of other images), interpolation.png, and codes.png, a t-SNE map of the contents.
 """
 

@@ -21,12 +21,13 @@ import common
 import keras
 import numpy as np
 
-from kgan import losses, metrics, text_filter
+from kgan import losses, metrics
 from kgan.data.batches import EpochShuffledDataset, epoch_order
 from kgan.data.scenes import typesetting
 from kgan.data.scenes.painter import draw_scenes
 from kgan.data.scenes.photos import load_photos
 from kgan.filter.regions import NUM_REGIONS, grids, polygon_mask
+from kgan.text_filter import TextStudent, region_labels
 
 # Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
 # is left out: the weights are the same for all shapes.
@@ -119,7 +120,7 @@ def keep_photos(photos):
 def draw_chunk(task):
     indices, size, seed, split, on_photos = task
     images, polygons = draw_scenes(indices, size, seed, split, photos=draw_chunk.photos if on_photos else None)
-    labels = np.stack([text_filter.region_labels(outlines, size) for outlines in polygons])
+    labels = np.stack([region_labels(outlines, size) for outlines in polygons])
     return images, labels, np.stack([text_cells(outlines, size) for outlines in polygons])
 
 
@@ -181,7 +182,7 @@ def mirrored(labels):
 
 def train(scenes, out, options):
     common.set_seed(options.seed)
-    student = text_filter.TextStudent(context=CONTEXT, name="student")
+    student = TextStudent(context=CONTEXT, name="student")
     batches = ShapeBatches(scenes, options.batch_size, options.seed)
     pupil = with_targets(student)
     pupil.compile(common.decaying_adam(LEARNING_RATE, options.epochs * len(batches)), LOSSES, WEIGHTS)
