@@ -72,6 +72,10 @@ def parse_options(description, presets, **extra):
     return options
 
 
+def seeds_of(options):
+    return list(range(options.seed, options.seed + getattr(options, "seeds", 1)))
+
+
 def check_run(options):
     """Refuse to overwrite a run, or to resume it with other options than it was started with.
 
@@ -316,10 +320,10 @@ def spreads(results, number, digits=2):
     return [spread([number(numbers) for numbers in by_seed.values()], digits) for by_seed in results.values()]
 
 
-def provenance(options, seeds):
+def provenance(options):
     """The line under each table that says how it was made."""
     return (
-        f"Data `{options.data}`, preset `{options.preset}`, {options.epochs} epochs, seeds {seeds}; "
+        f"Data `{options.data}`, preset `{options.preset}`, {options.epochs} epochs, seeds {seeds_of(options)}; "
         f"{os.cpu_count()} x {platform.machine()} CPU; Keras {keras.__version__} on {keras.backend.backend()}; "
         f"kgan {kgan.__version__}, commit {COMMIT}.\n"
     )

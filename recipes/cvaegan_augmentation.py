@@ -92,13 +92,13 @@ def main():
         recogniser_images={"type": common.at_least_one, "help": "images each recogniser sees, repeats included"},
     )
     common.check_run(options)
-    seeds = range(options.seed, options.seed + options.seeds)
+    seeds = common.seeds_of(options)
     prepared = {seed: prepare(seed, options) for seed in seeds}  # refuses bad input before anything is trained
     out = common.open_run(options)
     by_seed = {str(seed): compare(out / f"seed{seed}", seed, options, *prepared[seed]) for seed in seeds}
     results = {strategy: {seed: numbers[strategy] for seed, numbers in by_seed.items()} for strategy in REPORTED}
     common.write_json(out / "metrics.json", results)
-    report = f"{results_table(results)}\n{common.provenance(options, list(seeds))}"
+    report = f"{results_table(results)}\n{common.provenance(options)}"
     common.finish(out, report, out / f"seed{options.seed}" / "samples.png")
 
 
@@ -190,12 +190,12 @@ def train_generator(images, labels, folder, seed, options):
 
 
 def to_pixels(images):
-    """Bytes, because the paper's half a million generated images would not fit in memory as floats."""
+    """Images as bytes: as floats, the paper's half a million generated images would not fit in memory."""
     return np.round((images + 1) * 127.5).astype("uint8")
 
 
 def add_generated(model, images, labels, identities, first_label, each, seed):
-    """The real images and `each` generated ones of every identity (the classes to mix), with labels."""
+    """The real images and `each` generated ones of every identity (a tuple of classes to mix), with labels."""
     pixels = np.empty((len(images) + len(identities) * each, *images.shape[1:]), "uint8")
     pixels[: len(images)] = to_pixels(images)
     for i, identity in enumerate(identities):
@@ -227,7 +227,7 @@ def train_recogniser(images, labels, seed, options):
 
 
 def measure(features, labels, folds, pairs):
-    """Verification and 1-NN accuracy in per cent; an image's nearest neighbour is sought among all others."""
+    """Verification and 1-NN accuracy in %; the nearest neighbour of an image is found among all others."""
     first, second = pairs.T
     similarities = 1 - paired_cosine_distances(features[first], features[second])
     same = labels[first] == labels[second]
@@ -240,7 +240,7 @@ def measure(features, labels, folds, pairs):
 
 
 def fold_numbers(labels, seed):
-    """The fold of each image: no identity is in two folds, as in LFW, or no image where identities are too few."""
+    """The fold of each image. As in LFW, folds share no identity, unless there are too few identities for that."""
     identities, which = np.unique(labels, return_inverse=True)
     if len(identities) >= 2 * FOLDS:
         return np.random.default_rng(seed).permutation(len(identities))[which] % FOLDS
@@ -248,7 +248,7 @@ def fold_numbers(labels, seed):
 
 
 def draw_pairs(labels, folds, seed):
-    """In each fold `PAIRS` random pairs of one identity and as many of two, fewer where it has not so many.
+    """Draw `PAIRS` random pairs of one identity in each fold and as many of two, or fewer where a fold has fewer.
 
     Returns:
         `(n, 2)` indices of images; both of a pair are in the same fold.

@@ -111,8 +111,7 @@ def main():
     measure = partial(judges.measure_images, *evaluators, real=test)
     wanted = np.repeat(np.arange(len(names)), options.per_class)
     results, models = {"real": {"0": measure(*test)}}, {}
-    seeds = list(range(options.seed, options.seed + options.seeds))
-    for seed in seeds:
+    for seed in common.seeds_of(options):
         for name in options.models:
             folder = out / f"{name}-seed{seed}"
             make = partial(train, name, seed, folder, *training, len(names), options)
@@ -122,7 +121,7 @@ def main():
             results.setdefault(name, {})[str(seed)] = numbers
     common.write_json(out / "metrics.json", results)
     write_pictures(out, models, *test, names)
-    common.finish(out, results_table(results, options, seeds), f"{out / 'samples.png'} and beside it")
+    common.finish(out, results_table(results, options), f"{out / 'samples.png'} and beside it")
 
 
 def check_data(train_labels, test_labels, names):
@@ -190,7 +189,7 @@ def train(name, seed, folder, images, labels, num_classes, options):
 # === Results ===
 
 
-def results_table(results, options, seeds):
+def results_table(results, options):
     results = {name: results[name] for name in TITLES if name in results}
     real = results["real"]["0"]
     ours = partial(common.spreads, results)
@@ -207,8 +206,8 @@ def results_table(results, options, seeds):
         "pixel diversity, % of real": ours(lambda run: 100 * run["pixel_diversity"] / real["pixel_diversity"], 1),
         "seconds": [f"{np.mean([run.get('seconds', 0) for run in runs.values()]):.0f}" for runs in results.values()],
     }
-    made_with = common.provenance(options, seeds)
-    return f"# Generated images, after Table 1 of CVAE-GAN\n\n{common.table(columns)}\n{made_with}"
+    table = common.table(columns)
+    return f"# Generated images, after Table 1 of CVAE-GAN\n\n{table}\n{common.provenance(options)}"
 
 
 def write_pictures(out, models, images, labels, names):

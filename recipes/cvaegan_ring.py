@@ -60,16 +60,15 @@ def main():
     if options.data != "ring":
         raise ValueError(f"--data {options.data}: this recipe makes its own data; leave the option out.")
     out = common.open_run(options)
-    seeds = list(range(options.seed, options.seed + options.seeds))
     results = {name: {} for name in options.models}
-    for seed in seeds:
+    for seed in common.seeds_of(options):
         for name in options.models:
             folder = out / f"{name}-seed{seed}"
             common.keep(folder / "model.keras", partial(train, name, seed, folder, options), options)
             results[name][str(seed)] = measured(folder, options)
     common.write_json(out / "metrics.json", results)
     write_pictures(out, results, options)
-    common.finish(out, results_table(results, options, seeds), f"{out / 'ring.png'} and beside it")
+    common.finish(out, results_table(results, options), f"{out / 'ring.png'} and beside it")
 
 
 # === Data ===
@@ -151,7 +150,7 @@ def measured(folder, options):
 # === Results ===
 
 
-def results_table(results, options, seeds):
+def results_table(results, options):
     def learnt(epochs):
         iterations = (m["iteration"] for m in epochs if m["on_ring"] >= 0.9 and m["angular_coverage"] == 1)
         return next((f"{iteration:,}" for iteration in iterations), "never")
@@ -166,8 +165,8 @@ def results_table(results, options, seeds):
         "sectors reached at the end, %": at_the_end["angular_coverage"],
     }
     settings = f"{options.epochs * options.iterations:,} iterations, learning rate {options.learning_rate:g}."
-    made_with = common.provenance(options, seeds)
-    return f"# A ring, after figure 4 of CVAE-GAN\n\n{common.table(columns)}\n{settings} {made_with}"
+    table = common.table(columns)
+    return f"# A ring, after figure 4 of CVAE-GAN\n\n{table}\n{settings} {common.provenance(options)}"
 
 
 def write_pictures(out, results, options):

@@ -166,9 +166,8 @@ def results_table(results, options):
     ours = {header: [f"{results[d][name]:.1f}" for d in DIRECTIONS] for name, header in names.items()}
     text = "All in % of the root mean square difference of two test images of the target domain."
     domains = f"`{options.data}` as a, `{options.target}` as b" if options.target else "a is outlines, b has colours"
-    made_with = common.provenance(options, [options.seed])
     table = common.table({"": DIRECTIONS, **ours})
-    return f"# Translation without labels\n\n{table}\n{text}\nDomains: {domains}.\n{made_with}"
+    return f"# Translation without labels\n\n{table}\n{text}\nDomains: {domains}.\n{common.provenance(options)}"
 
 
 if __name__ == "__main__":

@@ -163,8 +163,7 @@ def main():
 
 def planned_runs(options):
     """`(model, labels, share, seed)` of each run; CDAAE's decoders share nothing."""
-    seeds = range(options.seed, options.seed + options.seeds)
-    runs = itertools.product(options.models, options.labels, options.share, seeds)
+    runs = itertools.product(options.models, options.labels, options.share, common.seeds_of(options))
     runs = [(name, labels, share if MODELS[name][0] is kgan.MMSSIT else (), seed) for name, labels, share, seed in runs]
     return list(dict.fromkeys(runs))
 
@@ -321,8 +320,7 @@ def results_table(results, runs, options):
         if labels != "all" and (name, "all", share) in average:
             ratio = 100 * value / average[name, "all", share]
             text += f"{TITLES[name]} with {labels}: {ratio:.1f} % of the average with all labels.\n"
-    seeds = sorted({planned[3] for planned in runs})
-    return f"{text}\nDomains `{options.data}` and `{options.target}`.\n{common.provenance(options, seeds)}"
+    return f"{text}\nDomains `{options.data}` and `{options.target}`.\n{common.provenance(options)}"
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from kgan.data.scenes.photos import load_photos
 from kgan.filter.regions import NUM_REGIONS, grids, polygon_mask
 from kgan.text_filter import TextStudent, region_labels
 
-# Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
-# is left out: the weights are the same for all shapes.
+# The share of the scenes of each shape: photographs are wider than high, and the widest have the smallest text. 480x240
+# is left out, as the weights are the same for all shapes.
 SHAPES = {(240, 480): 0.42, (240, 360): 0.21, (240, 240): 0.28, (360, 240): 0.09}
 RECALLS = (0.94, 0.97)
 CHUNK = 50  # scenes drawn at once
@@ -38,8 +38,8 @@ QUICK = {"data": "synthetic/scene_text", "count": 400, "test_count": 200, "epoch
 SMALL = QUICK | {"count": 15000, "test_count": 1000, "epochs": 5}
 PAPER = QUICK | {"count": 200000, "test_count": 2000, "epochs": 20}
 LEARNING_RATE = 2e-3
-PHOTO_EDGE = 900  # pixels; pieces of photographs are cut from near and from afar
-# Chosen on photographs: of drawn scenes 0.6 is learned, which is no help on them (recipes/results/text_filter.md).
+PHOTO_EDGE = 900  # pixels; scenes lie on crops of photographs, near and far
+# Chosen on photographs. Drawn scenes would teach 0.6, which does not help on photographs (results/text_filter.md).
 CONTEXT = 4.0
 CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
@@ -72,16 +72,16 @@ def main():
     result = metrics.text_filter_metrics(text, scores, RECALLS)
     common.write_json(out / "metrics.json", result)
     common.write_json(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
-    common.finish(out, f"{results_table(result)}\n{common.provenance(options, [options.seed])}")
+    common.finish(out, f"{results_table(result)}\n{common.provenance(options)}")
 
 
 # === Scenes ===
 
 
 def draw(pool, out, options, position, split, total):
-    """Scenes of one shape and their region labels, drawn by all processors and kept as files, which are only mapped.
+    """Scenes of one shape with their labels, drawn by all processors and kept in files; images are memory-mapped.
 
-    The first three in ten are drawn throughout, of the others three in four lie on photographs.
+    With photographs, the first 30 % of the scenes are drawn throughout; of the others, three in four lie on one.
     """
     (height, width), share = list(SHAPES.items())[position]
     count = max(2, round(total * share))
@@ -113,7 +113,7 @@ def draw(pool, out, options, position, split, total):
 
 
 def keep_photos(photos):
-    """Gives a drawing process its photographs, once."""
+    """Give a drawing process its photographs, once."""
     draw_chunk.photos = photos
 
 
@@ -134,13 +134,13 @@ def text_cells(polygons, size):
 
 
 class ShapeBatches(EpochShuffledDataset):
-    """Batches of images of one shape each, the shapes mixed, every other batch or so mirrored.
+    """Batches of images of one shape each; the shapes are mixed, and about every other batch is mirrored.
 
     Args:
         groups: list of `(images, labels, cells)`, images uint8 `(n, height, width, 3)`, labels `(n, 34)`, cells uint8
             `(n, height / 8, width / 8)`.
-        batch_size, seed: as of `kgan.data.Batches`; the last images of a shape that fill no batch wait for the next
-            epoch's order.
+        batch_size, seed: as in `kgan.data.Batches`; the last images of a shape, too few for a batch, wait for the order
+            of another epoch.
     """
 
     def __init__(self, groups, batch_size, seed):
@@ -163,9 +163,9 @@ class ShapeBatches(EpochShuffledDataset):
         return np.ascontiguousarray(images), {"logits": labels, "image_logits": text, **dict.fromkeys(MAPS, cells)}
 
     def order(self):
-        """The numbers of the batches as this epoch has them: first one of the first shape, then one of the last.
+        """The order of the batches in this epoch; the first is of the first shape, the second of the last.
 
-        On TensorFlow Keras takes from the first two batches which sides vary, and in these two both do.
+        On TensorFlow, Keras learns from the first two batches which sides vary, and between these two both do.
         """
         order = epoch_order(self.size, self.seed, self.epoch)
         ahead = [order[order < self.ends[0]][0], order[order >= self.ends[-2]][0]]
@@ -173,7 +173,7 @@ class ShapeBatches(EpochShuffledDataset):
 
 
 def mirrored(labels):
-    """Labels of regions `(n, 34)` as they are of the mirrored images."""
+    """Labels of regions `(n, 34)` for the mirrored images."""
     return np.concatenate([grid[:, :, ::-1].reshape(len(labels), -1) for grid in grids(labels)], axis=1)
 
 
@@ -192,7 +192,7 @@ def train(scenes, out, options):
 
 
 def with_targets(student):
-    """A student with what else it learns: of each 8x8 pixels, from either of the maps that it pools."""
+    """The student with more to learn: the text in each 8x8 pixels, predicted from each of the two maps that it pools."""
     convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
     maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}
@@ -212,7 +212,7 @@ def results_table(result):
 
 
 def card(options, result, thresholds):
-    """What `export/student.py` wants to know."""
+    """What `export/student.py` reads."""
     families = sorted({font.family for font in typesetting.find_fonts()})
     best = result["best_f"]
     ground = "half of them on photographs without text" if options.photos else "no photographs"

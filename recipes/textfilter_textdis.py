@@ -121,9 +121,8 @@ def main():
     more_images, more_polygons = flip_and_rotate(images, polygons, seed=options.seed)
     images, polygons = np.concatenate([images, more_images]), [*polygons, *more_polygons]
     labels = {rule: region_labels(polygons, size, rule) for rule in ("area", "msp_net")}
-    seeds = list(range(options.seed, options.seed + options.seeds))
     results, networks = {}, {}
-    for seed in seeds:
+    for seed in common.seeds_of(options):
         trainer = Trainer(images, labels, seed, out, options)
         for name in options.models:
             networks[name] = trainer.network(name)
@@ -132,7 +131,7 @@ def main():
             results.setdefault(name, {})[str(seed)] = numbers
     common.write_json(out / "metrics.json", results)
     students = [name for name in options.models if name in STUDENTS]
-    report = results_table(results, options, seeds)
+    report = results_table(results, options)
     if students:
         best = networks[students[-1]]
         write_regions(out / "regions.png", best, *test, text)
@@ -210,7 +209,7 @@ class Trainer:
 # === Results ===
 
 
-def results_table(results, options, seeds):
+def results_table(results, options):
     def percent(number):
         return common.spreads(results, lambda run: 100 * number(run), 1)
 
@@ -226,7 +225,7 @@ def results_table(results, options, seeds):
     for p in (0.05, 0.10, 0.15):
         columns[f"precision % at best F with {p:.0%} text"] = percent(lambda run, p=p: run["best_f"]["precision_at"][p])
     text = f"# Images with text told from images without, after Tables I and II\n\n{common.table(columns)}"
-    text += f"\n{common.provenance(options, seeds)}"
+    text += f"\n{common.provenance(options)}"
     return text + f"The epochs are a teacher's; a student has {options.student_epochs}.\n"
 
 
