@@ -103,7 +103,7 @@ def open_run(options):
 
     Call it once the data are loaded: an error before that leaves no folder behind, and the command can be repeated.
     """
-    write_json(options.out / "options.json", check_run(options))
+    write(options.out / "options.json", check_run(options))
     return options.out
 
 
@@ -123,11 +123,9 @@ def keep(path, make, options):
 
     The recipe must have imported the model's class: the names of `kgan` are imported on first use.
     """
-    is_model = path.suffix == ".keras"
     if options.resume and path.exists():
-        return keras.saving.load_model(path) if is_model else json.loads(path.read_text())
+        return keras.saving.load_model(path) if path.suffix == ".keras" else json.loads(path.read_text())
     made = make()
-    write = save_model if is_model else write_json
     write(path, made)
     return made
 
@@ -194,7 +192,7 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
     batches.workers = 2
     history, clock = folder / "train.csv", time.time()
     rows = history.read_text().splitlines(keepends=True) if history.exists() else []
-    write_text(history, "".join(rows[: first + 1] if first else []))  # later epochs will be run again
+    write(history, "".join(rows[: first + 1] if first else []))  # later epochs will be run again
     before = seconds_of(history)
     writer = callbacks.SummaryWriter(folder / "logs")
     seconds = keras.callbacks.LambdaCallback(
@@ -279,21 +277,15 @@ class _ShortFloat(float):
 # === Results ===
 
 
-def save_model(path, model):
-    temporary = path.with_name(f"writing-{path.name}")
-    model.save(temporary)
-    os.replace(temporary, path)
-
-
-def write_text(path, text):
+def write(path, content):
+    """Write a model (`.keras`), JSON (`.json`) or text to a file that is never left half written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"writing-{path.name}")
-    temporary.write_text(text)
+    if path.suffix == ".keras":
+        content.save(temporary)
+    else:
+        temporary.write_text(json.dumps(content, indent=2) + "\n" if path.suffix == ".json" else content)
     os.replace(temporary, path)
-
-
-def write_json(path, value):
-    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def table(columns):
@@ -331,7 +323,7 @@ def provenance(options):
 
 def finish(out, report, pictures=None):
     """Write the report to `results.md` and print it, then where the pictures are and how to see the curves."""
-    write_text(out / "results.md", report)
+    write(out / "results.md", report)
     print(report)
     if pictures:
         print(f"Pictures: {pictures}")

@@ -97,7 +97,7 @@ def main():
     out = common.open_run(options)
     by_seed = {str(seed): compare(out / f"seed{seed}", seed, options, *prepared[seed]) for seed in seeds}
     results = {strategy: {seed: numbers[strategy] for seed, numbers in by_seed.items()} for strategy in REPORTED}
-    common.write_json(out / "metrics.json", results)
+    common.write(out / "metrics.json", results)
     report = f"{results_table(results)}\n{common.provenance(options)}"
     common.finish(out, report, out / f"seed{options.seed}" / "samples.png")
 

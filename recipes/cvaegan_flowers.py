@@ -119,7 +119,7 @@ def main():
                 folder, make, lambda model: measure(model.generate(wanted, seed=1), wanted), options
             )
             results.setdefault(name, {})[str(seed)] = numbers
-    common.write_json(out / "metrics.json", results)
+    common.write(out / "metrics.json", results)
     write_pictures(out, models, *test, names)
     common.finish(out, results_table(results, options), f"{out / 'samples.png'} and beside it")
 

@@ -66,7 +66,7 @@ def main():
             folder = out / f"{name}-seed{seed}"
             common.keep(folder / "model.keras", partial(train, name, seed, folder, options), options)
             results[name][str(seed)] = measured(folder, options)
-    common.write_json(out / "metrics.json", results)
+    common.write(out / "metrics.json", results)
     write_pictures(out, results, options)
     common.finish(out, results_table(results, options), f"{out / 'ring.png'} and beside it")
 

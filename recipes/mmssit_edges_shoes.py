@@ -66,7 +66,7 @@ def main():
 
     model = common.keep(out / "model.keras", lambda: train(training, test, out, options), options)
     results = {direction: measure(model, test, direction) for direction in DIRECTIONS}
-    common.write_json(out / "metrics.json", {**results, "seconds": round(common.training_seconds(out), 1)})
+    common.write(out / "metrics.json", {**results, "seconds": round(common.training_seconds(out), 1)})
     for direction in DIRECTIONS:
         pictures.save_rows(out / f"{direction}.png", dict(enumerate(translations(model, test, direction))))
     common.finish(out, results_table(results, options), f"{out / 'a2b.png'} and beside it")

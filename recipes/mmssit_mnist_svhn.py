@@ -157,7 +157,7 @@ def main():
     for planned in runs:
         numbers = train_and_measure(*planned, out / folder_of(*planned), training, test, measure, options)
         results.setdefault(title(*planned[:3]), {})[str(planned[3])] = numbers
-    common.write_json(out / "metrics.json", results)
+    common.write(out / "metrics.json", results)
     common.finish(out, results_table(results, runs, options), out / folder_of(*runs[0]))
 
 

@@ -70,8 +70,8 @@ def main():
     scores = np.concatenate([student.score(images) for images, _, _ in test])
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in test])
     result = metrics.text_filter_metrics(text, scores, RECALLS)
-    common.write_json(out / "metrics.json", result)
-    common.write_json(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
+    common.write(out / "metrics.json", result)
+    common.write(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
     common.finish(out, f"{results_table(result)}\n{common.provenance(options)}")
 
 
@@ -192,7 +192,7 @@ def train(scenes, out, options):
 
 
 def with_targets(student):
-    """The student with more to learn: the text in each 8x8 pixels, predicted from each of the two maps that it pools."""
+    """The student with more to learn: the text in each 8x8 pixels, predicted from either map that it pools."""
     convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
     maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}

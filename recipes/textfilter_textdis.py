@@ -129,14 +129,14 @@ def main():
             numbers = metrics.text_filter_metrics(text, networks[name].score(test[0]), RECALLS)
             numbers["seconds"] = common.training_seconds(trainer.folder(name))  # without the teacher's
             results.setdefault(name, {})[str(seed)] = numbers
-    common.write_json(out / "metrics.json", results)
+    common.write(out / "metrics.json", results)
     students = [name for name in options.models if name in STUDENTS]
     report = results_table(results, options)
     if students:
         best = networks[students[-1]]
         write_regions(out / "regions.png", best, *test, text)
         best.round_kernels()  # for the int8 file; the table is of the student before
-        common.save_model(out / "student.keras", best)
+        common.write(out / "student.keras", best)
         if not options.no_export:
             report += "\n" + export(out, images, test[0], text)
     if options.time:

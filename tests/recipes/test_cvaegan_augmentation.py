@@ -97,8 +97,8 @@ def test_resume_reads_finished_parts_and_repeats_the_others(finished):
     assert after["existing"]["0"]["nearest_neighbour"] == 12.5
     assert after["none"] == before["none"]
     assert after["new"] == before["new"]
-    recipe.common.write_json(finished / "metrics.json", before)
-    recipe.common.write_json(kept, before["existing"]["0"])
+    recipe.common.write(finished / "metrics.json", before)
+    recipe.common.write(kept, before["existing"]["0"])
 
 
 @pytest.mark.backend_free
