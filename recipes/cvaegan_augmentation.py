@@ -6,29 +6,30 @@
 
 Some classes, the unseen identities, are held out. A CVAE-GAN and then three recognisers are trained on the others: on
 real images alone, with more images of the same identities, and with new identities, each a mix of three labels. Two
-test images of unseen identities are taken for the same one where the cosine similarity of their features reaches a
+test images of unseen identities count as the same identity if the cosine similarity of their features reaches a
 threshold; by LFW's protocol there are ten folds, and each takes the threshold that is best on the other nine. All
-recognisers see equally many images in training, so that more data does not mean more training.
+recognisers see the same number of images in training, so that more data does not mean more training.
 
-The paper trains on FaceScrub, which cannot be had, and verifies on LFW; here both sides come from one data set, so the
-gain over no augmentation is what can be compared. Which identities are held out changes with the seed.
+The paper trains on FaceScrub, which is not available, and verifies on LFW. Here both sides come from one data set, so
+only the gain over no augmentation can be compared. The seed decides which identities are held out.
 
-Writes under --out: options.json, metrics.json, results.md, and a folder per seed with model.keras, samples.png (real,
-generated and mixed identities), train.csv, samples of each epoch, a result per recogniser, logs and checkpoints.
+Writes to --out, beside what every run writes (recipes/README.md), in the folder of each seed: samples.png (real,
+generated and mixed identities) and a result for each recogniser.
 """
 
-import json
 import math
+from functools import partial
 
 import common
 import keras
 import numpy as np
+import pictures
 from keras import layers
 from sklearn.metrics.pairwise import paired_cosine_distances
 from sklearn.neighbors import NearestNeighbors
 
 import kgan
-from kgan import callbacks, metrics, plots
+from kgan import CVAEGAN, callbacks, metrics
 from kgan.data.source import ranks_in_class
 
 FOLDS, PAIRS = 10, 300  # LFW's folds, and pairs of each kind in a fold
@@ -57,40 +58,48 @@ QUICK = {
     "recogniser_images": 16_000,
 }
 SMALL = QUICK | {"data": "digits", "count": 500, "held_out": 3, "seeds": 5, "epochs": 120}
-PAPER = {"data": "lfw", "image_size": 128, "count": None, "held_out": 50, "seeds": 3, "epochs": 1000}
-PAPER |= {"width": 1.0, "latent_dim": 256, "batch_size": 64, "learning_rate": 2e-4, "lambdas": [3.0, 1.0, 1e-3, 1e-3]}
-PAPER |= {"per_identity": 200, "new_identities": 5000, "per_new_identity": 100}
-PAPER |= {"recogniser_width": 64, "recogniser_images": 5_000_000}
+PAPER = QUICK | {
+    "data": "lfw",
+    "image_size": 128,
+    "count": None,
+    "held_out": 50,
+    "seeds": 3,
+    "epochs": 1000,
+    "width": 1.0,
+    "latent_dim": 256,
+    "batch_size": 64,
+    "learning_rate": 2e-4,
+    "lambdas": [3.0, 1.0, 1e-3, 1e-3],
+    "per_identity": 200,
+    "new_identities": 5000,
+    "per_new_identity": 100,
+    "recogniser_width": 64,
+    "recogniser_images": 5_000_000,
+}
 
 
 def main():
     options = common.parse_options(
         __doc__,
-        {"quick": QUICK, "small": SMALL, "paper": PAPER},
-        "runs/cvaegan_augmentation",
+        (QUICK, SMALL, PAPER),
         image_size={"type": int, "help": "32, 64, 128 or 256"},
         count={"type": common.at_least_one, "help": "training images, those of held-out classes included"},
         held_out={"type": common.at_least_one, "help": "classes kept for verification"},
         seeds={"type": common.at_least_one, "help": "how many times to hold out classes and train"},
-        width={"type": float, "help": "scales the channels of CVAE-GAN's networks"},
         per_identity={"type": common.at_least_one, "help": "generated images of each existing identity"},
         new_identities={"type": common.at_least_one, "help": "identities made by mixing three"},
         per_new_identity={"type": common.at_least_one, "help": "generated images of each new identity"},
-        recogniser_images={
-            "type": common.at_least_one,
-            "help": "images that each recogniser sees in training, with repeats",
-        },
+        recogniser_images={"type": common.at_least_one, "help": "images each recogniser sees, repeats included"},
     )
     common.check_run(options)
-    seeds = range(options.seed, options.seed + options.seeds)
-    prepared = {seed: prepare(seed, options) for seed in seeds}  # what the user can mend is said before training
+    seeds = common.seeds_of(options)
+    prepared = {seed: prepare(seed, options) for seed in seeds}  # refuses bad input before anything is trained
     out = common.open_run(options)
     by_seed = {str(seed): compare(out / f"seed{seed}", seed, options, *prepared[seed]) for seed in seeds}
     results = {strategy: {seed: numbers[strategy] for seed, numbers in by_seed.items()} for strategy in REPORTED}
-    common.write_json(out / "metrics.json", results)
-    common.write_text(out / "results.md", results_table(results) + "\n" + common.provenance(options, list(seeds)))
-    print((out / "results.md").read_text())
-    print(f"pictures: {out / f'seed{options.seed}' / 'samples.png'}; TensorBoard: tensorboard --logdir {out}")
+    common.write(out / "metrics.json", results)
+    report = f"{results_table(results)}\n{common.provenance(options)}"
+    common.finish(out, report, out / f"seed{options.seed}" / "samples.png")
 
 
 def prepare(seed, options):
@@ -102,27 +111,32 @@ def prepare(seed, options):
 
 
 def compare(folder, seed, options, known, unseen, mixes, folds, pairs):
-    """Numbers of the three strategies for one choice of identities. What has ended before is read back."""
+    """Numbers of the three strategies for one choice of identities."""
     images, labels = known
     num_known = labels.max() + 1
     print(f"--- seed {seed}: {len(images)} images of {num_known} identities, {len(unseen[0])} of unseen ones")
-    model = train_generator(images, labels, folder, seed, options)
+    train = partial(train_generator, images, labels, folder, seed, options)
+    model = common.keep(folder / "model.keras", train, options)
     write_picture(folder / "samples.png", model, images, labels, mixes)
+
+    def recognise(identities, first_label, each):
+        data = add_generated(model, images, labels, identities, first_label, each, seed)
+        features = train_recogniser(*data, seed, options).predict(to_pixels(unseen[0]), batch_size=256, verbose=0)
+        counts = {"real_images": len(images), "generated_images": len(data[0]) - len(images)}
+        return counts | measure(features, unseen[1], folds, pairs)
+
     strategies = {
         "none": ([], 0, 0),
         "existing": ([(identity,) for identity in range(num_known)], 0, options.per_identity),
         "new": (mixes, num_known, options.per_new_identity),
     }
-    results = {}
-    for strategy, (identities, first_label, each) in strategies.items():
-        path = folder / f"{strategy}.json"
-        if not (options.resume and path.exists()):
-            data = add_generated(model, images, labels, identities, first_label, each, seed)
-            features = train_recogniser(*data, seed, options).predict(to_pixels(unseen[0]), batch_size=256, verbose=0)
-            counts = {"real_images": len(images), "generated_images": len(data[0]) - len(images)}
-            common.write_json(path, counts | measure(features, unseen[1], folds, pairs))
-        results[strategy] = json.loads(path.read_text())
-    return results
+    return {
+        name: common.keep(folder / f"{name}.json", partial(recognise, *added), options)
+        for name, added in strategies.items()
+    }
+
+
+# === Data ===
 
 
 def split_identities(seed, options):
@@ -159,31 +173,29 @@ def draw_mixes(num_identities, count, seed):
 
 
 def train_generator(images, labels, folder, seed, options):
-    path = folder / "model.keras"
-    if options.resume and path.exists():
-        return keras.saving.load_model(path)
     common.set_seed(seed)
     sizes = (int(labels.max()) + 1, options.image_size, images.shape[-1], options.latent_dim, options.width)
-    model = kgan.CVAEGAN(*sizes, lambdas=options.lambdas)
+    model = CVAEGAN(*sizes, lambdas=options.lambdas)
     optimizers = {player: keras.optimizers.Adam(options.learning_rate, beta_1=0.5) for player in model.players}
     model.compile(optimizers)
     shown = np.repeat(np.arange(min(model.num_classes, 16)), 8)
 
-    def grid(writer):
-        return callbacks.ImageGrid(writer, lambda model: model.generate(shown, seed=0), 8, folder / "samples")
+    def sample(model):
+        return model.generate(shown, seed=0)
 
-    common.train(model, images, labels, folder, options, seed, [grid])
-    common.save_model(model, path)
+    grid = partial(callbacks.ImageGrid, sample=sample, columns=8, folder=folder / "samples")
+    batches = kgan.data.Batches(images, labels, options.batch_size, seed)
+    common.train(model, batches, folder, options, [grid])
     return model
 
 
 def to_pixels(images):
-    """Bytes, because the paper's half a million generated images would not fit in memory as floats."""
+    """Images as bytes: as floats, the paper's half a million generated images would not fit in memory."""
     return np.round((images + 1) * 127.5).astype("uint8")
 
 
 def add_generated(model, images, labels, identities, first_label, each, seed):
-    """The real images and `each` generated ones of every identity (the classes to mix), with labels."""
+    """The real images and `each` generated ones of every identity (a tuple of classes to mix), with labels."""
     pixels = np.empty((len(images) + len(identities) * each, *images.shape[1:]), "uint8")
     pixels[: len(images)] = to_pixels(images)
     for i, identity in enumerate(identities):
@@ -211,11 +223,11 @@ def train_recogniser(images, labels, seed, options):
     return keras.Model(inputs, features)
 
 
-# === Verification ===
+# === Measurement ===
 
 
 def measure(features, labels, folds, pairs):
-    """Verification and 1-NN accuracy in per cent; an image's nearest neighbour is sought among all others."""
+    """Verification and 1-NN accuracy in %; the nearest neighbour of an image is found among all others."""
     first, second = pairs.T
     similarities = 1 - paired_cosine_distances(features[first], features[second])
     same = labels[first] == labels[second]
@@ -228,7 +240,7 @@ def measure(features, labels, folds, pairs):
 
 
 def fold_numbers(labels, seed):
-    """The fold of each image: no identity is in two folds, as in LFW, or no image where identities are too few."""
+    """The fold of each image. As in LFW, folds share no identity, unless there are too few identities for that."""
     identities, which = np.unique(labels, return_inverse=True)
     if len(identities) >= 2 * FOLDS:
         return np.random.default_rng(seed).permutation(len(identities))[which] % FOLDS
@@ -236,7 +248,7 @@ def fold_numbers(labels, seed):
 
 
 def draw_pairs(labels, folds, seed):
-    """In each fold `PAIRS` random pairs of one identity and as many of two, fewer where it has not so many.
+    """Draw `PAIRS` random pairs of one identity in each fold and as many of two, or fewer where a fold has fewer.
 
     Returns:
         `(n, 2)` indices of images; both of a pair are in the same fold.
@@ -257,20 +269,22 @@ def draw_pairs(labels, folds, seed):
 
 
 def results_table(results):
-    header = ["augmentation", "images, reported", "accuracy %, reported (FaceScrub, LFW)", "gain, reported"]
-    header += ["images, ours", "accuracy %, ours", "gain, ours (seed by seed)", "1-NN accuracy %, ours"]
-    control = np.array([numbers["verification"] for numbers in results["none"].values()])
-    rows = []
-    for strategy, (title, amount, accuracy) in REPORTED.items():
-        each = list(results[strategy].values())
-        ours = np.array([numbers["verification"] for numbers in each])
-        gain = f"{accuracy - REPORTED['none'][2]:+.2f}"
-        images = f"{each[0]['real_images']} + {each[0]['generated_images']}"
-        nearest = common.spread([numbers["nearest_neighbour"] for numbers in each])
-        rows.append(
-            [title, amount, accuracy, gain, images, common.spread(ours), common.spread(ours - control), nearest]
-        )
-    return f"# Data augmentation, after Table 2 of CVAE-GAN\n\n{common.table(header, rows)}"
+    by_strategy = {strategy: list(results[strategy].values()) for strategy in REPORTED}
+    accuracy = {s: np.array([run["verification"] for run in runs]) for s, runs in by_strategy.items()}
+    counts = [runs[0] for runs in by_strategy.values()]
+    titles, amounts, reported = zip(*REPORTED.values(), strict=True)
+    nearest = [[run["nearest_neighbour"] for run in runs] for runs in by_strategy.values()]
+    columns = {
+        "augmentation": titles,
+        "images, reported": amounts,
+        "accuracy %, reported (FaceScrub, LFW)": reported,
+        "gain, reported": [f"{number - reported[0]:+.2f}" for number in reported],
+        "images, ours": [f"{count['real_images']} + {count['generated_images']}" for count in counts],
+        "accuracy %, ours": [common.spread(ours) for ours in accuracy.values()],
+        "gain, ours (seed by seed)": [common.spread(ours - accuracy["none"]) for ours in accuracy.values()],
+        "1-NN accuracy %, ours": [common.spread(ours) for ours in nearest],
+    }
+    return f"# Data augmentation, after Table 2 of CVAE-GAN\n\n{common.table(columns)}"
 
 
 def write_picture(path, model, images, labels, mixes):
@@ -280,7 +294,7 @@ def write_picture(path, model, images, labels, mixes):
         rows[f"{identity}: generated"] = model.generate(np.full(8, identity), seed=1)
     for mix in mixes[:6]:
         rows[" + ".join(map(str, mix))] = model.mix_identities(np.tile(mix, (8, 1)), seed=1)
-    plots.save_image(path, plots.labelled_rows(rows))
+    pictures.save_rows(path, rows)
 
 
 if __name__ == "__main__":

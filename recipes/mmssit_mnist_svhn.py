@@ -1,4 +1,4 @@
-"""MM-SSIT, section 5.1: translate digits between two domains, few of them labelled, as Tables 1 and 2, Fig. 9 and 10.
+"""MM-SSIT, section 5.1: translate digits between two domains, few of them labelled (Tables 1 and 2, Figures 9 and 10).
 
     python recipes/mmssit_mnist_svhn.py                                  # digits on drawn textures, under 3 minutes
     python recipes/mmssit_mnist_svhn.py --preset small --data mnist_m:MNIST:PHOTOS --target mnist:MNIST --out runs/m
@@ -6,77 +6,59 @@
     python recipes/mmssit_mnist_svhn.py --models mmssit --share 0 1 1,2 1,2,3 4 --out runs/fig10         # Figure 10
     python recipes/mmssit_mnist_svhn.py --preset paper                   # SVHN and MNIST from TFDS, for a GPU
 
-The source s is the domain in colour, the target t the grey one: s2t is a digit of s as one of t. Each test image is
-translated once, with a style of its own drawn from N(0, 1), and counts where a classifier of the target domain, trained
-on all real images of its training split, finds the class of the input. Its accuracy on real test images is in the table
-too. Diversity is the mean distance between ten translations of one input, in the features of that classifier, as a
-share of that between real images of one class. A linear classifier that is to tell the domains by their contents should
-be near chance, 50 %; the styles of test images should be like N(0, I).
+The source s is the domain in colour, the target t the grey one: s2t turns a digit of s into one of t. Each test image
+is translated once, with a style of its own drawn from N(0, 1). The translation counts as correct if a classifier of the
+target domain, trained on all its real training images, finds the class of the input; the table gives the classifier's
+accuracy on real test images too. Diversity is the mean distance between ten translations of one input, in the features
+of that classifier, relative to real images of one class. A linear classifier that tells the domains apart by their
+contents should be near chance, 50 %; the styles of test images should be distributed as N(0, I).
 
-Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best that we found, one term not the paper's; `cdaae`
-is the method compared, as its authors have it; `cdaae_best` has batch norm statistics for each domain and learns labels
-and pictures faster.
+Models: `mmssit` has the paper's weights, all 1; `mmssit_best` the best settings that we found, with one term that the
+paper does not have; `cdaae` is the compared method as its authors describe it; `cdaae_best` keeps batch norm statistics
+for each domain and learns labels and pictures faster.
 
 Expected on two CPU cores: quick, 2 min 40 s, accuracies of 72, 98, 91 and 82 % (s2s, t2t, t2s, s2t), 20 labels
 a class; small at its width with `--models mmssit_best --epochs 10`, on MNIST-M and MNIST, 17 minutes a seed, 91, 95, 95
 and 90 %.
 
-Writes under --out: options.json, metrics.json, results.md; per model, labels, sharing scheme and seed a folder with
-model.keras, train.csv, samples of each epoch, logs for TensorBoard and checkpoints; of the first seed of each also
-s2s.png, t2t.png, t2s.png, s2t.png (Fig. 9: an input and what it becomes with eight styles, the same in a column),
+Writes to --out, beside what every run writes (recipes/README.md), in the folders of the first seed:
+s2s.png, t2t.png, t2s.png, s2t.png (Figure 9: an input and what it becomes with eight styles, the same in a column),
 references.png (styles of other images), interpolation.png, and codes.png, a t-SNE map of the contents.
 """
 
 import itertools
-import json
 import re
 from fractions import Fraction
 from functools import partial
 
-import keras
+import common
+import judges
 import numpy as np
-from common import (
-    as_arrays,
-    at_least_one,
-    check_run,
-    open_run,
-    parse_options,
-    provenance,
-    run,
-    save_model,
-    set_seed,
-    spread,
-    table,
-    train,
-    write_json,
-    write_text,
-)
-from cvaegan_flowers import FEATURES, evaluator
+import pictures
 from sklearn.linear_model import LogisticRegression
-from sklearn.manifold import TSNE
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import kgan
-from kgan import callbacks, metrics, plots
+from kgan import callbacks, metrics
 
 MODELS = {
     "mmssit": (kgan.MMSSIT, {}),
-    # A narrow content and a strong domain classifier leave the background to the style, which is asked for again: less
-    # of the grey domain, whose images differ in little but their class.
+    # A narrow content and a strong domain classifier leave the background to the style. The style is recovered from the
+    # translation, with less weight in the grey domain, whose images of one class differ little.
     "mmssit_best": (
         kgan.MMSSIT,
         {"content_dim": 64, "weights": {"label": 10, "domain": 10, "style_recovery": (0.25, 1)}},
     ),
     "cdaae": (kgan.CDAAE, {}),
-    # Each loss has an Adam, which makes nothing of its weight. With one rate for all, samples without labels agree on
-    # classes before those with labels have taught them.
+    # Each loss has an Adam of its own, which cancels the loss's weight. At one rate for all, samples without labels
+    # agree on classes before those with labels have taught them.
     "cdaae_best": (kgan.CDAAE, {"mixed_norm": False}),
 }
 TITLES = {"mmssit": "MM-SSIT", "mmssit_best": "MM-SSIT, best", "cdaae": "CDAAE", "cdaae_best": "CDAAE, best"}
-FASTER = {"cdaae_best": {"label": 6, "reconstruction": 3, "consistency": 2}}  # times the learning rate
+FASTER = {"cdaae_best": {"label": 6, "reconstruction": 3, "consistency": 2}}  # factors of the learning rate
 DIRECTIONS = {"s2s": "aa", "t2t": "bb", "t2s": "ba", "s2t": "ab"}
-# Of SVHN as s and MNIST as t: Table 1, and what Table 2 has beside it.
+# With SVHN as s and MNIST as t: Table 1, and what Table 2 adds.
 REPORTED = {
     ("mmssit", "100"): (91.47, 76.39, 38.23, 40.37),
     ("mmssit", "1/6"): (94.99, 88.36, 65.91, 70.48),
@@ -85,54 +67,45 @@ REPORTED = {
     ("cdaae", "100"): (83.77, 72.83, 31.06, 34.84),
     ("cdaae", "all"): (92.03, 90.34, 78.05, 78.81),
 }
-SHARED = {
-    "models": ["mmssit"],
-    "labels": ["100"],
+QUICK = {
+    "data": "textured_digits",
+    "target": "digits",
+    "models": ["mmssit_best"],
+    "labels": ["20"],
     "share": [(1,)],
     "seeds": 1,
-    "learning_rate": {"mmssit": 4e-3, "mmssit_best": 4e-3, "cdaae": 1e-3, "cdaae_best": 1e-3},
+    "epochs": 15,
+    "steps_per_epoch": 75,
     "batch_size": 50,
-    "shift": 0,
+    "learning_rate": {"mmssit": 4e-3, "mmssit_best": 4e-3, "cdaae": 1e-3, "cdaae_best": 1e-3},
+    "width": 0.25,
+    "shift": 1,
     "count": None,
+    "evaluator_steps": 400,
 }
-PRESETS = {
-    "quick": {
-        **SHARED,
-        "data": "textured_digits",
-        "target": "digits",
-        "models": ["mmssit_best"],
-        "labels": ["20"],
-        "epochs": 15,
-        "steps_per_epoch": 75,
-        "width": 0.25,
-        "shift": 1,
-        "evaluator_steps": 400,
-    },
-    "small": {
-        **SHARED,
-        "data": "textured_digits",
-        "target": "digits",
-        "models": list(MODELS),
-        "seeds": 3,
-        "epochs": 4,
-        "steps_per_epoch": 500,
-        "width": 0.5,
-        "shift": 2,
-        "evaluator_steps": 1500,
-    },
-    "paper": {
-        **SHARED,
-        "data": "svhn_cropped",
-        "target": "mnist",
-        "models": list(MODELS),
-        "seeds": 3,
-        "epochs": 20,  # 20,000 steps, as CDAAE's
-        "steps_per_epoch": 1000,
-        "width": 1.0,
-        "batch_size": 100,
-        "learning_rate": dict.fromkeys(MODELS, 3e-4),
-        "evaluator_steps": 20000,
-    },
+SMALL = QUICK | {
+    "models": list(MODELS),
+    "labels": ["100"],
+    "seeds": 3,
+    "epochs": 4,
+    "steps_per_epoch": 500,
+    "width": 0.5,
+    "shift": 2,
+    "evaluator_steps": 1500,
+}
+PAPER = QUICK | {
+    "data": "svhn_cropped",
+    "target": "mnist",
+    "models": list(MODELS),
+    "labels": ["100"],
+    "seeds": 3,
+    "epochs": 20,  # 20,000 steps, as CDAAE's
+    "steps_per_epoch": 1000,
+    "batch_size": 100,
+    "learning_rate": dict.fromkeys(MODELS, 3e-4),
+    "width": 1.0,
+    "shift": 0,
+    "evaluator_steps": 20000,
 }
 
 
@@ -151,57 +124,46 @@ def layers_shared(text):
 
 
 def main():
-    options = parse_options(
+    options = common.parse_options(
         __doc__,
-        PRESETS,
-        "runs/mmssit_mnist_svhn",
+        (QUICK, SMALL, PAPER),
         target={"help": "the second domain, as --data; the classes must be the same"},
         models={"nargs": "+", "choices": MODELS, "help": "which to train"},
         labels={"nargs": "+", "type": label_count, "help": "labels of each class, such as 100, or 1/6 of all, or all"},
         share={"nargs": "+", "type": layers_shared, "help": "layers that decoders share: 0 1 1,2 1,2,3 4"},
-        seeds={"type": at_least_one, "help": "train each model this many times"},
-        width={"type": float, "help": "scales the channels of all networks"},
-        count={"type": at_least_one, "help": "number of training images of each domain"},
-        steps_per_epoch={"type": at_least_one, "help": "batches of an epoch"},
-        shift={"type": int, "choices": range(9), "help": "move training images by up to so many pixels"},
-        evaluator_steps={"type": at_least_one, "help": "training steps of the classifiers that measure"},
+        shift={"type": int, "choices": range(9), "help": "shift training images by up to this many pixels"},
     )
-    check_run(options)
+    common.check_run(options)
     names = {"a": options.data, "b": options.target}
-    classes = [kgan.data.class_names(name) for name in names.values()]
-    if len(classes[0]) != len(classes[1]):
-        raise ValueError(f"{options.data} has {len(classes[0])} classes, {options.target} has {len(classes[1])}.")
-    if len(classes[0]) > 10:
-        raise ValueError(f"{options.data} has {len(classes[0])} classes: the pictures have room for 10.")
+    num_classes, others = (len(kgan.data.class_names(name)) for name in names.values())
+    if num_classes != others:
+        raise ValueError(f"{options.data} has {num_classes} classes, {options.target} has {others}.")
+    if num_classes > 10:
+        raise ValueError(f"{options.data} has {num_classes} classes: the pictures have room for 10.")
     load = partial(kgan.data.load, image_size=32, channels=3, seed=options.seed)
-    training = {d: as_arrays(load(name, "train", count=options.count)) for d, name in names.items()}
-    test = {d: as_arrays(load(name, "test")) for d, name in names.items()}
-    if min(len(images) for images, _ in test.values()) <= FEATURES:
-        raise ValueError(f"A test split has no more than {FEATURES} images: the Frechet distance needs more.")
+    training = {d: common.as_arrays(load(name, "train", count=options.count)) for d, name in names.items()}
+    test = {d: common.as_arrays(load(name, "test")) for d, name in names.items()}
+    judges.check_test_images(min((images for images, _ in test.values()), key=len))
     runs = planned_runs(options)
     for _, labels, _, seed in runs:
-        withhold(training, labels, seed)
-    out = open_run(options)
+        withhold(training, labels, seed)  # may refuse
+    out = common.open_run(options)
     for d, name in names.items():
         print(f"domain {d}: {name}, {len(training[d][0])} training and {len(test[d][0])} test images")
 
-    judges = {d: evaluator(out, i, *training[d], len(classes[0]), options) for i, d in enumerate("ab")}
-    measure = partial(measure_model, judges={d: with_features(judge) for d, judge in judges.items()}, test=test)
-    results = {"real": measure_real(judges, test)}
-    for name, labels, share, seed in runs:
-        result = train_and_measure(name, labels, share, seed, out, training, test, measure, options)
-        results.setdefault(title(name, labels, share), {})[str(seed)] = result
-    write_json(out / "metrics.json", results)
-    write_text(out / "results.md", results_table(results, runs, options))
-    print((out / "results.md").read_text())
-    print(f"pictures: {out / folder_of(*runs[0])}; TensorBoard: tensorboard --logdir {out}")
+    evaluators = {d: judges.evaluator(out, i, *training[d], num_classes, options) for i, d in enumerate("ab")}
+    measure = partial(measure_model, evaluators={d: judges.with_features(e) for d, e in evaluators.items()}, test=test)
+    results = {"real": measure_real(evaluators, test)}
+    for planned in runs:
+        numbers = train_and_measure(*planned, out / folder_of(*planned), training, test, measure, options)
+        results.setdefault(title(*planned[:3]), {})[str(planned[3])] = numbers
+    common.write(out / "metrics.json", results)
+    common.finish(out, results_table(results, runs, options), out / folder_of(*runs[0]))
 
 
 def planned_runs(options):
-    """`(model, labels, share, seed)` of each; CDAAE's decoders share nothing."""
-    runs = itertools.product(
-        options.models, options.labels, options.share, range(options.seed, options.seed + options.seeds)
-    )
+    """`(model, labels, share, seed)` of each run; CDAAE's decoders share nothing."""
+    runs = itertools.product(options.models, options.labels, options.share, common.seeds_of(options))
     runs = [(name, labels, share if MODELS[name][0] is kgan.MMSSIT else (), seed) for name, labels, share, seed in runs]
     return list(dict.fromkeys(runs))
 
@@ -229,95 +191,71 @@ def title(name, labels, share):
 # === Training ===
 
 
-def train_and_measure(name, labels, share, seed, out, training, test, measure, options):
-    """Train one model; returns its numbers. A run that has ended before is read back."""
-    folder = out / folder_of(name, labels, share, seed)
-    result = folder / "result.json"
-    if options.resume and result.exists():
-        return json.loads(result.read_text())
+def train_and_measure(name, labels, share, seed, folder, training, test, measure, options):
+    """The numbers of one run; the first seed's also has pictures."""
+    shown = {d: one_of_each(*test[d]) for d in "ab"}
+
+    def measure_and_draw(model):
+        if seed == options.seed:
+            pictures.translated_digits(folder, model, test, shown, DIRECTIONS)
+        return measure(model)
+
+    make = partial(train, name, labels, share, seed, folder, training, shown, options)
+    return common.train_and_measure(folder, make, measure_and_draw, options)[1]
+
+
+def train(name, labels, share, seed, folder, training, shown, options):
     print(f"--- {folder.name}")
-    set_seed(seed)
+    common.set_seed(seed)
     model_class, arguments = MODELS[name]
     if model_class is kgan.CDAAE:
         arguments = {**arguments, "supervised": labels == "all"}
     model = model_class(int(training["a"][1].max()) + 1, share=share, width=options.width, **arguments)
-    model.compile(decaying_optimizers(model, options.learning_rate[name], options, FASTER.get(name)))
-    batches = kgan.data.PairBatches(
-        *withhold(training, labels, seed),
-        options.batch_size,
-        seed,
-        steps_per_epoch=options.steps_per_epoch,
-        shift=options.shift,
-    )
-    shown = {d: one_of_each(*test[d]) for d in "ab"}
+    steps = options.epochs * options.steps_per_epoch
+    model.compile(common.decaying_optimizers(model, options.learning_rate[name], steps, FASTER.get(name)))
+    visible = withhold(training, labels, seed)
+    schedule = {"steps_per_epoch": options.steps_per_epoch, "shift": options.shift}
+    batches = kgan.data.PairBatches(*visible, options.batch_size, seed, **schedule)
 
     def sample(model):
-        return np.concatenate([row for s, t in DIRECTIONS.values() for row in translations(model, shown[s], s, t)])
+        rows = [pictures.translations(model, shown[s], s, t) for s, t in DIRECTIONS.values()]
+        return np.concatenate(np.concatenate(rows))
 
-    writers = [lambda writer: callbacks.ImageGrid(writer, sample, columns=9, folder=folder / "samples")]
-    seconds = train(model, batches, None, folder, options, seed, writers)
-    numbers = {**measure(model), "seconds": round(seconds, 1)}
-    save_model(model, folder / "model.keras")
-    if seed == options.seed:
-        write_pictures(folder, model, test, shown)
-    write_json(result, numbers)
-    return numbers
-
-
-def decaying_optimizers(model, learning_rate, options, faster=None):
-    """An Adam for each player, whose rate falls to 0 by a cosine; the dict `faster` has factors of some."""
-    steps = options.epochs * options.steps_per_epoch
-    optimizers = {}
-    for player in model.players:
-        updates = steps * sum(player in phase.players for phase in model.phases())
-        first = learning_rate * (faster or {}).get(player, 1)
-        # Of the supervised CDAAE one player never plays.
-        rate = keras.optimizers.schedules.CosineDecay(first, max(updates, 1))
-        optimizers[player] = keras.optimizers.Adam(rate)
-    return optimizers
+    grid = partial(callbacks.ImageGrid, sample=sample, columns=9, folder=folder / "samples")
+    common.train(model, batches, folder, options, [grid])
+    return model
 
 
 def one_of_each(images, labels):
     return np.stack([images[np.flatnonzero(labels == c)[0]] for c in np.unique(labels)])
 
 
-def translations(model, images, source, target):
-    """A row `(9, height, width, 3)` for each image: itself, and what it becomes with eight styles, always the same."""
-    return np.concatenate([images[:, None], model.translate(images, source, target, samples=8, seed=0)], axis=1)
+# === Measurement ===
 
 
-# === Measuring ===
-
-
-def with_features(judge):
-    return keras.Model(judge.input, [judge.get_layer("features").output, judge.output])
-
-
-def measure_real(judges, test):
-    """The classifiers that judge, on real test images."""
-    found = {d: judges[d].predict(images, batch_size=256, verbose=0).argmax(1) for d, (images, _) in test.items()}
+def measure_real(evaluators, test):
+    """The accuracy of the evaluators on real test images."""
+    found = {d: evaluators[d].predict(images, batch_size=256, verbose=0).argmax(1) for d, (images, _) in test.items()}
     return {name: 100 * float(np.mean(found[d] == test[d][1])) for name, d in zip("st", "ab", strict=True)}
 
 
-def measure_model(model, judges, test):
-    """Accuracy, Frechet distance and diversity in each direction, and what the codes are like."""
+def measure_model(model, evaluators, test):
+    """Accuracy, Frechet distance and diversity in each direction, and properties of the codes."""
     rng = np.random.default_rng(0)
-    real = {d: judges[d].predict(images, batch_size=256, verbose=0)[0] for d, (images, _) in test.items()}
+    real = {d: evaluators[d].predict(images, batch_size=256, verbose=0)[0] for d, (images, _) in test.items()}
     found = {}
     for name, (source, target) in DIRECTIONS.items():
         images, labels = test[source]
         styles = rng.standard_normal((len(images), 1, model.style_dim))
         translated = model.translate(images, source, target, styles)[:, 0]
-        features, probabilities = judges[target].predict(translated, batch_size=256, verbose=0)
+        features, probabilities = evaluators[target].predict(translated, batch_size=256, verbose=0)
         several = model.translate(images[:200], source, target, samples=10, seed=0)
-        several = judges[target].predict(several.reshape(-1, *images.shape[1:]), batch_size=256, verbose=0)[0]
-        spread_of_real = metrics.within_class_diversity(real[target], test[target][1])
+        several = evaluators[target].predict(several.reshape(-1, *images.shape[1:]), batch_size=256, verbose=0)[0]
+        diversity = metrics.within_class_diversity(several, np.repeat(np.arange(len(several) // 10), 10))
         found[name] = {
             "accuracy": 100 * float(np.mean(probabilities.argmax(1) == labels)),
             "frechet_distance": metrics.frechet_distance(real[target], features),
-            "diversity": 100
-            * metrics.within_class_diversity(several, np.repeat(np.arange(len(several) // 10), 10))
-            / spread_of_real,
+            "diversity": 100 * diversity / metrics.within_class_diversity(real[target], test[target][1]),
         }
     codes = {d: model.encode(test[d][0], d) for d in "ab"}
     for name, d in zip("st", "ab", strict=True):
@@ -333,8 +271,10 @@ def measure_model(model, judges, test):
 
 
 def domain_accuracy(first, second):
-    """Share in % of contents that a linear classifier, trained on every other one, puts into their domain; balanced, so
-    that chance is 50."""
+    """The share in % of contents that a linear classifier puts into their domain; balanced, so that chance is 50.
+
+    It is trained on every other content and tested on the rest.
+    """
     count = min(len(first), len(second)) // 2 * 2
     contents = np.stack([first[:count], second[:count]])
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -343,73 +283,45 @@ def domain_accuracy(first, second):
     return 100 * float(probe.score(contents[:, 1::2].reshape(count, -1), domains))
 
 
+# === Results ===
+
+
 def results_table(results, runs, options):
-    header = ["model", "labels", "shared layers", "s2s, t2t, t2s, s2t reported (SVHN, MNIST)", *DIRECTIONS, "average"]
-    header += ["Frechet distance", "diversity, %", "classified in s", "classified in t", "domain told by content, %"]
-    header += ["styles off N(0, I): greatest mean", "covariance", "seconds"]
-    rows, averages = [], {}
-    for name, labels, share in dict.fromkeys(planned[:3] for planned in runs):
-        by_seed = list(results[title(name, labels, share)].values())
-        accuracy = np.array([[r[direction]["accuracy"] for direction in DIRECTIONS] for r in by_seed])
-        averages[name, labels, share] = accuracy.mean(axis=1)
-        reported = REPORTED.get((name, labels))
-        mean_of = lambda key, by_seed=by_seed: [np.mean([r[d][key] for d in DIRECTIONS]) for r in by_seed]  # noqa: E731
-        rows.append(
-            [
-                TITLES[name],
-                labels if "/" in labels or labels == "all" else f"{labels} a class",
-                ", ".join(map(str, share)) or "none",
-                f"{' / '.join(f'{r:.2f}' for r in reported)}; average {np.mean(reported):.2f}" if reported else "",
-                *(spread(column, 1) for column in accuracy.T),
-                spread(accuracy.mean(axis=1), 1),
-                spread(mean_of("frechet_distance"), 1),
-                spread(mean_of("diversity"), 0),
-                *(spread([r[d]["accuracy"] for r in by_seed], 1) for d in "st"),
-                spread([r["domain_accuracy"] for r in by_seed], 1),
-                *(
-                    spread([max(r[d][f"style_{what}"] for d in "st") for r in by_seed])
-                    for what in ("mean", "covariance")
-                ),
-                f"{np.mean([r['seconds'] for r in by_seed]):.0f}",
-            ]
-        )
+    rows = {planned[:3]: results[title(*planned[:3])] for planned in runs}
+    ours = partial(common.spreads, rows)
+
+    def mean_of(key):
+        return lambda run: np.mean([run[d][key] for d in DIRECTIONS])
+
+    def reported(name, labels):
+        numbers = REPORTED.get((name, labels))
+        return f"{' / '.join(f'{r:.2f}' for r in numbers)}; average {np.mean(numbers):.2f}" if numbers else ""
+
+    columns = {
+        "model": [TITLES[name] for name, _, _ in rows],
+        "labels": [amount if "/" in amount or amount == "all" else f"{amount} a class" for _, amount, _ in rows],
+        "shared layers": [", ".join(map(str, share)) or "none" for _, _, share in rows],
+        "s2s, t2t, t2s, s2t reported (SVHN, MNIST)": [reported(*row[:2]) for row in rows],
+        **{d: ours(lambda run, d=d: run[d]["accuracy"], 1) for d in DIRECTIONS},
+        "average": ours(mean_of("accuracy"), 1),
+        "Frechet distance": ours(mean_of("frechet_distance"), 1),
+        "diversity, %": ours(mean_of("diversity"), 0),
+        **{f"classified in {d}": ours(lambda run, d=d: run[d]["accuracy"], 1) for d in "st"},
+        "domain told by content, %": ours("domain_accuracy", 1),
+        "styles off N(0, I): greatest mean": ours(lambda run: max(run[d]["style_mean"] for d in "st")),
+        "covariance": ours(lambda run: max(run[d]["style_covariance"] for d in "st")),
+        "seconds": [f"{np.mean([run['seconds'] for run in by_seed.values()]):.0f}" for by_seed in rows.values()],
+    }
     real = results["real"]
-    text = f"# Translated digits, after Tables 1 and 2 of MM-SSIT\n\n{table(header, rows)}\n"
+    text = f"# Translated digits, after Tables 1 and 2 of MM-SSIT\n\n{common.table(columns)}\n"
     text += f"Of real images the classifiers that judge recognise {real['s']:.1f} % in s, {real['t']:.1f} % in t.\n"
-    for (name, labels, share), values in averages.items():
-        if labels != "all" and (name, "all", share) in averages:
-            ratio = 100 * values.mean() / averages[name, "all", share].mean()
+    average = {row: np.mean([mean_of("accuracy")(run) for run in by_seed.values()]) for row, by_seed in rows.items()}
+    for (name, labels, share), value in average.items():
+        if labels != "all" and (name, "all", share) in average:
+            ratio = 100 * value / average[name, "all", share]
             text += f"{TITLES[name]} with {labels}: {ratio:.1f} % of the average with all labels.\n"
-    seeds = sorted({planned[3] for planned in runs})
-    return f"{text}\nDomains `{options.data}` and `{options.target}`.\n{provenance(options, seeds)}"
-
-
-# === Pictures ===
-
-
-def write_pictures(folder, model, test, shown):
-    names = [str(c) for c in np.unique(test["a"][1])]
-    for direction, (source, target) in DIRECTIONS.items():
-        rows = dict(zip(names, translations(model, shown[source], source, target), strict=True))
-        plots.save_image(folder / f"{direction}.png", plots.labelled_rows(rows))
-
-    images, references = shown["b"], test["a"][0][:8]
-    _, styles = model.encode(references, "a")
-    translated = np.concatenate([images[:, None], model.translate(images, "b", "a", styles)], axis=1)
-    rows = {"style of": np.concatenate([np.ones_like(images[:1]), references])}
-    rows.update(zip(names, translated, strict=True))
-    plots.save_image(folder / "references.png", plots.labelled_rows(rows))
-
-    first, last = np.random.default_rng(0).standard_normal((2, model.style_dim))
-    between = model.interpolate(images, "b", "a", first, last)
-    plots.save_image(folder / "interpolation.png", plots.labelled_rows(dict(zip(names, between, strict=True))))
-
-    contents = [model.encode(test[d][0][:500], d)[0] for d in "ab"]
-    classes = np.concatenate([test[d][1][:500] for d in "ab"])
-    domains = np.repeat(["s", "t"], [len(c) for c in contents])
-    points = TSNE(random_state=0).fit_transform(np.concatenate(contents))
-    plots.scatter(folder / "codes.png", points, {"class": classes, "domain": domains})
+    return f"{text}\nDomains `{options.data}` and `{options.target}`.\n{common.provenance(options)}"
 
 
 if __name__ == "__main__":
-    run(main)
+    common.run(main)

@@ -4,56 +4,42 @@
     python recipes/textfilter_student.py --preset small --seed 1 --photos PHOTOS      # the one in the package
     python export/student.py runs/textfilter_student/student.keras                    # its two files
 
-PHOTOS is a folder of photographs without text, which half of the scenes lie on: drawn grass, fur and brick are
-too unlike the real ones. export/photos.md lists those of the package's student, all of them in the public domain or
-under CC BY; other photographs bring their own terms. Scenes depend on the installed fonts, too, which student.json
-lists. It learns labels, not a teacher's outputs: of drawn scenes they are exact, of each 8x8 pixels as well as of the
-regions and of the whole image.
+PHOTOS is a folder of photographs without text, on which half of the scenes lie: drawn grass, fur and brick differ too
+much from real ones. export/photos.md lists the photographs of the package's student, all in the public domain or under
+CC BY; other photographs bring their own terms. Scenes also depend on the installed fonts, which student.json lists. The
+student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for each 8x8 pixels as well as for
+the regions and the whole image.
 
-Writes under --out: options.json, scenes/, metrics.json, results.md, student.keras, student.json with its licence and
-data card; train.csv, logs for TensorBoard and checkpoints.
+Writes to --out, beside what every run writes (recipes/README.md): scenes/, student.keras, and student.json with its
+licence and data card.
 """
 
 import multiprocessing
 import os
 
+import common
 import keras
 import numpy as np
-from common import (
-    at_least_one,
-    check_run,
-    open_run,
-    parse_options,
-    provenance,
-    run,
-    save_model,
-    set_seed,
-    table,
-    train,
-    write_json,
-    write_text,
-)
 
-from kgan import losses, metrics, text_filter
+from kgan import losses, metrics
 from kgan.data.batches import EpochShuffledDataset, epoch_order
 from kgan.data.scenes import typesetting
 from kgan.data.scenes.painter import draw_scenes
 from kgan.data.scenes.photos import load_photos
 from kgan.filter.regions import NUM_REGIONS, grids, polygon_mask
+from kgan.text_filter import TextStudent, region_labels
 
-# Photographs are wider than high, and the widest have the smallest text: the share of the scenes of each shape. 480x240
-# is left out: the weights are the same for all shapes.
+# The share of the scenes of each shape: photographs are wider than high, and the widest have the smallest text. 480x240
+# is left out, as the weights are the same for all shapes.
 SHAPES = {(240, 480): 0.42, (240, 360): 0.21, (240, 240): 0.28, (360, 240): 0.09}
 RECALLS = (0.94, 0.97)
 CHUNK = 50  # scenes drawn at once
-PRESETS = {
-    "quick": {"data": "synthetic/scene_text", "count": 400, "test_count": 200, "epochs": 2, "batch_size": 16},
-    "small": {"data": "synthetic/scene_text", "count": 15000, "test_count": 1000, "epochs": 5, "batch_size": 16},
-    "paper": {"data": "synthetic/scene_text", "count": 200000, "test_count": 2000, "epochs": 20, "batch_size": 16},
-}
+QUICK = {"data": "synthetic/scene_text", "count": 400, "test_count": 200, "epochs": 2, "batch_size": 16}
+SMALL = QUICK | {"count": 15000, "test_count": 1000, "epochs": 5}
+PAPER = QUICK | {"count": 200000, "test_count": 2000, "epochs": 20}
 LEARNING_RATE = 2e-3
-PHOTO_EDGE = 900  # pixels; pieces of photographs are cut from near and from afar
-# Chosen on photographs: of drawn scenes 0.6 is learned, which is no help on them (recipes/results/text_filter.md).
+PHOTO_EDGE = 900  # pixels; scenes lie on crops of photographs, near and far
+# Chosen on photographs. Drawn scenes would teach 0.6, which does not help on photographs (results/text_filter.md).
 CONTEXT = 4.0
 CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
@@ -65,51 +51,37 @@ WEIGHTS = {"logits": 1.0, "image_logits": 0.5, **dict.fromkeys(MAPS, 3.0)}
 
 
 def main():
-    options = parse_options(
+    options = common.parse_options(
         __doc__,
-        PRESETS,
-        "runs/textfilter_student",
-        count={"type": at_least_one, "help": "number of training scenes"},
-        test_count={"type": at_least_one, "help": "number of test scenes"},
+        (QUICK, SMALL, PAPER),
         photos={"metavar": "PATH", "help": "folder or zip of photographs without text"},
     )
     if options.data != "synthetic/scene_text":
-        raise ValueError(f"--data {options.data}: this recipe trains on synthetic/scene_text alone")
-    check_run(options)
+        raise ValueError(f"--data {options.data}: this recipe trains on synthetic/scene_text alone.")
+    common.check_run(options)
     photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
-    out = open_run(options)
-    # A new process knows nothing of this one's threads, which a fork would copy in mid-step.
+    out = common.open_run(options)
+    # Spawned, because a fork would copy the state of this process's threads in mid-step.
     with multiprocessing.get_context("spawn").Pool(os.cpu_count(), keep_photos, (photos,)) as pool:
         scenes = [draw(pool, out, options, position, "train", options.count) for position in range(len(SHAPES))]
         test = [draw(pool, out, options, position, "test", options.test_count) for position in range(len(SHAPES))]
 
-    set_seed(options.seed)
-    student = text_filter.TextStudent(context=CONTEXT, name="student")
-    batches = ShapeBatches(scenes, options.batch_size, options.seed)
-    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, options.epochs * len(batches))
-    pupil = with_targets(student)
-    pupil.compile(keras.optimizers.Adam(rate), LOSSES, WEIGHTS)
-    train(pupil, batches, None, out, options, options.seed)
-    student.round_kernels()
-    save_model(student, out / "student.keras")
-
+    student = common.keep(out / "student.keras", lambda: train(scenes, out, options), options)
     scores = np.concatenate([student.score(images) for images, _, _ in test])
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in test])
     result = metrics.text_filter_metrics(text, scores, RECALLS)
-    write_json(out / "metrics.json", result)
-    report = results_table(result) + "\n" + provenance(options, [options.seed])
-    write_text(out / "results.md", report)
-    write_json(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
-    print(report)
+    common.write(out / "metrics.json", result)
+    common.write(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
+    common.finish(out, f"{results_table(result)}\n{common.provenance(options)}")
 
 
 # === Scenes ===
 
 
 def draw(pool, out, options, position, split, total):
-    """Scenes of one shape and their region labels, drawn by all processors and kept as files, which are only mapped.
+    """Scenes of one shape with their labels, drawn by all processors and kept in files; images are memory-mapped.
 
-    The first three in ten are drawn throughout, of the others three in four lie on photographs.
+    With photographs, the first 30 % of the scenes are drawn throughout; of the others, three in four lie on one.
     """
     (height, width), share = list(SHAPES.items())[position]
     count = max(2, round(total * share))
@@ -141,14 +113,14 @@ def draw(pool, out, options, position, split, total):
 
 
 def keep_photos(photos):
-    """Gives a drawing process its photographs, once."""
+    """Give a drawing process its photographs, once."""
     draw_chunk.photos = photos
 
 
 def draw_chunk(task):
     indices, size, seed, split, on_photos = task
     images, polygons = draw_scenes(indices, size, seed, split, photos=draw_chunk.photos if on_photos else None)
-    labels = np.stack([text_filter.region_labels(outlines, size) for outlines in polygons])
+    labels = np.stack([region_labels(outlines, size) for outlines in polygons])
     return images, labels, np.stack([text_cells(outlines, size) for outlines in polygons])
 
 
@@ -162,13 +134,13 @@ def text_cells(polygons, size):
 
 
 class ShapeBatches(EpochShuffledDataset):
-    """Batches of images of one shape each, the shapes mixed, every other batch or so mirrored.
+    """Batches of images of one shape each; the shapes are mixed, and about every other batch is mirrored.
 
     Args:
         groups: list of `(images, labels, cells)`, images uint8 `(n, height, width, 3)`, labels `(n, 34)`, cells uint8
             `(n, height / 8, width / 8)`.
-        batch_size, seed: as of `kgan.data.Batches`; the last images of a shape that fill no batch wait for the next
-            epoch's order.
+        batch_size, seed: as in `kgan.data.Batches`; the last images of a shape, too few for a batch, wait for the order
+            of another epoch.
     """
 
     def __init__(self, groups, batch_size, seed):
@@ -191,9 +163,9 @@ class ShapeBatches(EpochShuffledDataset):
         return np.ascontiguousarray(images), {"logits": labels, "image_logits": text, **dict.fromkeys(MAPS, cells)}
 
     def order(self):
-        """The numbers of the batches as this epoch has them: first one of the first shape, then one of the last.
+        """The order of the batches in this epoch; the first is of the first shape, the second of the last.
 
-        On TensorFlow Keras takes from the first two batches which sides vary, and in these two both do.
+        On TensorFlow, Keras learns from the first two batches which sides vary, and between these two both do.
         """
         order = epoch_order(self.size, self.seed, self.epoch)
         ahead = [order[order < self.ends[0]][0], order[order >= self.ends[-2]][0]]
@@ -201,15 +173,26 @@ class ShapeBatches(EpochShuffledDataset):
 
 
 def mirrored(labels):
-    """Labels of regions `(n, 34)` as they are of the mirrored images."""
+    """Labels of regions `(n, 34)` for the mirrored images."""
     return np.concatenate([grid[:, :, ::-1].reshape(len(labels), -1) for grid in grids(labels)], axis=1)
 
 
 # === Training ===
 
 
+def train(scenes, out, options):
+    common.set_seed(options.seed)
+    student = TextStudent(context=CONTEXT, name="student")
+    batches = ShapeBatches(scenes, options.batch_size, options.seed)
+    pupil = with_targets(student)
+    pupil.compile(common.decaying_adam(LEARNING_RATE, options.epochs * len(batches)), LOSSES, WEIGHTS)
+    common.train(pupil, batches, out, options)
+    student.round_kernels()
+    return student
+
+
 def with_targets(student):
-    """A student with what else it learns: of each 8x8 pixels, from either of the maps that it pools."""
+    """The student with more to learn: the text in each 8x8 pixels, predicted from either map that it pools."""
     convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
     maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}
@@ -221,16 +204,15 @@ def with_targets(student):
 
 
 def results_table(result):
-    percent = lambda value: f"{100 * value:.1f}"  # noqa: E731
     best = result["best_f"]
-    header = ["recall %", "precision %", "F %", *(f"precision % at recall {r:.0%}" for r in RECALLS)]
-    row = [percent(best[key]) for key in ("recall", "precision", "f")]
-    row += [percent(result["recall"][r]["precision"]) for r in result["recall"]]
-    return "# The student on drawn scenes\n\n" + table(header, [row])
+    numbers = {"recall %": best["recall"], "precision %": best["precision"], "F %": best["f"]}
+    numbers |= {f"precision % at recall {r:.0%}": result["recall"][r]["precision"] for r in RECALLS}
+    columns = {header: [f"{100 * value:.1f}"] for header, value in numbers.items()}
+    return f"# The student on drawn scenes\n\n{common.table(columns)}"
 
 
 def card(options, result, thresholds):
-    """What `export/student.py` wants to know."""
+    """What `export/student.py` reads."""
     families = sorted({font.family for font in typesetting.find_fonts()})
     best = result["best_f"]
     ground = "half of them on photographs without text" if options.photos else "no photographs"
@@ -248,4 +230,4 @@ def card(options, result, thresholds):
 
 
 if __name__ == "__main__":
-    run(main)
+    common.run(main)

@@ -25,12 +25,16 @@ import pytest
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves tests that no backend has a part in to the run on the default one."""
-    if keras.backend.backend() == "tensorflow":
-        return
-    free = [item for item in items if item.get_closest_marker("backend_free")]
-    config.hook.pytest_deselected(items=free)
-    items[:] = [item for item in items if item not in set(free)]
+    """Leaves out what this backend need not run: tests marked `backend_free`, except on the default, and `only_on`."""
+
+    def elsewhere(item):
+        only_on = item.get_closest_marker("only_on")
+        backends = only_on.args if only_on else ("tensorflow",) if item.get_closest_marker("backend_free") else None
+        return backends and keras.backend.backend() not in backends
+
+    left_out = [item for item in items if elsewhere(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(autouse=True)

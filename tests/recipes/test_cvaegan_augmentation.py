@@ -36,6 +36,7 @@ def read(path):
 # === The run ===
 
 
+@pytest.mark.only_on("torch")
 def test_run_writes_what_it_promises(finished):
     for name in ("options.json", "metrics.json", "results.md", "seed0/model.keras", "seed0/samples.png"):
         assert (finished / name).stat().st_size > 0
@@ -54,6 +55,7 @@ def test_run_writes_what_it_promises(finished):
         assert by_seed["0"] == read(finished / "seed0" / f"{strategy}.json")
 
 
+@pytest.mark.only_on("torch")
 def test_table_is_that_of_the_metrics(finished):
     text = (finished / "results.md").read_text()
     numbers = read(finished / "metrics.json")
@@ -68,6 +70,7 @@ def test_table_is_that_of_the_metrics(finished):
         assert float(row[7]) == pytest.approx(ours["nearest_neighbour"], abs=0.0051)
 
 
+@pytest.mark.backend_free
 def test_gain_is_taken_seed_by_seed():
     def numbers(verification):
         return {"real_images": 9, "generated_images": 0, "verification": verification, "nearest_neighbour": 50.0}
@@ -82,6 +85,7 @@ def test_gain_is_taken_seed_by_seed():
     assert "| 76.00 ± 22.63 | 1.00 ± 1.41 |" in text
 
 
+@pytest.mark.only_on("torch")
 def test_resume_reads_finished_parts_and_repeats_the_others(finished):
     before = read(finished / "metrics.json")
     (finished / "metrics.json").unlink()
@@ -93,10 +97,11 @@ def test_resume_reads_finished_parts_and_repeats_the_others(finished):
     assert after["existing"]["0"]["nearest_neighbour"] == 12.5
     assert after["none"] == before["none"]
     assert after["new"] == before["new"]
-    recipe.common.write_json(finished / "metrics.json", before)
-    recipe.common.write_json(kept, before["existing"]["0"])
+    recipe.common.write(finished / "metrics.json", before)
+    recipe.common.write(kept, before["existing"]["0"])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,6 +120,7 @@ def test_what_the_user_can_mend_is_one_line(arguments, message, tmp_path, capsys
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.only_on("torch")
 def test_a_finished_run_is_not_overwritten(finished, capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line("--out", finished, *TINY)
@@ -127,6 +133,7 @@ def test_a_finished_run_is_not_overwritten(finished, capsys):
 # === Identities ===
 
 
+@pytest.mark.backend_free
 def test_unseen_identities_are_not_trained_on():
     options = SimpleNamespace(data="digits", image_size=32, count=200, held_out=3)
     (images, labels), (unseen_images, unseen_labels) = recipe.split_identities(1, options)
@@ -142,6 +149,7 @@ def test_unseen_identities_are_not_trained_on():
     assert len(choices) > 1
 
 
+@pytest.mark.backend_free
 def test_mixes_are_different_sets_of_three():
     mixes = recipe.draw_mixes(7, 30, seed=2)
     assert len(set(mixes)) == 30 and set(mixes) <= set(combinations(range(7), 3))
@@ -149,6 +157,7 @@ def test_mixes_are_different_sets_of_three():
     assert mixes == recipe.draw_mixes(7, 30, seed=2) != recipe.draw_mixes(7, 30, seed=3)
 
 
+@pytest.mark.backend_free
 def test_generated_images_follow_the_real_ones_under_new_labels():
     class Model:
         def mix_identities(self, labels, seed):
@@ -166,6 +175,7 @@ def test_generated_images_follow_the_real_ones_under_new_labels():
 # === The verification protocol ===
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("identities", [4, 25])
 def test_folds_share_no_identity_where_these_suffice_and_never_an_image(identities):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(identities), 30))
@@ -178,6 +188,7 @@ def test_folds_share_no_identity_where_these_suffice_and_never_an_image(identiti
         assert (counts == 3).all()
 
 
+@pytest.mark.backend_free
 def test_pairs_are_balanced_distinct_and_inside_a_fold(monkeypatch):
     labels = np.random.default_rng(0).integers(0, 4, 200)
     folds = recipe.fold_numbers(labels, seed=0)
@@ -191,6 +202,7 @@ def test_pairs_are_balanced_distinct_and_inside_a_fold(monkeypatch):
         recipe.draw_pairs(np.arange(20), np.arange(20) % 10, seed=0)
 
 
+@pytest.mark.backend_free
 def test_measure_against_loops():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)

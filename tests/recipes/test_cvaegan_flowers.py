@@ -42,6 +42,7 @@ def assert_refused(result, *words):
 # === A run, killed and resumed ===
 
 
+@pytest.mark.only_on("torch")
 @pytest.mark.parametrize("model", ["cgan", pytest.param("cvaegan", marks=pytest.mark.slow)])
 def test_killed_run_resumes_to_the_end_of_an_uninterrupted_one(model, start, tmp_path):
     arguments = [*TINY, "--models", model]
@@ -124,11 +125,16 @@ def a_finished_model_is_not_trained_again(start, arguments, run, model):
     (folder / "result.json").unlink()
     assert start(*arguments, "--out", run, "--resume")[0] == 0
     assert json.loads((folder / "result.json").read_text()) == before
+    (folder / "result.json").unlink()
+    (folder / "model.keras").unlink()
+    assert start(*arguments, "--out", run, "--resume")[0] == 0
+    assert json.loads((folder / "result.json").read_text()) == before
     assert snapshot(folder / "checkpoints") == weights
 
     newest = folder / "checkpoints" / "epoch-0003.weights.h5"
     newest.write_bytes(newest.read_bytes()[:5000])
     (folder / "result.json").unlink()
+    (folder / "model.keras").unlink()
     before = snapshot(folder / "checkpoints")
     assert_refused(start(*arguments, "--out", run, "--resume"), "epoch-0003.weights.h5 cannot be restored", "delete")
     assert snapshot(folder / "checkpoints") == before
@@ -137,6 +143,7 @@ def a_finished_model_is_not_trained_again(start, arguments, run, model):
 # === The parts that only some models have ===
 
 
+@pytest.mark.only_on("torch")
 def test_pictures_of_a_model_with_encoder(tmp_path):
     images, labels = kgan.data.load("digits", "test")
     model = kgan.CVAEGAN(10, 32, 1, 4, 0.05)
@@ -146,20 +153,23 @@ def test_pictures_of_a_model_with_encoder(tmp_path):
 
 
 def new_model(name, **options):
-    options = Namespace(**{**recipe.PRESETS["quick"], "width": 0.05, "ablate": None, **options})
+    options = Namespace(**{**recipe.QUICK, "width": 0.05, "ablate": None, **options})
     return recipe.new_model(name, np.zeros((2, 32, 32, 1), "float32"), 3, options)
 
 
+@pytest.mark.backend_free
 def test_ablation_leaves_out_its_part():
     for part, left_out in (("img", "image"), ("D", "discriminator"), ("C", "classifier")):
         assert set(new_model("cvaegan", ablate=part).matching) == {"image", "discriminator", "classifier"} - {left_out}
 
 
+@pytest.mark.backend_free
 def test_lambdas_reach_the_models():
     for name in ("cvaegan", "cvae", "fmcgan"):
         assert new_model(name, lambdas=[9.0, 8.0, 7.0, 6.0]).lambdas == (9.0, 8.0, 7.0, 6.0)
 
 
+@pytest.mark.backend_free
 def test_lambdas_where_none_are_given_follow_the_sizes():
     """32 x 32 x 1 pixels are 1/48 of the paper's, and 3 classes are 3/530."""
     for name in ("cvaegan", "fmcgan"):
@@ -177,6 +187,7 @@ def write_images(folder, classes, n):
             Image.new("L", (8, 8), 10 * i).save(folder / name / f"{i}.png")
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -201,6 +212,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, words, start, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--seeds", "0"], ["--models", "vae"], ["--ablate", "E"]])
 def test_options_out_of_range(arguments, start, tmp_path):
     status, error = start(*arguments, "--out", tmp_path / "run")

@@ -11,6 +11,7 @@ from PIL import Image
 TINY = "--width 0.05 --count 60 --test-count 12 --epochs 1 --steps-per-epoch 2".split()
 
 
+@pytest.mark.only_on("jax")
 def test_run_and_resume(start, tmp_path):
     arguments = [*TINY, "--out", tmp_path / "run"]
     assert start(*arguments)[0] == 0
@@ -39,6 +40,7 @@ def pairs(folder, counts):
     return ["--data", f"pair:{folder}:a", "--target", f"pair:{folder}:b"]
 
 
+@pytest.mark.backend_free
 def test_two_domains_from_a_folder(tmp_path):
     counts = {"trainA": 20, "trainB": 30, "testA": 9, "testB": 9}
     _, data, _, target = pairs(tmp_path, counts)
@@ -47,6 +49,7 @@ def test_two_domains_from_a_folder(tmp_path):
     assert {d: x.shape for d, x in recipe.two_domains("test", options).items()} == dict.fromkeys("ab", (9, 32, 32, 3))
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     "counts, words",
     [
@@ -61,6 +64,7 @@ def test_bad_folders(counts, words, start, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.backend_free
 def test_outlines():
     """White where nothing changes, black where black meets white."""
     images = -np.ones((1, 16, 16, 3), "float32")
@@ -78,6 +82,7 @@ class Painter:
         return np.broadcast_to(shades, (len(images), samples, *images.shape[1:]))
 
 
+@pytest.mark.backend_free
 def test_measures():
     black, white = (np.full((1, 4, 4, 3), value) for value in (-1.0, 1.0))
     test = {"a": np.concatenate([black, white]), "b": np.concatenate([white, black])}

@@ -11,6 +11,7 @@ from kgan.data.scenes.painter import draw_scenes
 TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
 
 
+@pytest.mark.only_on("tensorflow")
 def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     out = tmp_path / "run"
     assert start(*TINY, "--seed", 3, "--out", out)[0] == 0
@@ -51,6 +52,7 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     assert rows == (out / "train.csv").read_text()
 
 
+@pytest.mark.backend_free
 def test_batches_have_each_image_once_mirrored_with_its_labels():
     random = np.random.default_rng(0)
     groups = []
@@ -90,6 +92,7 @@ def test_batches_have_each_image_once_mirrored_with_its_labels():
     assert all(np.array_equal(batches[i][0], again[i][0]) for i in range(5))
 
 
+@pytest.mark.backend_free
 def test_cells_have_the_share_of_text_in_them():
     rectangle = np.float32([(8, 4), (20, 4), (20, 24), (8, 24)])
     inside = np.float32([(9, 9), (15, 9), (15, 15), (9, 15)])
@@ -109,6 +112,7 @@ def test_both_pooled_maps_learn_where_text_is():
         np.testing.assert_allclose(outputs[name], student.predict(images, verbose=0)[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.backend_free
 def test_other_data_are_refused(start, tmp_path):
     status, error = start(*TINY, "--data", "textdis:somewhere", "--out", tmp_path / "run")
     assert status == 2 and "synthetic/scene_text" in error and error.count("\n") == 1

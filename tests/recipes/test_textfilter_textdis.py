@@ -14,6 +14,7 @@ TINY = ["--image-size", "60", "60", "--count", "16", "--test-count", "16", "--ep
 TINY += ["--student-epochs", "2", "--width", "0.03"]
 
 
+@pytest.mark.only_on("torch")
 def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
     out = tmp_path / "run"
     arguments = [*TINY, "--models", *recipe.MODELS, "--no-export", "--out", out]
@@ -57,6 +58,7 @@ def test_a_run_writes_what_it_says_and_resumes(start, tmp_path):
     assert status == 2 and "epochs" in error
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -72,6 +74,7 @@ def test_bad_input_is_one_line(start, tmp_path, arguments, words):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.backend_free
 def test_a_refused_int8_file_is_said_and_the_others_are_written(tmp_path, monkeypatch):
     asked = []
 

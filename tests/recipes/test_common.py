@@ -1,0 +1,190 @@
+"""What the recipes share: the progress line, what a resumed run keeps, the last lines of a run."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+from argparse import Namespace
+from pathlib import Path
+
+import common
+import keras
+import numpy as np
+import pytest
+
+import kgan
+
+RECIPES = Path(common.__file__).parent
+# What one epoch of CVAEGAN logs in the recipe: 13 trackers, and what callbacks and the recipe add.
+PLAYERS = {"classifier": (), "discriminator": (), "generator": (), "encoder": ()}
+OTHERS = "kl pixel pairwise_discriminator pairwise_classifier mean_matching class_matching real_accuracy fake_accuracy"
+OTHERS += " classifier_accuracy diversity seconds val_generator_loss val_encoder_loss val_kl val_pixel val_diversity"
+NAMES = [*(f"{player}_loss" for player in PLAYERS), *OTHERS.split()]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Function that runs another with a terminal of 80 columns as its output, and returns the lines that it showed."""
+
+    def lines_of(shown):
+        master, slave = pty.openpty()
+        read = bytearray()
+
+        def drain():
+            while chunk := os.read(master, 4096):
+                read.extend(chunk)
+                if read.endswith(b"\0"):
+                    return
+
+        reader = threading.Thread(target=drain)
+        reader.start()
+        with os.fdopen(slave, "w") as stdout, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stdout)
+            shown()
+            stdout.write("\0")
+            stdout.flush()
+            reader.join()
+        os.close(master)
+        text = re.sub(r"\x1b\[[0-9;]*m|\x08|\0", "", read.decode())
+        return [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+    return lines_of
+
+
+def epochs(progress, model, steps, values, verbose=1):
+    """Two epochs of a training as Keras shows them."""
+    callbacks = keras.callbacks.CallbackList([progress], add_progbar=True, model=model)
+    callbacks.set_params({"verbose": verbose, "epochs": 2, "steps": steps})
+    callbacks.on_train_begin()
+    for epoch in range(2):
+        callbacks.on_epoch_begin(epoch)
+        for batch in range(3):
+            if progress.progbar:
+                progress.progbar._last_update = 0  # no line is left out because it comes too soon
+                progress.progbar._start -= 50 * (batch + 1)  # a slow training has the longest times
+            callbacks.on_train_batch_end(batch, dict.fromkeys(NAMES, values[batch]))
+        callbacks.on_epoch_end(epoch, {**dict.fromkeys(NAMES, values[0]), "seconds": 36000.123})
+    callbacks.on_train_end()
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("steps", [3, 938, 12500])
+@pytest.mark.parametrize("values", [(0.6931, 1.38629, 123.456), (-1234.5, 9.87e9, -0.000123), (0.0, 99999.9, -1e12)])
+def test_progress_of_twenty_logs_fits_a_terminal(terminal, steps, values):
+    assert len(NAMES) == 20
+    lines = terminal(lambda: epochs(common.Progress(), Namespace(players=PLAYERS), steps, values))
+    assert max(map(len, lines)) <= 79, max(lines, key=len)
+    bars = [line for line in lines if "/step" in line]
+    assert len(bars) == 2 * 4
+    for line in bars:
+        assert re.findall(r" - (\w+): ", line) == ["clas", "disc", "gene"]
+        assert "━" in line
+    assert sum(line.startswith("Epoch ") for line in lines) == 2
+
+
+@pytest.mark.backend_free
+def test_values_are_the_losses(terminal):
+    lines = terminal(lambda: epochs(common.Progress(), Namespace(players=PLAYERS), 3, (0.6931, 1.38629, 123.456)))
+    bars = [line for line in lines if "/step" in line]
+    for line, value in zip(bars, ["0.693", "1.386", "123.5", "0.693"] * 2, strict=True):
+        assert line.count(f": {value}") == 3
+
+
+@pytest.mark.backend_free
+def test_losses_of_a_plain_model(terminal):
+    names = NAMES[:]
+    NAMES.append("loss")
+    try:
+        lines = terminal(lambda: epochs(common.Progress(), Namespace(), 3, (0.5, 0.25, 0.125)))
+    finally:
+        NAMES[:] = names
+    assert [re.findall(r" - (\w+: \S+)", line) for line in lines if "/step" in line][0] == ["loss: 0.500"]
+
+
+@pytest.mark.backend_free
+def test_one_short_line_an_epoch_where_there_is_no_terminal(capsys):
+    epochs(common.Progress(), Namespace(players=PLAYERS), 938, (0.6931, 1.38629, 123.456), verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    losses = "clas: 0.693 - disc: 0.693 - gene: 0.693"
+    assert lines == [f"Epoch 1/2 - 36000s - {losses}", f"Epoch 2/2 - 36000s - {losses}"]
+
+
+@pytest.mark.only_on("jax")
+def test_keras_shows_this_bar_and_no_other(terminal, tmp_path):
+    network = lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])  # noqa: E731
+    inputs = keras.Input((2,))
+    logits = keras.layers.Dense(1)(inputs)
+    model = kgan.GAN(network(), keras.Model(inputs, {"logits": logits, "features": inputs}), 2)
+    model.compile()
+    batches = kgan.data.Batches(np.zeros((12, 2), "float32"), None, 4, seed=0)
+    options = Namespace(resume=False, epochs=2)
+    lines = terminal(lambda: common.train(model, batches, tmp_path, options))
+    assert max(map(len, lines)) <= 79
+    finished = [line for line in lines if line.startswith("3/3")]
+    assert {line.count(" - ") for line in finished} == {2} and "disc: " in finished[0] and "gene: " in finished[0]
+    assert sum(line.startswith("Epoch ") for line in lines) == 2
+    header = (tmp_path / "train.csv").read_text().splitlines()[0].split(",")
+    assert {*(metric.name for metric in model.metrics), "epoch", "seconds"} <= set(header)
+
+
+# === Resume ===
+
+
+@pytest.mark.backend_free
+def test_only_a_resumed_run_reads_what_is_there(tmp_path):
+    path = tmp_path / "result.json"
+    assert common.keep(path, lambda: {"top1": 1.5}, Namespace(resume=True)) == {"top1": 1.5}
+    assert common.keep(path, lambda: 1 / 0, Namespace(resume=True)) == {"top1": 1.5}
+    assert common.keep(path, lambda: {"top1": 2.5}, Namespace(resume=False)) == {"top1": 2.5}
+    assert json.loads(path.read_text()) == {"top1": 2.5}
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("recipe", "model"),
+    [
+        ("cvaegan_augmentation", "CVAEGAN"),
+        ("mmssit_edges_shoes", "MMSSIT"),
+        ("textfilter_student", "TextStudent"),
+    ],
+)
+def test_a_new_process_knows_the_models_that_it_resumes(recipe, model):
+    """Their classes are registered on import, and `kgan` imports them on first use."""
+    code = f"import {recipe}, keras; assert keras.saving.get_registered_object('kgan>{model}')"
+    root = str(RECIPES.parent)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=RECIPES, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# === The end of a run ===
+
+
+@pytest.mark.backend_free
+def test_last_lines_say_where_to_look(tmp_path, capsys):
+    common.finish(tmp_path, "# A table\n", tmp_path / "samples.png")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"Pictures: {tmp_path}/samples.png",
+        f"TensorBoard: tensorboard --logdir {tmp_path}",
+    ]
+    assert (tmp_path / "results.md").read_text() == "# A table\n"
+    common.finish(tmp_path, "# A table\n")
+    assert "Pictures" not in capsys.readouterr().out
+
+
+@pytest.mark.backend_free
+def test_a_table_has_a_column_for_each_header():
+    assert common.table({"a": [1, 2], "b": ("x", "y")}) == "| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |\n"
+    with pytest.raises(ValueError):
+        common.table({"a": [1, 2], "b": ["x"]})
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*_*.py")))
+def test_no_recipe_imports_another(name):
+    others = {path.stem for path in RECIPES.glob("*_*.py")}
+    imported = re.findall(r"^(?:from|import) (\w+)", (RECIPES / f"{name}.py").read_text(), re.M)
+    assert not others & set(imported)
