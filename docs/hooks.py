@@ -5,8 +5,11 @@ between two files works on the site as it does in a checkout: each link of a pag
 file that it names is shown at the address that `page_of` gives.
 """
 
+import os
 import posixpath
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from mkdocs.structure.files import File
@@ -15,10 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOWN = ("README.md", "ARCHITECTURE.md", "recipes/README.md", "export/README.md", "recipes/results/*.md")
 LANGUAGES = {".py": "python", ".cff": "yaml"}
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+HELP = re.compile(r"(?<=^```console\n)\$ kgan (\w+) --help$", re.MULTILINE)
 
 
 def page_of(path):
-    """The file of the site that shows a file of the repository. Both are `/`-separated names."""
+    """The file of the site that shows a file of the repository. Both are names relative to its root."""
     if path == "README.md":
         return "index.md"
     if path.startswith("docs/"):
@@ -26,51 +30,53 @@ def page_of(path):
     return path if path.endswith((".md", ".png")) else f"{path}.md"
 
 
-def source_of(page):
-    """The file of the repository that a page shows, or None for one that is in `docs/` itself."""
-    return page.meta.get("shows") or f"docs/{page.file.src_uri}"
-
-
 def text_of(path):
     """Markdown that shows a file; one that is no Markdown becomes a listing, left out of the search."""
     text = (ROOT / path).read_text()
-    search = ""
-    if not path.endswith(".md"):
-        search = "search:\n  exclude: true\n"
-        text = f"# {path}\n\n````{LANGUAGES.get(Path(path).suffix, 'text')}\n{text}\n````\n"
-    return f"---\nshows: {path}\n{search}---\n\n{text}"
+    if path.endswith(".md"):
+        return text
+    language = LANGUAGES.get(Path(path).suffix, "text")
+    return f"---\nsearch:\n  exclude: true\n---\n\n# {path}\n\n````{language}\n{text}\n````\n"
 
 
-def linked(path):
-    """The files of the repository that a Markdown file links to."""
-    for target, _ in LINK.findall((ROOT / path).read_text()):
-        yield posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+def resolve(path, target):
+    """The file of the repository that a link in another one names."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
 
 
 def on_files(files, config):
     shown = [path.relative_to(ROOT).as_posix() for pattern in SHOWN for path in sorted(ROOT.glob(pattern))]
     waiting = [*shown, *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
-    seen = set(waiting)
+    config.extra["repository_files"] = origins = {}
     while waiting:
         path = waiting.pop()
+        if path in origins.values():
+            continue
+        origins[page_of(path)] = path
         if not path.startswith("docs/"):
             files.append(File.generated(config, page_of(path), content=text_of(path)))
-        targets = {target for target in linked(path)} if path.endswith(".md") else set()
-        for target in sorted(targets - seen):
+        if path.endswith(".md"):
+            found = {resolve(path, target) for target, _ in LINK.findall((ROOT / path).read_text())}
             # What is missing is left to MkDocs, which names the page and the link.
-            if not target.startswith("docs/") and (ROOT / target).is_file():
-                waiting.append(target)
-                seen.add(target)
+            waiting += sorted(p for p in found if not p.startswith("docs/") and (ROOT / p).is_file())
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    source = source_of(page)
+    here = page.file.src_uri
+    origin = config.extra["repository_files"][here]
 
     def to_site(match):
         target, anchor = match.groups()
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
-        there = posixpath.relpath(page_of(path), posixpath.dirname(page.file.src_uri) or ".")
-        return there + (anchor or "")
+        there = page_of(resolve(origin, target))
+        return posixpath.relpath(there, posixpath.dirname(here) or ".") + (anchor or "")
 
-    return LINK.sub(to_site, markdown)
+    return HELP.sub(with_output, LINK.sub(to_site, markdown))
+
+
+def with_output(match):
+    """A command `kgan ... --help`, and what it prints."""
+    command = [sys.executable, "-m", "kgan.cli", match[1], "--help"]
+    environment = {**os.environ, "COLUMNS": "84"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return f"{match[0]}\n{done.stdout.rstrip().replace('cli.py', 'kgan')}"

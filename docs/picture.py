@@ -1,10 +1,10 @@
 """Makes `docs/images/flowers.png`, the picture of the README, from a finished run of `recipes/cvaegan_flowers.py`.
 
-    python recipes/cvaegan_flowers.py --preset small --models cvaegan --seeds 1 --image-size 64 --epochs 20 --out runs/picture
+    python recipes/cvaegan_flowers.py --out runs/picture
     python docs/picture.py runs/picture/cvaegan-seed0
 
-Three blocks of drawn flowers, a row for each species: real ones of the test split, generated ones, and morphs between two
-real ones.
+Three blocks, a row for each species: drawn flowers of the test split, generated ones,
+and morphs between two drawn ones.
 """
 
 import argparse
