@@ -58,9 +58,10 @@ def main():
     parser.add_argument("run", type=Path, help="folder that holds model.keras")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "flowers.png")
     options = parser.parse_args()
-    made = picture(blocks(keras.saving.load_model(options.run / "model.keras")))
-    # 128 colours are as good to the eye, and a third of the bytes.
-    made.quantize(128, dither=Image.Dither.NONE).save(options.out, optimize=True)
+    model = keras.saving.load_model(options.run / "model.keras", custom_objects={"CVAEGAN": kgan.CVAEGAN})
+    made = picture(blocks(model))
+    # 256 colours are as good to the eye, and keep the file below 150 kB.
+    made.quantize(256, dither=Image.Dither.NONE).save(options.out, optimize=True)
     print(f"{options.out}: {made.width}x{made.height}, {options.out.stat().st_size / 1000:.0f} kB")
 
 
