@@ -73,10 +73,30 @@ def test_blocks(module, text, tmp_path, monkeypatch):
         exec(compile(block, module, "exec"), {**known, "model": model})
 
 
-def test_readme(tmp_path, monkeypatch):
-    """The README's Python, from top to bottom in one folder, as a reader would try it."""
+PAGES = [ROOT.parent / "README.md", *sorted((ROOT.parent / "docs").glob("*.md"))]
+
+
+def page_param(page):
+    # What the pages say of training is the same on every backend; the README is what everybody tries.
+    marks = [] if page.name == "README.md" else [pytest.mark.backend_free]
+    return pytest.param(page, id=page.name, marks=marks)
+
+
+@pytest.mark.parametrize("page", map(page_param, PAGES))
+def test_page(page, tmp_path, monkeypatch):
+    """The Python of a page, from top to bottom in one folder and one session, as a reader would try it."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT.parent / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 3
+    photos(tmp_path)
+    for name in ("daisy", "rose"):
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for path in (tmp_path / "photos").iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert blocks
+    known = {"__name__": "__main__"}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, page.name, "exec"), known)
+    for name in re.findall(r'save_image\("([^"]*)"', "".join(blocks)):
+        with PIL.Image.open(tmp_path / name) as picture:
+            assert np.asarray(picture).std() > 10  # shows something
