@@ -1,6 +1,6 @@
-"""GAN papers as Keras 3 models: `compile`, `fit`, look at the pictures.
+"""GAN papers as Keras 3 models that you `compile` and `fit`.
 
-Names are imported on first use, so that `import kgan` is quick and a back end that is not installed is never asked for.
+Public names are imported on first use, so that `import kgan` is fast and needs no backend.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""`AdversarialModel`: several networks with losses and optimizers of their own, trained by one `fit`."""
+"""`AdversarialModel`: trains several networks in one `fit`, each with its own loss and optimizer."""
 
 from functools import partial
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from kgan import backend
 
 
 class Phase(NamedTuple):
-    """One update of a training step.
+    """One update within a training step.
 
     Args:
-        run: method `run(*batch, training)` that returns a dict of scalars. A player's name is that player's loss, any
-            other name is only logged.
+        run: method `run(*batch, training)` that returns a dict of scalars. A key that names a player holds the loss of
+            this player. All other keys are only logged.
         players: names of the players that the phase updates.
-        repeats: how often it runs in a step, each time on a share of the batch of its own.
+        repeats: number of runs in one step. Each run gets its own share of the batch.
     """
 
     run: callable
@@ -26,26 +26,26 @@ class Phase(NamedTuple):
 
 
 class AdversarialModel(backend.TrainStep, keras.Model):
-    """Base of all adversarial models: players, phases and one optimizer a player.
+    """Base class of all adversarial models, with players, phases and one optimizer per player.
 
-    A subclass builds its networks in `__init__`, so that `fit` has nothing left to build, and says three things:
+    A subclass builds its networks in `__init__`, so that `fit` has nothing left to build, and defines three members:
 
-    - `players`: `{player: names of the attributes that hold its networks}`. A variable belongs to at most one player,
-      unless `exclusive` is False: then it is moved by the optimizer of each of its players, in the order of the phases.
-      A network that belongs to none is frozen.
-    - `phases()`: the `Phase`s of a step, in order. All gradients of a phase are taken at the same point, from one
-      forward pass, and only then applied.
-    - `logged`: names of the scalars that the phases return beside the losses.
+    - `players`: dict `{player: names of the attributes that hold its networks}`. A variable belongs to at most one
+      player. With `exclusive = False`, players may share a variable; the optimizer of each of these players then
+      updates it, in the order of the phases. A network that belongs to no player is frozen.
+    - `phases()`: returns the `Phase`s of a step, in order. A phase runs one forward pass, takes all its gradients at
+      the same point and then applies them.
+    - `logged`: names of the scalars that the phases return in addition to the losses.
 
-    Phases are written in `keras.ops` as if all state were mutable: they may call batch norm, draw from
-    `self.seed_generator` and assign non-trainable weights. With `training=False` the model is evaluated: no gradients
-    are taken, and nothing that a phase assigns is kept.
+    Phases are written in `keras.ops` as if all state were mutable. They may call batch normalisation, draw from
+    `self.seed_generator` and assign non-trainable weights. Evaluation runs the phases with `training=False`: it takes
+    no gradients and discards everything that a phase assigns.
 
-    Where a phase repeats (`n_critic`), the batch that `fit` delivers is dealt out in that many shares, so that each
-    repetition sees fresh data; phases that run once get the first share.
+    If a phase repeats `n` times, the batch from `fit` is split into `n` shares, so that each run sees fresh data.
+    Phases that run once get the first share.
 
-    Saved files (`.keras`, `.weights.h5`) hold the optimizers and the state of all seed generators too, so that a
-    restored model takes exactly the step that the saved one would have taken.
+    Saved files (`.keras`, `.weights.h5`) also hold the optimizers and the state of all seed generators. A restored
+    model takes exactly the step that the saved model would have taken.
 
     Example:
 
@@ -82,7 +82,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.seed_generator = keras.random.SeedGenerator()
-        # Keras averages over an epoch only what `metrics` returns, so all trackers exist from the start.
+        # Over an epoch, Keras averages only what `metrics` returns, so all trackers exist from the start.
         names = [*(f"{player}_loss" for player in self.players), *self.logged]
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
@@ -91,24 +91,28 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define phases()")
 
     def default_optimizers(self):
-        """`{player: optimizer}` that `compile()` uses; a subclass gives its paper's. Here: those of DCGAN."""
+        """Return the `{player: optimizer}` that `compile()` uses by default.
+
+        Subclasses return the optimizers of their paper. The base class returns those of DCGAN.
+        """
         return {player: keras.optimizers.Adam(2e-4, beta_1=0.5) for player in self.players}
 
     def check_batch(self, *batch):
-        """Raise a `ValueError` where the data is not what the model takes. The base class takes anything."""
+        """Raise a `ValueError` if the model cannot take the data. The base class accepts anything."""
 
     # === Compilation ===
 
     def compile(self, optimizers=None, run_eagerly=False, steps_per_execution=1, jit_compile="auto"):
-        """Give each player its optimizer.
+        """Assign an optimizer to each player.
 
         Args:
-            optimizers: dict `{player: keras.optimizers.Optimizer}`, one for each player; default: those of the paper.
+            optimizers: dict `{player: keras.optimizers.Optimizer}` with one entry per player. Default: the optimizers
+                of the paper.
             run_eagerly, steps_per_execution, jit_compile: as in `keras.Model.compile`.
 
         Raises:
-            ValueError: a player without an optimizer, an unknown player, one optimizer for two players, a variable of
-            two players, a player without a variable.
+            ValueError: if a player has no optimizer, a player is unknown, two players share an optimizer or a variable,
+                a player has no trainable variable, or the dtype policy is `mixed_float16`.
         """
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 needs loss scaling per player, which is not supported; use mixed_bfloat16.")
@@ -119,7 +123,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
                 f"compile() needs one optimizer for each of the players {sorted(owned)}, got {sorted(optimizers)}."
             )
         if len({id(optimizer) for optimizer in optimizers.values()}) < len(optimizers):
-            raise ValueError("Each player needs an optimizer object of its own; one was given to several players.")
+            raise ValueError("One optimizer object was given to several players; create one for each player.")
 
         played = {id(getattr(self, name)) for names in self.players.values() for name in names}
         for layer in self.layers:
@@ -128,11 +132,16 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         owner = {}
         for player, variables in owned.items():
             if not variables:
-                raise ValueError(f"{player} has nothing to train: its networks {self.players[player]} are frozen.")
-            optimizers[player].name = player  # so that logs say `learning_rate_generator`
+                raise ValueError(
+                    f"{player} has nothing to train: its networks {self.players[player]} are frozen; "
+                    "set trainable=True on at least one."
+                )
+            optimizers[player].name = player  # so that logs contain `learning_rate_generator`
             for variable in variables:
                 if (other := owner.setdefault(id(variable), player)) != player and self.exclusive:
-                    raise ValueError(f"{variable.path} belongs to two players: {other} and {player}.")
+                    raise ValueError(
+                        f"{variable.path} belongs to two players: {other} and {player}; assign its network to one."
+                    )
         optimizer = _PlayerOptimizers(_Owners(optimizers, owner), owned)
         super().compile(
             optimizer=optimizer,
@@ -154,7 +163,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         self.compile(**{**config, "optimizers": optimizers})
 
     def _player_variables(self):
-        """Each variable once, though networks of a player may share layers."""
+        """Return `{player: variables}`, with each variable once even if networks of the player share layers."""
         found = {}
         for player, names in self.players.items():
             variables = (variable for name in names for variable in getattr(self, name).trainable_variables)
@@ -164,7 +173,10 @@ class AdversarialModel(backend.TrainStep, keras.Model):
     # === Training and evaluation ===
 
     def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """`keras.Model.fit`. Arrays are checked first (`check_batch`), of a `keras.utils.PyDataset` its first batch."""
+        """Check the data with `check_batch`, then train as `keras.Model.fit` does.
+
+        Arrays and dicts are checked as a whole, a `keras.utils.PyDataset` by its first batch.
+        """
         batch = _unpack(x[0] if isinstance(x, keras.utils.PyDataset) else (x, y, sample_weight))
         if isinstance(x, (np.ndarray, dict, keras.utils.PyDataset)):
             self.check_batch(*batch)
@@ -191,7 +203,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         return self.get_metrics_result()
 
     def _schedule(self, data):
-        """Yield each run of each phase with its share of the batch and the size of the whole."""
+        """Yield `(phase, share of the batch, size of the whole batch)` for each run of each phase."""
         batch = keras.tree.map_structure(ops.convert_to_tensor, _unpack(data))
         size = ops.shape(keras.tree.flatten(batch)[0])[0]
         phases = self.phases()
@@ -224,14 +236,13 @@ class AdversarialModel(backend.TrainStep, keras.Model):
             state.assign(store[f"seed_{i}"])
 
     def _seed_states(self):
-        # Keras counts the state of seed generators among the variables, but not among the weights, which are all it
-        # saves.
+        # Keras lists the state of seed generators in `variables` but not in `weights`, and saves only `weights`.
         weights = {id(v) for v in self.weights}
         return [v for v in self.variables if id(v) not in weights]
 
 
 class _PlayerOptimizers(keras.optimizers.MultiOptimizer):
-    """The optimizers of all players, in one as Keras wants it.
+    """Combines the optimizers of all players into the one optimizer that Keras expects.
 
     Args:
         owners: `_Owners`.
@@ -246,16 +257,16 @@ class _PlayerOptimizers(keras.optimizers.MultiOptimizer):
         self.build([variable for variables in owned.values() for variable in variables])
 
     def finalize_variable_values(self, var_list):
-        # Keras pairs averages with variables by their places, and those of the model are in another order.
+        # Keras matches averages to variables by position, but the variables of the model are in another order.
         for optimizer in self.optimizers:
             optimizer.finalize_variable_values(self.owned[optimizer.name])
 
 
 class _Owners(NamedTuple):
-    """What `MultiOptimizer` asks: all optimizers, and that of a variable: its first player's."""
+    """The map that `MultiOptimizer` expects. It assigns each variable the optimizer of its first player."""
 
     optimizers: dict
-    first: dict  # of the identity of a variable
+    first: dict  # `{id(variable): player}`
 
     def values(self):
         return self.optimizers.values()
@@ -265,15 +276,18 @@ class _Owners(NamedTuple):
 
 
 def _unpack(data):
-    """The batch as a tuple of what is there: `(x,)` or `(x, y)`."""
+    """Return the batch as `(x,)` or `(x, y)`."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
-        raise ValueError("Adversarial models take no sample weights.")
+        raise ValueError("Adversarial models take no sample weights; call fit without sample_weight.")
     return (x,) if y is None else (x, y)
 
 
 def _share(tensor, i, shares):
-    """Every `shares`-th row from row `i` on. A batch that does not divide wraps around, so that no share is empty."""
+    """Return every `shares`-th row, starting at row `i`.
+
+    If the batch does not divide evenly, the indices wrap around, so that no share is empty.
+    """
     size = ops.shape(tensor)[0]
     rows = (ops.arange((size + shares - 1) // shares) * shares + i) % size
     return ops.take(tensor, rows, axis=0)

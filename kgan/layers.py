@@ -1,15 +1,15 @@
-"""Layers and blocks that two or more papers share, and the sizes that networks come in."""
+"""Layers and building blocks that two or more papers share."""
 
 from functools import partial
 
 import keras
 from keras import layers, ops
 
-SIZES = (32, 64, 128, 256)  # of images, in pixels
+SIZES = (32, 64, 128, 256)  # height and width of images, in pixels
 
 
 def check_shape(image_size, channels=3, sizes=SIZES):
-    """Raises a ValueError for images that a network is not made for."""
+    """Raise a `ValueError` if the networks do not support this image size or number of channels."""
     if image_size not in sizes:
         raise ValueError(f"image_size={image_size}: pass one of {', '.join(map(str, sizes))}.")
     if channels not in (1, 3):
@@ -17,7 +17,7 @@ def check_shape(image_size, channels=3, sizes=SIZES):
 
 
 def scaled(channels, width):
-    """Channels of a hidden layer times `width`, in (0, 4]: rounded to a multiple of 4, and 4 at least."""
+    """Multiply the channels of a hidden layer by `width`, in (0, 4], and round to a multiple of 4, at least 4."""
     if not 0 < width <= 4:
         raise ValueError(f"width={width}: pass a number above 0 and up to 4.")
     return max(4, 4 * round(channels * width / 4))
@@ -32,18 +32,18 @@ def norm_relu(x, name=None):
 
 
 def judging_network(inputs, last, units, feature_layers=(), name=None):
-    """A network with the outputs of a judge: `logits` and the `features` that they are read from.
+    """Build a discriminator or classifier with the outputs `logits` and `features`.
 
     Args:
-        inputs: its input, or list of inputs.
-        last: float32 `(batch, n)`, what the last fully connected layer reads.
+        inputs: input tensor or list of input tensors.
+        last: float32 `(batch, n)`, the input of the last fully connected layer.
         units: number of logits.
-        feature_layers: names of layers whose outputs join the features.
-        name: of the network; its last layer is called `NAME_logits`.
+        feature_layers: names of layers whose outputs are appended to the features.
+        name: name of the network. Its last layer is called `NAME_logits`.
 
     Returns:
-        A functional model with the outputs `logits` `(batch, units)` and `features` `(batch, m)`: `last`, then the
-        outputs of `feature_layers`.
+        A functional model with the outputs `logits` `(batch, units)` and `features` `(batch, m)`. The features are
+        `last`, followed by the flattened outputs of `feature_layers`.
     """
     logits = layers.Dense(units, dtype="float32", name=f"{name}_logits")(last)
     network = keras.Model(inputs, {"logits": logits, "features": last}, name=name)
@@ -55,29 +55,28 @@ def judging_network(inputs, last, units, feature_layers=(), name=None):
 
 @keras.saving.register_keras_serializable("kgan")
 class MovingCentres(keras.layers.Layer):
-    """Moving averages of the mean features of each class, for real and for generated samples (CVAE-GAN, sections 3.1
-    and 3.2).
+    """Moving averages of the mean features of each class, for real and for generated samples.
 
-    A class's average moves only when the batch holds a sample of the class, and is corrected for its start at zero as
-    Adam does: after any number of steps with constant features the centre equals them.
+    CVAE-GAN, sections 3.1 and 3.2. The average of a class changes only if the batch contains a sample of the class. It
+    is corrected for its initial value of zero, as in Adam: with constant features, the centre equals them after any
+    number of steps.
 
-    The value of a centre is the average; its gradient is that of the current batch's mean, without the factor `1 -
-    decay` with which
-    the batch enters the average: the decay then smooths the target and leaves the weight of the loss alone. A class
-    without a generated sample in the batch gives no gradient. Real centres give none.
+    The value of a centre is the moving average, but its gradient is the gradient of the mean over the current batch,
+    without the factor `1 - decay`. The decay therefore smooths the target and does not change the weight of the loss. A
+    class without a generated sample in the batch has no gradient. Real centres have no gradient.
 
     Args:
         num_classes: number of centres.
         features: length of a feature vector.
-        decay: of the averages, in [0, 1); 0 takes the means of the batch.
+        decay: decay of the averages, in [0, 1). With 0, the centres are the means of the batch.
 
     Call arguments:
         real_features, fake_features: `(batch, features)`.
         real_labels, fake_labels: `(batch,)` integers.
 
     Returns:
-        `(real_centres, fake_centres)`, each `(num_classes, features)`; rows of classes of which either kind has not
-        been seen yet are zero in both.
+        `(real_centres, fake_centres)`, each `(num_classes, features)`. The row of a class is zero in both until the
+        layer has seen a real and a generated sample of the class.
 
     Example:
 
@@ -89,9 +88,9 @@ class MovingCentres(keras.layers.Layer):
     """
 
     def __init__(self, num_classes, features, decay, dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)  # whatever the policy: half precision would lose what a batch adds
+        super().__init__(dtype=dtype, **kwargs)  # float32 under any policy: half precision would lose small updates
         if not 0 <= decay < 1:
-            raise ValueError(f"decay={decay}: must be in [0, 1).")
+            raise ValueError(f"decay={decay}: pass a number in [0, 1).")
         self.num_classes = num_classes
         self.features = features
         self.decay = decay
@@ -100,11 +99,11 @@ class MovingCentres(keras.layers.Layer):
         self.built = True
 
     def _weights(self, kind):
-        # Keras' default lets every replica of `tf.distribute` go its own way.
+        # With the default aggregation of Keras, the replicas of `tf.distribute` would diverge.
         weight = partial(self.add_weight, initializer="zeros", trainable=False, aggregation="mean")
         return (
             weight((self.num_classes, self.features), name=f"{kind}_average"),
-            # The share of the average that is data, 1 - decay^t: what Adam divides by.
+            # The weight of the data in the average, 1 - decay^t: the divisor of Adam's bias correction.
             weight((self.num_classes, 1), name=f"{kind}_mass"),
         )
 
@@ -137,11 +136,11 @@ class MovingCentres(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kgan")
 class SampleNormalization(keras.layers.Layer):
-    """Layer norm over all axes of a sample, with a gain and an offset per channel, as WGAN-GP's critics use it.
+    """Layer normalisation over all axes of a sample, with a gain and an offset per channel, for critics of WGAN-GP.
 
-    `keras.layers.LayerNormalization` will not do for a gradient penalty: on TensorFlow it rests on `tf.nn.moments`,
-    which holds the mean fixed inside the variance. That leaves the gradient right and the gradient of the gradient
-    wrong.
+    `keras.layers.LayerNormalization` does not work with a gradient penalty. On TensorFlow it calls `tf.nn.moments`,
+    which treats the mean as a constant inside the variance: the first-order gradient is correct, the second-order
+    gradient is wrong.
 
     Args:
         epsilon: added to the variance.

@@ -1,7 +1,7 @@
-"""Losses as pure functions of tensors: no state, no networks, one scalar out (unless the docstring says otherwise).
+"""Losses and accuracies as pure functions of tensors, without state or networks.
 
-Discriminators return logits. Expectations over the data are means over the batch; squared norms are sums over the
-features, as the papers write them.
+A function returns one scalar unless its docstring says otherwise. Discriminators return logits. Expectations over the
+data are means over the batch. Squared norms are sums over the features, as in the papers.
 """
 
 from keras import ops
@@ -10,9 +10,9 @@ from keras import ops
 
 
 def gan_discriminator_loss(real_logits, *fake_logits):
-    """Cross entropy of a discriminator: real against one or more kinds of generated samples.
+    """Cross entropy of a discriminator between real samples and one or more kinds of generated samples.
 
-    `-E log D(x) - sum E log(1 - D(x'))`: CVAE-GAN eq. 1; with two kinds, line 9 of its Algorithm 1.
+    `-E log D(x) - sum E log(1 - D(x'))`: CVAE-GAN eq. 1 with one kind, line 9 of its Algorithm 1 with two kinds.
 
     Args:
         real_logits: `(batch, 1)`, logits of real samples.
@@ -39,7 +39,9 @@ def gan_generator_loss(fake_logits):
 
 
 def wasserstein_discriminator_loss(real_scores, fake_scores):
-    """`E f(x') - E f(x)`, the negative of the Wasserstein estimate (Arjovsky et al., 2017).
+    """Loss of a Wasserstein critic, `E f(x') - E f(x)` (Arjovsky et al., 2017).
+
+    It is the negative of the estimated Wasserstein distance.
 
     Args:
         real_scores, fake_scores: `(batch, 1)`, outputs of the critic.
@@ -48,7 +50,7 @@ def wasserstein_discriminator_loss(real_scores, fake_scores):
 
 
 def wasserstein_generator_loss(fake_scores):
-    """`-E f(x')` (Arjovsky et al., 2017).
+    """Loss of a generator against a Wasserstein critic, `-E f(x')` (Arjovsky et al., 2017).
 
     Args:
         fake_scores: `(batch, 1)`, outputs of the critic.
@@ -57,10 +59,11 @@ def wasserstein_generator_loss(fake_scores):
 
 
 def gradient_penalty(slopes):
-    """`E (|slope| - 1)^2` (Gulrajani et al., 2017, eq. 3, without the factor lambda).
+    """Gradient penalty, `E (|slope| - 1)^2` (Gulrajani et al., 2017, eq. 3, without the factor lambda).
 
     Args:
-        slopes: `(batch, ...)`, gradients of the critic by its input. The norm is over all axes but the first.
+        slopes: `(batch, ...)`, gradients of the critic with respect to its input. The norm is taken over all axes but
+            the first.
     """
     norm = ops.sqrt(ops.sum(ops.square(ops.reshape(slopes, (ops.shape(slopes)[0], -1))), axis=1) + 1e-12)
     return ops.mean(ops.square(norm - 1))
@@ -70,7 +73,9 @@ def gradient_penalty(slopes):
 
 
 def mean_matching_loss(real_centres, fake_centres):
-    """Half the squared distance of feature centres, summed over centres: CVAE-GAN eq. 2 (one centre) and eq. 4.
+    """Half the squared distance between real and generated feature centres, summed over the centres.
+
+    CVAE-GAN eq. 2 (one centre) and eq. 4 (one centre per class).
 
     Args:
         real_centres, fake_centres: `(features,)` or `(classes, features)`.
@@ -79,8 +84,9 @@ def mean_matching_loss(real_centres, fake_centres):
 
 
 def pairwise_matching_loss(first, second):
-    """Half the squared distance of paired samples, summed over features, averaged over the batch: CVAE-GAN eq. 6, one
-    term.
+    """Half the squared distance between paired samples, summed over the features and averaged over the batch.
+
+    One term of CVAE-GAN eq. 6.
 
     Args:
         first, second: `(batch, ...)`, images or features of the same samples.
@@ -89,10 +95,10 @@ def pairwise_matching_loss(first, second):
 
 
 def reconstruction_norm(inputs, reconstruction):
-    """Euclidean distance of paired samples, averaged over the batch: MM-SSIT eq. 6.
+    """Euclidean distance between paired samples, averaged over the batch (MM-SSIT eq. 6).
 
-    Its gradient does not fade as the two come close, and grows with the number of pixels: of `n` pixels it is
-    `sqrt(n)` times their root mean square error.
+    Its gradient does not vanish as a reconstruction approaches its input. The loss grows with the size of a sample: for
+    `n` values it is `sqrt(n)` times their root mean square error.
 
     Args:
         inputs, reconstruction: `(batch, ...)`.
@@ -110,7 +116,7 @@ def reconstruction_norm(inputs, reconstruction):
 
 
 def kl_divergence(mean, log_variance):
-    """KL divergence of `N(mean, exp(log_variance))` from `N(0, 1)`, element by element.
+    """Elementwise KL divergence of `N(mean, exp(log_variance))` from `N(0, 1)`.
 
     Args:
         mean, log_variance: `(batch, latent_dim)`.
@@ -122,7 +128,11 @@ def kl_divergence(mean, log_variance):
 
 
 def kl_loss(mean, log_variance):
-    """CVAE-GAN eq. 5: KL divergence summed over the latent dimensions, averaged over the batch."""
+    """KL divergence summed over the latent dimensions and averaged over the batch (CVAE-GAN eq. 5).
+
+    Args:
+        mean, log_variance: `(batch, latent_dim)`.
+    """
     return ops.mean(ops.sum(kl_divergence(mean, log_variance), axis=-1))
 
 
@@ -140,10 +150,10 @@ def classifier_loss(labels, logits):
 
 
 def partial_classifier_loss(labels, logits):
-    """Softmax cross entropy of the samples that have a label; 0 where none has.
+    """Softmax cross entropy averaged over the labelled samples, or 0 if there are none.
 
     Args:
-        labels: `(batch,)` integers, -1 for a sample without a label.
+        labels: `(batch,)` integers, -1 for an unlabelled sample.
         logits: `(batch, classes)`.
 
     Example:
@@ -157,8 +167,10 @@ def partial_classifier_loss(labels, logits):
 
 
 def region_loss(labels, logits):
-    """Cross entropy of independent yes / no labels, averaged over all: of 0 / 1 labels the loss of the text filter's
-    teacher, of a teacher's probabilities the soft-label loss, eq. 3 of Zhao et al. (2019).
+    """Binary cross entropy of independent labels, averaged over regions and batch.
+
+    With labels 0 and 1 it trains the teacher of the text filter. With the teacher's probabilities as labels it is the
+    soft-label loss, eq. 3 of Zhao et al. (2019).
 
     Args:
         labels: `(batch, regions)` in [0, 1].
@@ -173,19 +185,19 @@ def region_loss(labels, logits):
 def boundary_loss(teacher_features, student_features, margin=1.0, reduction="region_mean"):
     """Activation boundary loss: eq. 1 of Zhao et al. (2019), after Heo et al. (2019).
 
-    Where a teacher's feature is above zero the student's is pushed above `margin`, elsewhere below `-margin`. The
-    paper prints the indicator the other way round, against its own text and against Heo et al.; here it is as both
-    mean it.
+    If a feature of the teacher is positive, the feature of the student is pushed above `margin`, otherwise below
+    `-margin`. The paper prints the indicator the other way round, which contradicts its own text and Heo et al. This
+    function follows the text.
 
     Args:
-        teacher_features: `(batch, regions, features)`, only the sign counts; no gradient.
+        teacher_features: `(batch, regions, features)`. Only the sign matters, and no gradient flows back.
         student_features: `(batch, regions, features)`, taken before any ReLU.
-        margin: u of eq. 1, which the paper does not give; 1 in Heo et al.
-        reduction: `"region_mean"`, the squared norm of a region averaged over regions and batch, as eq. 1; or
-            `"sum_batch"`, summed over the regions of a sample, averaged over the batch, as Heo et al. do.
+        margin: u of eq. 1. The paper gives no value; Heo et al. use 1.
+        reduction: `"region_mean"` averages the squared norm of a region over regions and batch, as eq. 1 does.
+            `"sum_batch"` sums it over the regions and averages over the batch, as Heo et al. do.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: if `reduction` is unknown.
 
     Example:
 
@@ -200,8 +212,10 @@ def boundary_loss(teacher_features, student_features, margin=1.0, reduction="reg
 
 
 def soft_label_kl(teacher_logits, student_logits):
-    """KL divergence of a student's yes / no probabilities from a teacher's, averaged over all: `region_loss` with the
-    teacher's probabilities, less their own entropy, which no student can go below.
+    """KL divergence `KL(teacher || student)` of the region probabilities, averaged over regions and batch.
+
+    It equals `region_loss` with the teacher's probabilities as labels, minus their entropy. The entropy is the lowest
+    value that `region_loss` can reach, so the divergence of a perfect student is 0.
 
     Args:
         teacher_logits, student_logits: `(batch, regions)`.
@@ -211,41 +225,58 @@ def soft_label_kl(teacher_logits, student_logits):
 
 
 def sign_agreement(teacher_features, student_features):
-    """Share of features that are above zero in both or in neither: how much of the boundary has been transferred."""
+    """Share of features that are positive in both networks or in neither, in [0, 1].
+
+    It measures how much of the activation boundary has been transferred.
+
+    Args:
+        teacher_features, student_features: `(batch, regions, features)`.
+    """
     return ops.mean(ops.cast((teacher_features > 0) == (student_features > 0), "float32"))
 
 
 def reconstruction_error(inputs, reconstruction):
-    """Mean absolute error of an auto-encoder, `|D(x) - x|` in eq. 4 to 6 of Zhao et al. (2019)."""
+    """Mean absolute error of an autoencoder, `|D(x) - x|` in eq. 4 to 6 of Zhao et al. (2019)."""
     return ops.mean(ops.abs(reconstruction - inputs))
 
 
 def began_discriminator_loss(real_error, fake_error, k):
-    """BEGAN (Berthelot et al., 2017): eq. 4 of Zhao et al. (2019).
+    """Discriminator loss of BEGAN (Berthelot et al., 2017), eq. 4 of Zhao et al. (2019).
 
     Args:
         real_error, fake_error: reconstruction errors of real and generated samples, scalars.
-        k: how much of the fake error counts, in [0, 1].
+        k: weight of the fake error, in [0, 1].
     """
     return real_error - k * fake_error
 
 
 def began_balance(real_error, fake_error, diversity_ratio):
-    """By how much the real error, times `diversity_ratio`, is above the fake one: what moves k_t in eq. 6 of Zhao et
-    al. (2019). With `|balance|` added to the real error it is BEGAN's measure of convergence."""
+    """Balance term of BEGAN, `diversity_ratio * real_error - fake_error`.
+
+    It updates k_t in eq. 6 of Zhao et al. (2019). BEGAN's measure of convergence is `real_error + |balance|`.
+
+    Args:
+        real_error, fake_error: reconstruction errors of real and generated samples, scalars.
+        diversity_ratio: target of `fake_error / real_error`.
+    """
     return diversity_ratio * real_error - fake_error
 
 
-# === Accuracies, to be logged beside the losses ===
+# === Accuracies, logged with the losses ===
 
 
 def classifier_accuracy(labels, logits):
-    """Share of samples whose class `(batch,)` has the greatest of the logits `(batch, num_classes)`."""
+    """Share of samples whose class has the highest logit.
+
+    Args:
+        labels: `(batch,)` integers.
+        logits: `(batch, num_classes)`.
+    """
     return ops.mean(ops.cast(ops.equal(ops.cast(labels, "int32"), ops.argmax(logits, axis=-1)), "float32"))
 
 
 def discriminator_accuracy(real_logits, *fake_logits):
-    """Shares of real and of generated samples that a discriminator is right about.
+    """Shares of real and of generated samples that a discriminator classifies correctly.
 
     Args:
         real_logits, *fake_logits: as in `gan_discriminator_loss`.

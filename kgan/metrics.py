@@ -1,7 +1,7 @@
-"""Measures of generated samples: pure functions of NumPy arrays, computed in float64.
+"""Metrics of generated samples and of filters, as pure functions of NumPy arrays in float64.
 
-The feature extractor is the caller's: every function takes features, probabilities or points, never images or models.
-Two figures are comparable only when extractor, sample counts, and the seed and subset settings are the same.
+The caller provides the feature extractor: every function takes features, probabilities or points, never images or
+models. Two values are comparable only if the extractor, the sample counts, the seed and the subset settings are equal.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ def frechet_distance(real_features, generated_features):
     """Fréchet distance between the Gaussians fitted to two sets of features.
 
     `|m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2))` with unbiased covariances (Heusel et al. 2017,
-    arXiv:1706.08500, eq. 6). It is the FID only if the features are those of the FID's own Inception network. The
-    symmetric eigen-decomposition keeps all terms real, so there is no imaginary part to discard.
+    arXiv:1706.08500, eq. 6). It is the FID only if the features come from the Inception network of the FID. The
+    symmetric eigendecomposition keeps all terms real, so there is no imaginary part to discard.
 
     Args:
         real_features: `(n, features)`, with `n > features`.
@@ -27,14 +27,14 @@ def frechet_distance(real_features, generated_features):
         The distance as a float, 0 or more, in squared units of the features.
 
     Raises:
-        ValueError: if a set has too few samples for a full-rank covariance, holds NaN or infinity, or the shapes do
-            not fit.
+        ValueError: if a set has too few samples for a full-rank covariance or holds NaN or infinity, or the shapes do
+            not match.
 
     Example:
 
     >>> rng = np.random.default_rng(0)
     >>> real = rng.normal(size=(1000, 8))
-    >>> round(frechet_distance(real, real + 0.5), 6)  # only the mean moved: 8 * 0.5^2
+    >>> round(frechet_distance(real, real + 0.5), 6)  # only the mean differs: 8 * 0.5^2
     2.0
     """
     real, generated = _feature_pair(real_features, generated_features)
@@ -46,16 +46,16 @@ def frechet_distance(real_features, generated_features):
                 f"{features + 1} samples, fewer features, or use kernel_distance."
             )
     real_root, generated_root = _covariance_root(real), _covariance_root(generated)
-    # The trace of the root is the sum of the singular values of R1' R2. Square roots of the eigenvalues of the whole
-    # product would turn a rounding error of 1e-16 into 1e-8 for every feature that is constant.
+    # The trace of the root is the sum of the singular values of R1' R2. Taking square roots of the eigenvalues of the
+    # full product would turn a rounding error of 1e-16 into 1e-8 for every constant feature.
     trace_of_root = np.linalg.norm(real_root.T @ generated_root, ord="nuc")
     shift = real.mean(axis=0) - generated.mean(axis=0)
     distance = shift @ shift + np.sum(real_root**2) + np.sum(generated_root**2) - 2.0 * trace_of_root
-    return max(float(distance), 0.0)  # equal sets can end a rounding error below zero
+    return max(float(distance), 0.0)  # for equal sets, rounding can give a value just below zero
 
 
 def _covariance_root(values):
-    """`R` with `R R' = S`: the symmetric root of the covariance up to a rotation."""
+    """Return `R` with `R R' = S`, the symmetric root of the covariance up to a rotation."""
     eigenvalues, eigenvectors = np.linalg.eigh(np.atleast_2d(np.cov(values, rowvar=False)))
     return eigenvectors * np.sqrt(np.clip(eigenvalues, 0.0, None))
 
@@ -63,8 +63,8 @@ def _covariance_root(values):
 def kernel_distance(real_features, generated_features, subsets=50, subset_size=1000, seed=0):
     """Kernel distance: the mean unbiased MMD^2 over random subsets, with the kernel `(x.y / features + 1)^3`.
 
-    The estimator of KID (Bińkowski et al. 2018, arXiv:1801.01401). It has no bias at any sample size, so it
-    suits small sets, and it may be slightly negative when the two distributions agree.
+    This is the estimator of KID (Bińkowski et al. 2018, arXiv:1801.01401). It is unbiased at any sample size, so it
+    suits small sets. It can be slightly negative if the two distributions agree.
 
     Args:
         real_features: `(n, features)`.
@@ -77,8 +77,8 @@ def kernel_distance(real_features, generated_features, subsets=50, subset_size=1
         The distance as a float.
 
     Raises:
-        ValueError: if `subset_size` exceeds a set (it is never reduced silently, since the figure's spread depends on
-            it), a set holds NaN or infinity, or the shapes do not fit.
+        ValueError: if `subset_size` exceeds a set, a set holds NaN or infinity, or the shapes do not match. The size is
+            never reduced silently, because the spread of the result depends on it.
 
     Example:
 
@@ -91,7 +91,7 @@ def kernel_distance(real_features, generated_features, subsets=50, subset_size=1
     """
     real, generated = _feature_pair(real_features, generated_features)
     if subsets < 1:
-        raise ValueError(f"subsets={subsets}: at least one subset is needed.")
+        raise ValueError(f"subsets={subsets}: pass 1 or more.")
     smallest = min(len(real), len(generated))
     if not 2 <= subset_size <= smallest:
         raise ValueError(
@@ -129,20 +129,20 @@ def _unbiased_mmd(x, y):
 def inception_score(probabilities, splits=10, seed=0):
     """Inception score `exp(E_x KL(p(y|x) || p(y)))` of a classifier's outputs, over random splits.
 
-    Salimans et al. 2016 (arXiv:1606.03498), section 4; CVAE-GAN section 5.2 calls it realism. From 1 (every image gets
-    the same prediction) to the number of classes (confident and evenly spread).
+    Salimans et al. 2016 (arXiv:1606.03498), section 4; CVAE-GAN, section 5.2, calls it realism. It ranges from 1 (all
+    predictions are equal) to the number of classes (predictions are confident and evenly spread).
 
     Args:
-        probabilities: `(n, classes)`, rows sum to 1 (softmax outputs, not logits).
-        splits: number of parts that are scored apart.
-        seed: seed of the shuffle before the split; without one, samples generated class by class would fall into
-            splits of few classes, and score far too low.
+        probabilities: `(n, classes)`; each row sums to 1 (softmax outputs, not logits).
+        splits: number of parts that are scored separately.
+        seed: seed of the shuffle before the split. Without a shuffle, samples generated class by class would fall into
+            splits with few classes, and the score would be far too low.
 
     Returns:
         `(mean, standard deviation)` over the splits, as floats.
 
     Raises:
-        ValueError: if rows are not distributions, or there are fewer samples than splits.
+        ValueError: if a row is not a distribution, or there are fewer samples than splits.
 
     Example:
 
@@ -165,20 +165,20 @@ def inception_score(probabilities, splits=10, seed=0):
 
 
 def within_class_diversity(features, labels):
-    """Mean Euclidean distance between two different samples of one class, averaged over the classes.
+    """Mean Euclidean distance between two different samples of the same class, averaged over the classes.
 
-    Exact over all pairs, in bounded memory. Compare it with the same figure of real data: far below means that the
-    classes collapse.
+    It is exact over all pairs and needs bounded memory. Compare it with the value for real data: a much lower value
+    means that the model collapses within classes.
 
     Args:
-        features: `(n, features)`, with `n` samples.
-        labels: `(n,)` integers; samples labelled -1 (unlabelled) and classes with one sample are left out.
+        features: `(n, features)`.
+        labels: `(n,)` integers. Unlabelled samples (-1) and classes with one sample are ignored.
 
     Returns:
         The diversity as a float, in units of the features.
 
     Raises:
-        ValueError: if no class has two samples, the features hold NaN or infinity, or the shapes do not fit.
+        ValueError: if no class has two samples, the features hold NaN or infinity, or the shapes do not match.
 
     Example:
 
@@ -194,11 +194,13 @@ def within_class_diversity(features, labels):
     for label in classes[counts > 1]:
         members = features[labels == label]
         n = len(members)
-        # Centred, because the fast form |x|^2 + |y|^2 - 2xy loses small distances between points far from zero.
+        # Centred, because the fast formula |x|^2 + |y|^2 - 2xy loses small distances between points far from zero.
         blocks = pairwise_distances_chunked(members - members.mean(axis=0), working_memory=64)
         diversities.append(sum(block.sum() for block in blocks) / (n * (n - 1)))
     if not diversities:
-        raise ValueError(f"No class has two samples ({len(classes)} classes in {len(labels)} samples); pass more.")
+        raise ValueError(
+            f"No class has two samples ({len(classes)} classes in {len(labels)} samples); pass more samples."
+        )
     return float(np.mean(diversities))
 
 
@@ -206,10 +208,10 @@ def within_class_diversity(features, labels):
 
 
 def mode_coverage(samples, modes, std):
-    """Modes hit and share of good samples on an even mixture of Gaussians, such as a ring or a grid.
+    """Number of modes hit and share of high-quality samples for an even mixture of Gaussians, such as a ring or a grid.
 
-    A sample is of high quality within 3 standard deviations of its nearest mode, and a mode is hit if it is nearest to
-    at least one such sample (VEEGAN, arXiv:1705.07761). The usual count is 2,500 samples.
+    A sample is of high quality if it lies within 3 standard deviations of its nearest mode. A mode is hit if it is the
+    nearest mode of at least one high-quality sample (VEEGAN, arXiv:1705.07761). Papers usually take 2,500 samples.
 
     Args:
         samples: `(n, dimensions)` generated points.
@@ -217,12 +219,12 @@ def mode_coverage(samples, modes, std):
         std: standard deviation of each mode, more than 0.
 
     Returns:
-        A dict: `modes`, the number of modes hit; `high_quality`, the share of high-quality samples in [0, 1];
-        `reverse_kl`, the divergence in nats of the high-quality samples' distribution over the modes from the even one
-        (as in the code of PacGAN, arXiv:1712.04086), NaN without such a sample.
+        A dict. `modes` is the number of modes hit. `high_quality` is the share of high-quality samples, in [0, 1].
+        `reverse_kl` is `KL(p || uniform)` in nats, where p is the distribution of the high-quality samples over the
+        modes, as in the code of PacGAN (arXiv:1712.04086); NaN if there is no high-quality sample.
 
     Raises:
-        ValueError: if `std` is not positive, an array holds NaN or infinity, or the shapes do not fit.
+        ValueError: if `std` is not positive, an array holds NaN or infinity, or the shapes do not match.
 
     Example:
 
@@ -250,7 +252,7 @@ def mode_coverage(samples, modes, std):
 
 
 def ring_coverage(samples, centre, radius, std, bins=36):
-    """Share of samples on a continuous ring, and how much of the ring they cover (CVAE-GAN, section 4).
+    """Share of samples on a continuous ring and share of the ring that they cover (CVAE-GAN, section 4).
 
     Args:
         samples: `(n, 2)` generated points.
@@ -260,12 +262,12 @@ def ring_coverage(samples, centre, radius, std, bins=36):
         bins: number of equal angular sectors.
 
     Returns:
-        A dict of shares in [0, 1]: `on_ring`, the samples within 3 `std` of the circle; `angular_coverage`, the sectors
-        that hold at least one of them.
+        A dict of shares in [0, 1]. `on_ring` is the share of samples within 3 `std` of the circle. `angular_coverage`
+        is the share of sectors that contain at least one of these samples.
 
     Raises:
         ValueError: if `radius`, `std` or `bins` is not positive, the samples hold NaN or infinity, or the shapes do
-            not fit.
+            not match.
 
     Example:
 
@@ -290,21 +292,21 @@ def ring_coverage(samples, centre, radius, std, bins=36):
 
 
 def verification_accuracy(similarities, same, folds):
-    """Share of pairs that are told right as same or different, by the protocol of LFW (Huang et al., 2007, view 2).
+    """Share of pairs classified correctly as same or different, by the protocol of LFW (Huang et al., 2007, view 2).
 
-    A pair is called the same where its similarity reaches a threshold. Each fold is scored at the threshold that is
-    best on all other folds, of equally good ones the lowest, and the folds count equally.
+    A pair is classified as same if its similarity reaches a threshold. Each fold is scored at the threshold with the
+    best accuracy on all other folds; ties go to the lowest threshold. All folds have equal weight.
 
     Args:
-        similarities: `(pairs,)`, more for pairs that look more alike.
-        same: `(pairs,)` booleans, the truth.
-        folds: `(pairs,)` integers, two different ones or more.
+        similarities: `(pairs,)`, higher for pairs that are more alike.
+        same: `(pairs,)` booleans, the ground truth.
+        folds: `(pairs,)` integers with at least two different values.
 
     Returns:
         The accuracy as a float in [0, 1].
 
     Raises:
-        ValueError: if the shapes do not fit, a similarity is NaN or infinite, or there is only one fold.
+        ValueError: if the shapes do not match, a similarity is NaN or infinite, or there is only one fold.
 
     Example:
 
@@ -314,9 +316,12 @@ def verification_accuracy(similarities, same, folds):
     similarities = _matrix("similarities", np.asarray(similarities)[..., None])[:, 0]
     same, folds = np.asarray(same, bool), np.asarray(folds)
     if not similarities.shape == same.shape == folds.shape:
-        raise ValueError(f"One value a pair: got {similarities.shape}, {same.shape} and {folds.shape}.")
+        raise ValueError(
+            "similarities, same and folds must have one value per pair; "
+            f"got shapes {similarities.shape}, {same.shape} and {folds.shape}."
+        )
     if len(np.unique(folds)) < 2:
-        raise ValueError("A threshold is chosen on the other folds: give two folds or more.")
+        raise ValueError("Pass at least two folds: the threshold of a fold is chosen on the others.")
     accuracies = []
     for fold in np.unique(folds):
         inside = folds == fold
@@ -331,25 +336,25 @@ def verification_accuracy(similarities, same, folds):
 
 
 def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05, 0.10, 0.15)):
-    """What a filter is worth that keeps the images whose score reaches a threshold.
+    """Recall, precision and F-measure of a filter that keeps the images whose score reaches a threshold.
 
-    Precision depends on how many images hold text. Besides that of the images at hand, it is given as it would be where
-    a share of `prevalences` of all images holds text, from recall and false positive rate.
+    Precision depends on the prevalence, the share of images that contain text. It is reported for the given images and,
+    computed from recall and false positive rate, for each of `prevalences`.
 
     Args:
-        labels: `(n,)`, 1 for text and 0 for none; both must occur.
-        scores: `(n,)`, the higher the likelier is text.
-        recalls: the recalls to reach, each in (0, 1].
+        labels: `(n,)`, 1 for text and 0 for no text; both must occur.
+        scores: `(n,)`, higher for images that are more likely to contain text.
+        recalls: recalls to reach, each in (0, 1].
         prevalences: shares of images with text, each in (0, 1).
 
     Returns:
-        `{"best_f": point, "recall": {recall: point}}`. A point is a dict with the threshold, the highest that gives the
-        best F-measure or reaches the recall, and with it `recall`, `precision`, `f`, `passed`, the share of images that
-        pass, and `precision_at`, `{prevalence: precision}`. A threshold lies halfway between two scores, so that a last
-        digit that differs on another machine changes no decision.
+        `{"best_f": point, "recall": {recall: point}}`. A point is a dict with `threshold`, `recall`, `precision`, `f`
+        (the F-measure), `passed` (the share of images that the filter keeps) and `precision_at`
+        (`{prevalence: precision}`). The threshold is the highest one that gives the best F-measure or reaches the
+        recall. It lies halfway between two scores, so that rounding on another machine changes no decision.
 
     Raises:
-        ValueError: shapes differ, labels are not 0 and 1 with both present, scores are not finite, or a share is out
+        ValueError: if shapes differ, labels are not 0 and 1 with both present, scores are not finite, or a share is out
             of range.
 
     Example:
@@ -360,16 +365,16 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
     """
     labels, scores = np.asarray(labels), np.asarray(scores, "float64")
     if labels.ndim != 1 or labels.shape != scores.shape:
-        raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass one of each for every image")
+        raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass one of each per image")
     if set(np.unique(labels)) != {0, 1}:
         raise ValueError("labels must be 0 (no text) and 1 (text), and both must occur")
     if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite")
+        raise ValueError("scores must be finite; check the model that made them")
     if not all(0 < share <= 1 for share in recalls) or not all(0 < share < 1 for share in prevalences):
         raise ValueError(f"recalls={recalls}, prevalences={prevalences}: pass shares between 0 and 1")
 
     false_rates, true_rates, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    # The first point passes nothing.
+    # No image passes at the first point.
     false_rates, true_rates, thresholds = false_rates[1:], true_rates[1:], thresholds[1:]
     thresholds = np.append((thresholds[:-1] + thresholds[1:]) / 2, thresholds[-1:])
     share = labels.mean()
@@ -396,7 +401,7 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
 
 
 def find_thresholds(labels, scores, recalls=(0.9, 0.94, 0.97, 0.99)):
-    """The thresholds of `text_filter_metrics` alone, as a model file stores them.
+    """The thresholds of `text_filter_metrics`, in the form that a model file stores.
 
     Args:
         labels, scores, recalls: as in `text_filter_metrics`.
@@ -405,7 +410,7 @@ def find_thresholds(labels, scores, recalls=(0.9, 0.94, 0.97, 0.99)):
         `{"best_f": threshold, "recall": {"0.97": threshold}}`.
 
     Raises:
-        ValueError: as `text_filter_metrics`.
+        ValueError: as in `text_filter_metrics`.
 
     Example:
 
@@ -442,4 +447,4 @@ def _feature_pair(real_features, generated_features):
 
 def _check_positive(name, value):
     if not value > 0:
-        raise ValueError(f"{name}={value}: it must be more than 0.")
+        raise ValueError(f"{name}={value}: must be more than 0.")

@@ -1,6 +1,7 @@
 """Pictures that recipes and callbacks write: image grids with Pillow, charts with Matplotlib.
 
-Charts use `Figure` objects, never pyplot, so that nothing global (backend, open figures) changes for the caller.
+Charts use `Figure` objects instead of pyplot, so that they do not change the caller's global state (backend, open
+figures).
 """
 
 import contextlib
@@ -16,18 +17,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 
 def image_grid(images, columns, padding=2):
-    """Lay images out row by row on white.
+    """Arrange images row by row on a white background.
 
     Args:
         images: floats `(n, height, width, 1 or 3)`; values outside [-1, 1] are clipped.
-        columns: images in a row; the places that the last row leaves free stay white.
-        padding: white pixels around and between the images.
+        columns: number of images per row. Unused places in the last row stay white.
+        padding: width of the white border around and between the images, in pixels.
 
     Returns:
         uint8 `(rows * (height + padding) + padding, columns * (width + padding) + padding, 3)`.
 
     Raises:
-        ValueError: if the images have another shape or dtype or hold NaN or infinity, or `columns` is less than 1.
+        ValueError: if the images have a wrong shape or dtype or hold NaN or infinity, or `columns` is less than 1.
 
     Example:
 
@@ -39,21 +40,21 @@ def image_grid(images, columns, padding=2):
 
 
 def labelled_rows(rows, columns=None):
-    """One row of images for each key, with the key written to its left.
+    """Arrange one row of images per key, with the key as a label on the left.
 
-    For classes, models side by side, reconstructions, morphing and inpainting iterations. Images under 48 pixels are
-    enlarged by a whole factor, without smoothing.
+    Use it for classes, models, reconstructions, morphing and iterations of inpainting. Images under 48 pixels are
+    enlarged by an integer factor, without smoothing.
 
     Args:
-        rows: dict of a label to floats `(n, height, width, 1 or 3)` in [-1, 1]; n and channels may differ from row to
-            row, height and width may not.
-        columns: images shown of each row, its first ones; default all. Shorter rows end in white.
+        rows: dict that maps a label to floats `(n, height, width, 1 or 3)` in [-1, 1]. Rows may differ in `n` and in
+            channels, but not in height and width.
+        columns: number of images to show per row, from the first. Default: all. Shorter rows are filled with white.
 
     Returns:
         uint8 `(height, width, 3)`.
 
     Raises:
-        ValueError: if there are no rows, the image sizes differ, or for what `image_grid` refuses.
+        ValueError: if there are no rows, the image sizes differ, or `image_grid` rejects the images or `columns`.
 
     Example:
 
@@ -94,14 +95,14 @@ def labelled_rows(rows, columns=None):
 
 
 def save_image(path, image):
-    """Write an image as PNG; folders are made, and `path` is never left half written.
+    """Write an image as PNG. Missing folders are created, and `path` is never left half written.
 
     Args:
         path: file name that ends in `.png`.
         image: uint8 `(height, width, 3)`, as `image_grid` and `labelled_rows` return it.
 
     Raises:
-        ValueError: if `path` does not end in `.png` or the image has another shape or dtype.
+        ValueError: if `path` does not end in `.png` or the image has a wrong shape or dtype.
 
     Example:
 
@@ -109,21 +110,21 @@ def save_image(path, image):
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(f"image must be uint8 (height, width, 3), as image_grid makes it; got {_describe(image)}.")
+        raise ValueError(f"image must be uint8 (height, width, 3), as image_grid returns it; got {_describe(image)}.")
     with _new_png(path) as temporary:
         Image.fromarray(image).save(temporary, format="png")
 
 
 def _check_columns(columns):
     if columns < 1:
-        raise ValueError(f"columns={columns}: at least one column is needed.")
+        raise ValueError(f"columns={columns}: pass 1 or more.")
 
 
 def _to_pixels(images):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape or images.dtype.kind != "f":
         raise ValueError(
-            f"images must be floats (n, height, width, 1 or 3) in [-1, 1] with n of 1 or more; got {_describe(images)}."
+            f"images must be floats (n, height, width, 1 or 3) in [-1, 1] with n >= 1; got {_describe(images)}."
         )
     if not np.isfinite(images).all():
         raise ValueError("images hold NaN or infinity; check the model that made them.")
@@ -145,19 +146,19 @@ def _grid(pixels, columns, padding):
 
 
 def ring_figure(path, snapshots, real):
-    """Figure 4 of CVAE-GAN: real points in blue, generated in red, a row for each method, a column for each iteration.
+    """Plot real points in blue and generated points in red, as in figure 4 of CVAE-GAN.
 
-    All panels show the same frame, the surroundings of the real points. What lies outside it (the first iterations, a
-    run that diverged) is given as a share in the panel.
+    The figure has one row per method and one column per iteration. All panels show the same area around the real
+    points. If generated points lie outside it (first iterations, divergence), the panel states their share.
 
     Args:
         path: file name that ends in `.png`.
-        snapshots: dict of a method to a dict of an iteration to its generated points `(n, 2)`. A panel stays empty
-            where a method has no snapshot of an iteration.
+        snapshots: dict `{method: {iteration: points}}` with generated points `(n, 2)`. A panel stays empty if the
+            method has no snapshot of the iteration.
         real: real points `(n, 2)`.
 
     Raises:
-        ValueError: if there are no snapshots, points have another shape, or `path` does not end in `.png`.
+        ValueError: if there are no snapshots, points have a wrong shape, or `path` does not end in `.png`.
 
     Example:
 
@@ -197,15 +198,15 @@ def ring_figure(path, snapshots, real):
 
 
 def curves(path, series, xlabel, ylabel, log_x=False):
-    """Lines with a shaded spread around them, one for each entry of `series`.
+    """Plot one line with a shaded spread for each entry of `series`.
 
     Args:
         path: file name that ends in `.png`.
-        series: dict of a label to `(x, mean, low, high)`, four sequences of one length; `low` and `high` are None for a
-            line without spread. NaN leaves a gap.
+        series: dict that maps a label to `(x, mean, low, high)`, four sequences of equal length. `low` and `high` are
+            None for a line without spread. NaN leaves a gap.
         xlabel: name of the x axis, with its unit.
         ylabel: name of the y axis, with its unit.
-        log_x: logarithmic x axis; every x must then be more than 0.
+        log_x: whether the x axis is logarithmic. Every x must then be more than 0.
 
     Raises:
         ValueError: if `series` is empty or ragged, a logarithmic axis gets an x of 0 or less, or `path` does not end in
@@ -224,7 +225,7 @@ def curves(path, series, xlabel, ylabel, log_x=False):
         lengths = [len(values) for values in (x, mean, low, high) if values is not None]
         if len(set(lengths)) > 1 or (low is None) != (high is None):
             raise ValueError(
-                f"{label}: x, mean, low and high must have one length, low and high given both or neither; "
+                f"{label}: x, mean, low and high must have one length, and low and high must be given both or neither; "
                 f"got lengths {lengths}."
             )
         if log_x and np.min(x) <= 0:
@@ -239,16 +240,17 @@ def curves(path, series, xlabel, ylabel, log_x=False):
 
 
 def scatter(path, points, colourings):
-    """The same points once for each colouring, side by side: codes by class and by domain.
+    """Plot the same points in one panel per colouring, for example codes by class and by domain.
 
     Args:
         path: file name that ends in `.png`.
         points: `(n, 2)`.
-        colourings: dict of a panel's title to the group of each point, `(n,)` names or numbers; at most ten groups.
+        colourings: dict that maps the title of a panel to the group of each point, `(n,)` names or numbers. A panel has
+            at most ten groups.
 
     Raises:
-        ValueError: if there are no points or colourings, groups are of another length or more than ten, or `path` does
-            not end in `.png`.
+        ValueError: if there are no points or colourings, a colouring has a wrong length or more than ten groups, or
+            `path` does not end in `.png`.
 
     Example:
 
@@ -265,9 +267,9 @@ def scatter(path, points, colourings):
         names = np.unique(groups)
         if groups.shape != (len(points),) or len(names) > 10:
             raise ValueError(
-                f"{title}: {len(names)} groups of {groups.shape} points; give {len(points)}, of at most ten groups."
+                f"{title}: {len(names)} groups for {groups.shape} points; pass {len(points)} in at most ten groups."
             )
-        # Drawn in a random order, or the last group hides the others.
+        # Drawn in random order, so that the last group does not hide the others.
         order = np.random.default_rng(0).permutation(len(points))
         colours = np.searchsorted(names, groups)[order]
         panel.scatter(*points[order].T, c=colours, cmap="tab10", vmin=-0.5, vmax=9.5, s=5, linewidths=0)
@@ -295,10 +297,10 @@ def _save_figure(path, figure):
 
 @contextlib.contextmanager
 def _new_png(path):
-    """Yields a temporary name beside `path` that replaces it on success and vanishes on failure."""
+    """Yield a temporary file name next to `path`. The file replaces `path` on success and is deleted on failure."""
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} does not end in .png, the only format written; rename it.")
+        raise ValueError(f"{path} does not end in .png, the only supported format; rename it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,6 +1,6 @@
-"""The text / non-text filter (Zhao et al., 2019): teacher, distilled student, and the filter that runs it.
+"""The text / non-text filter (Zhao et al., 2019): teacher, student, distillation, and `TextFilter` to run the student.
 
-Names are imported on first use: `TextFilter` runs without Keras and TensorFlow.
+Names are imported on first use, so that `TextFilter` runs without Keras and TensorFlow.
 """
 
 import importlib

@@ -1,15 +1,17 @@
-"""What differs between the back ends: three names, the only code that imports TensorFlow, JAX or PyTorch for maths.
+"""The code that differs between the backends: three names, each implemented for TensorFlow, JAX and PyTorch.
+
+No other code imports one of these libraries for maths.
 
 `gradients(model, phase, groups)`
-    Runs `phase()`, which returns a dict of scalars, once. `groups` maps the keys of that dict that are losses to the
-    variables each is to be differentiated by. Returns `(scalars, {key: gradients})`. All gradients are taken at the
-    same point. What the phase assigns (batch-norm averages, seeds, class centres) is kept.
+    Calls `phase()` once, which returns a dict of scalars. `groups` maps each key that is a loss to the variables to
+    differentiate it with respect to. Returns `(scalars, {key: gradients})`. All gradients are taken at the same point.
+    What the phase assigns (batch normalisation averages, seeds, class centres) is kept.
 `input_gradient(fn, x)`
-    The gradient of `sum(fn(x))` by `x`, itself differentiable by the variables that `fn` reads. `fn` must not assign
-    state: no batch norm in training mode, no dropout.
+    Returns the gradient of `sum(fn(x))` with respect to `x`. The gradient is itself differentiable with respect to the
+    variables that `fn` reads. `fn` must not assign state: no batch normalisation in training mode, no dropout.
 `TrainStep`
-    A mixin for `keras.Model` that turns `update(data)` and `assess(data)`, written as if all state were mutable, into
-    the `train_step` and `test_step` of the back end.
+    Mixin for `keras.Model` that implements the `train_step` and `test_step` of the backend. They call `update(data)`
+    and `assess(data)`, which are written as if all state were mutable.
 """
 
 import keras

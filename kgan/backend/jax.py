@@ -1,4 +1,4 @@
-"""JAX: state lives in `keras.StatelessScope`s, one around the step and one inside each differentiated phase."""
+"""JAX: `keras.StatelessScope`s hold the state, one around the step and one inside each differentiated phase."""
 
 import jax
 import keras
@@ -10,8 +10,8 @@ def _current(variable, scope):
 
 
 def gradients(model, phase, groups):
-    # A nested scope sees only its own mapping, so it is seeded with all current values, and what changed goes back to
-    # the outer one.
+    # A nested scope sees only its own mapping. It therefore starts with all current values, and values that changed are
+    # assigned back to the outer scope.
     state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     before = {id(v): v.value for v in state}
     wanted = list({id(v): v for group in groups.values() for v in group}.values())  # groups may share variables
@@ -31,7 +31,7 @@ def gradients(model, phase, groups):
 
     grads = {}
     for key, group in groups.items():
-        # One pull-back per loss; XLA removes what the zero cotangents of the others and the unused outputs leave dead.
+        # One pull-back per loss. XLA removes the code that zero cotangents and unused outputs make dead.
         cotangents = {k: jax.numpy.ones_like(v) if k == key else jax.numpy.zeros_like(v) for k, v in losses.items()}
         by_id = {id(v): grad for v, grad in zip(wanted, pull_back(cotangents)[0], strict=True)}
         grads[key] = [by_id[id(v)] for v in group]

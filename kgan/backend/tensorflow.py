@@ -7,9 +7,9 @@ def gradients(model, phase, groups):
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     with tf.GradientTape(persistent=len(groups) > 1) as tape:
         scalars = phase()
-        # Keras' optimizers add up the gradients of the replicas; each loss is a mean over its own replica's share.
+        # Keras optimizers sum the gradients over the replicas, but each loss is a mean over the share of its replica.
         losses = {key: scalars[key] / replicas for key in groups} if replicas > 1 else scalars
-    # The value of a Keras variable is what the tape has watched.
+    # The tape watches the value of a Keras variable.
     return scalars, {key: tape.gradient(losses[key], [v.value for v in group]) for key, group in groups.items()}
 
 

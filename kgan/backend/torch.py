@@ -21,7 +21,7 @@ def input_gradient(fn, x):
 
 class TrainStep:
     def train_step(self, data):
-        with torch.no_grad():  # only phases need a graph, not the optimizers and trackers
+        with torch.no_grad():  # only phases need a graph; optimizers and trackers do not
             return self.update(data)
 
     def test_step(self, data):

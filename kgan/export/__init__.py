@@ -1,4 +1,4 @@
-"""SavedModel and LiteRT files of a trained student of the text filter."""
+"""Export of a trained text filter student to SavedModel and LiteRT files."""
 
 from kgan.export.parity import DecisionsChanged
 from kgan.export.student import QUANTISATIONS, export_text_filter, read_card

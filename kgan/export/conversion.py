@@ -1,4 +1,4 @@
-"""From a student of Keras to SavedModel and LiteRT files: what runs in a process of TensorFlow's own."""
+"""Convert a Keras student to SavedModel and LiteRT files. This module runs in a separate TensorFlow process."""
 
 import json
 import re
@@ -30,11 +30,11 @@ from kgan.filter.text_filter import TextFilter
 from kgan.metrics import find_thresholds
 from kgan.models.text_filter.model import TextStudent
 
-SCENES = 400  # drawn, to compare a file with Keras on
+SCENES = 400  # number of drawn scenes on which a file is compared with Keras
 
 
 def main(folder):
-    """Does what `request.json` in a folder asks for; leaves `result` or `failure.json` in it."""
+    """Carry out the export that `request.json` in a folder describes; write `result` or `failure.json` there."""
     folder = Path(folder)
     try:
         export(folder, json.loads((folder / "request.json").read_text()))
@@ -85,7 +85,7 @@ def export(folder, request):
 
 
 def drawn(use, count, split):
-    """Arrays as `export_text_filter` makes of images: scenes, `count` of them together, always the same."""
+    """Return `count` drawn scenes in the arrays that `export_text_filter` makes; every call gives the same scenes."""
     arrays = {}
     for part, name, bucket in zip(np.array_split(np.arange(count), len(BUCKETS)), SIGNATURES, BUCKETS, strict=True):
         arrays[f"{use}-{name}"], polygons = draw_scenes(part, size=bucket, split=split)
@@ -94,10 +94,10 @@ def drawn(use, count, split):
 
 
 def load_student(path):
-    """The student of a `.keras` file, in float32 whatever its policy was, for images of any size."""
+    """Load the student of a `.keras` file as a float32 model for images of any size."""
     try:
         student = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises almost anything on a file that is none.
+    except Exception as error:  # Keras raises exceptions of many types for an invalid file.
         raise ValueError(f"{path} is not a model that Keras can read: {str(error).splitlines()[0]}") from None
     if not isinstance(student, TextStudent):
         raise ValueError(
@@ -119,13 +119,13 @@ def save(network, folder, dtype="uint8"):
         zip(SIGNATURES, [(1, *bucket) for bucket in BUCKETS], strict=True)
     )
     for name, shape in shapes.items():
-        # Known sides make the pooling of regions plain average pooling.
+        # With a known height and width, region pooling becomes plain average pooling.
         archive.add_endpoint(name, call, [tf.TensorSpec((*shape, 3), dtype, name="images")])
     archive.write_out(folder, verbose=False)
 
 
 def convert(saved, kind):
-    """Bytes of the float32 or float16 LiteRT model of a SavedModel."""
+    """Return the bytes of the float32 or float16 LiteRT model of a SavedModel."""
     converter = converter_of(saved)
     if kind == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -134,11 +134,11 @@ def convert(saved, kind):
 
 
 def quantise(network, calibration, saved):
-    """Bytes of a student's int8 LiteRT model; `saved` is a folder to be made.
+    """Return the bytes of a student's int8 LiteRT model. `saved` is the folder for the intermediate SavedModel.
 
-    Normalisation takes no step: it is the scale of the input, whose zero, 127.5, moves to a whole grey level. The
-    ranges of activations are merged over the signatures, so that these can share biases and scales as well as weights.
-    The last layer stays in float32: 256 steps of a score are too few to choose a threshold from.
+    Normalisation needs no operator: it becomes the scale of the input. Its zero point, 127.5, moves to an integer grey
+    level. The activation ranges are merged over the signatures, so that the signatures share biases and scales as well
+    as weights. The last layer stays in float32, because 256 levels of a score are too few to choose a threshold from.
     """
     normalise = network.get_layer("normalise")
     save(keras.Model(normalise.output, network.output), saved, "float32")

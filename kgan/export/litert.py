@@ -1,4 +1,4 @@
-"""LiteRT models made small, and what they are made of."""
+"""Reduce the size of LiteRT models and list their operators."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from ai_edge_litert.tools.flatbuffer_utils import (
 
 
 class Shared:
-    """A part of a model that is written once and referred to where it comes again."""
+    """A part of a model that is written once and referenced wherever it is repeated."""
 
     def __init__(self, part, written):
         self.part, self.written = part, written
@@ -25,7 +25,7 @@ class Shared:
 
 
 class Aligned:
-    """A buffer at a multiple of 16 bytes, as the format has it; the packer written for Python does not see to it."""
+    """A buffer aligned to 16 bytes, as the format requires. The Python packer does not align buffers."""
 
     def __init__(self, buffer):
         self.buffer = buffer
@@ -37,7 +37,7 @@ class Aligned:
 
 
 def shrink(model):
-    """The same model with what its signatures have in common stored once, and without names of inner tensors."""
+    """Return the same model without names of inner tensors, and with the data that its signatures share stored once."""
     model = read_model_from_bytearray(model)
     buffers, places = [model.buffers[0]], {b"": 0}
 
@@ -65,11 +65,11 @@ def shrink(model):
 
 
 def operators(model):
-    """How often each operator is in the first signature of a model."""
+    """Count each operator in the first signature of a model."""
     model = read_model_from_bytearray(model)
     return dict(sorted(Counter(operator(model, step) for step in model.subgraphs[0].operators).items()))
 
 
 def operator(model, step):
-    """The name of an operator, such as `CONV_2D`."""
+    """Return the name of an operator, such as `CONV_2D`."""
     return opcode_to_name(model, step.opcodeIndex)

@@ -1,4 +1,4 @@
-"""Do an exported student's files decide as the Keras model does? The report says, and how long they take."""
+"""Compare the decisions of exported files with those of the Keras model, and report differences and latency."""
 
 import statistics
 import time
@@ -8,15 +8,15 @@ import numpy as np
 from kgan.filter.decoding import BUCKETS
 
 SIGNATURES = [f"{height}x{width}" for height, width in BUCKETS]
-RUNS = 50  # over which the latency is the median
+RUNS = 50  # the latency is the median of this many runs
 
 
 class DecisionsChanged(RuntimeError):
-    """An exported file decides otherwise than the Keras model on more images than allowed."""
+    """An exported file and the Keras model disagree on more images than allowed."""
 
 
 def by_image(batches):
-    """The named outputs of batches, of all images together, in float64."""
+    """Concatenate the named outputs of batches over all images, in float64."""
     batches = list(batches)
     return {name: np.concatenate([np.asarray(batch[name], "float64") for batch in batches]) for name in batches[0]}
 
@@ -42,7 +42,7 @@ def by_litert(model, validation):
 
 
 def compare(found, truth, thresholds):
-    """How scores `(n, 1)` and regions `(n, 34)` differ from Keras', and the share of decisions that do."""
+    """Return how scores `(n, 1)` and regions `(n, 34)` differ from Keras, and the share of changed decisions."""
     scores, true_scores = found["score"], truth["score"]
     limits = {"best_f": thresholds["best_f"], **thresholds["recall"]}
     return {
@@ -55,13 +55,16 @@ def compare(found, truth, thresholds):
 
 def refuse_changes(report, max_changed):
     worst = [
-        f"{found['name']} decides {share:.2%} of the images otherwise than Keras at {threshold_name(key)}"
+        f"{found['name']} disagrees with Keras on {share:.2%} of the images at {threshold_name(key)}"
         for found in report["files"].values()
         for key, share in found["changed"].items()
         if share > max_changed
     ]
     if worst:
-        raise DecisionsChanged(f"{'; '.join(worst)} ({max_changed:.2%} allowed): nothing was written")
+        raise DecisionsChanged(
+            f"{'; '.join(worst)} ({max_changed:.2%} allowed); nothing was written: "
+            "raise max_changed, or leave out this quantisation"
+        )
 
 
 def threshold_name(key):
@@ -69,7 +72,7 @@ def threshold_name(key):
 
 
 def table(report):
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     files = report["files"]
     lines = [
         f"Compared with Keras on {report['images']} images, {report['text']} of them with text. The median of {RUNS} "
@@ -96,7 +99,7 @@ def table(report):
 
 
 def latency(text_filter):
-    """Median milliseconds of one image on one thread, for each signature."""
+    """Return the median time for one image on one thread, in milliseconds, for each signature."""
     found = {}
     for name, bucket in zip(SIGNATURES, BUCKETS, strict=True):
         image = np.random.default_rng(0).integers(0, 256, (*bucket, 3), "uint8")

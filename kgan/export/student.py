@@ -1,6 +1,6 @@
-"""Exports a trained student of the text filter, and reports whether its files decide as it does.
+"""Export a trained text filter student and compare the decisions of the files with those of the Keras model.
 
-TensorFlow converts, whatever backend trained the student: in a process of its own, `kgan.export.conversion`.
+TensorFlow converts a student trained on any backend. It runs in a separate process, `kgan.export.conversion`.
 """
 
 import json
@@ -17,7 +17,7 @@ from kgan.export.parity import SIGNATURES, DecisionsChanged
 from kgan.filter.decoding import BUCKETS, nearest_bucket, to_bucket
 
 QUANTISATIONS = ("float32", "float16", "int8")
-FEWEST = 200  # images on which a file is compared with Keras
+FEWEST = 200  # minimum number of validation images
 
 
 def export_text_filter(
@@ -32,44 +32,48 @@ def export_text_filter(
     data_card=None,
     max_changed=0.005,
 ):
-    """Converts a trained student, and compares the files with it.
+    """Convert a trained student to SavedModel and LiteRT, and compare the files with the Keras model.
 
-    Writes the folder `NAME-saved_model`, one file `NAME-float32.tflite` for each quantisation, `report.json` and
-    `report.md`, where NAME is the name of the Keras model, `student`. A file has one signature for each bucket, such as
-    `240x360`, with the input `images`, uint8 RGB `(1, 240, 360, 3)`, and the outputs `score` `(1, 1)` and `regions`
-    `(1, 34)`, float32 in [0, 1]. Behind the model is a zip archive with `kgan.json`, which `TextFilter` reads. The
-    SavedModel has the same signatures, and `serving_default` for batches of any size.
+    Writes the folder `NAME-saved_model`, one LiteRT file per quantisation (`NAME-float32.tflite`, ...), `report.json`
+    and `report.md`. NAME is the name of the Keras model, by default `student`.
 
-    In the int8 file all but the last layer, which reads a logit from 128 features, is computed in integers.
+    A LiteRT file has one signature per bucket. The signature `240x360`, for example, has the input `images`, uint8 RGB
+    `(1, 240, 360, 3)`, and the outputs `score` `(1, 1)` and `regions` `(1, 34)`, float32 in [0, 1]. A zip archive with
+    `kgan.json` is appended to the file; `TextFilter` reads it. The SavedModel has the same signatures, and in addition
+    `serving_default` for batches of any size.
 
-    Thresholds, licence and data card that are not given are read from a JSON file beside the model, `NAME.json` for
-    `NAME.keras`, when there is one. Without thresholds there, they come from Keras' scores of the validation images,
-    the same for each file.
+    The int8 file computes in integers, except for the last layer, which reduces 128 features to a logit.
+
+    Default values of `thresholds`, `licence` and `data_card` come from a JSON file next to the model, `NAME.json` for
+    `NAME.keras`, if there is one. If neither gives thresholds, they are computed from the Keras scores of the
+    validation images. All files have the same thresholds.
 
     Args:
         model_path: `.keras` file of a `TextStudent`, saved on any backend.
-        out: folder; files of an earlier export are replaced when all is done.
-        quantisation: which of `"float32"`, `"float16"` and `"int8"`.
-        images: photographs like those to be filtered, from which the ranges of int8 are measured: a list of uint8
-            arrays `(height, width, 3)` or `PIL.Image.Image`, or a folder or zip archive. Drawn scenes by default.
-        calibration: how many of them to use, or how many scenes to draw. int8 cuts off what goes beyond all of them.
-        validation: `(images, labels)`: a list as above, of at least 200, and 1 for text, 0 for none. Drawn scenes by
-            default.
-        thresholds: dict with `best_f` and `recall`, a dict of the threshold for each recall: `{"0.97": 0.3}`.
-        licence: str, on what terms the file may be used.
-        data_card: str, what the student was trained on.
-        max_changed: the share of the validation images on which a file may decide otherwise than Keras.
+        out: output folder. Files of an earlier export are replaced after everything else has succeeded.
+        quantisation: any of `"float32"`, `"float16"` and `"int8"`.
+        images: photographs that resemble those to filter. The activation ranges of int8 are measured on them. A list of
+            uint8 arrays `(height, width, 3)` or `PIL.Image.Image`, or a folder or zip archive. Default: drawn scenes.
+        calibration: number of these photographs to use, or of scenes to draw. int8 clips activations outside the range
+            measured on them.
+        validation: `(images, labels)`, a list as above of at least 200 images, and labels 1 for text, 0 for no text.
+            Default: drawn scenes.
+        thresholds: dict with the threshold `best_f` and the dict `recall` of a threshold per recall, `{"0.97": 0.3}`.
+        licence: str, terms of use of the files.
+        data_card: str, description of the training data.
+        max_changed: share of the validation images on which a file may disagree with Keras, in [0, 1].
 
     Returns:
-        The report, a dict: `images`, `text`, `thresholds`, and for each of `saved_model`, `float32`, ... in `files` a
-        dict with `changed` (the share of decisions, for each threshold), `max_difference` and `mean_difference` of
-        scores; for LiteRT also `bytes`, `operators` and `milliseconds`, the median on one thread for each signature.
+        The report, a dict with `images`, `text`, `thresholds` and `files`. `files` has a dict for each of
+        `saved_model`, `float32`, ... with `changed` (the share of changed decisions per threshold), `max_difference`
+        and `mean_difference` of the scores. For LiteRT files the dict also has `bytes`, `operators` and
+        `milliseconds` (the median on one thread per signature).
 
     Raises:
-        FileNotFoundError: there is no such model, folder or archive.
-        ValueError: an argument is out of range, or the model is no student.
-        DecisionsChanged: a file decides otherwise than Keras too often; nothing is written then.
-        RuntimeError: an operator is not built into LiteRT, or the conversion failed; nothing is written then.
+        FileNotFoundError: if the model, folder or archive does not exist.
+        ValueError: if an argument is out of range, or the model is not a student.
+        DecisionsChanged: if a file disagrees with Keras too often. Nothing is written.
+        RuntimeError: if an operator is not built into LiteRT, or the conversion fails. Nothing is written.
 
     Example:
 
@@ -105,7 +109,7 @@ def export_text_filter(
         "max_changed": max_changed,
     }
     out.mkdir(parents=True, exist_ok=True)
-    # Inside the target, so that files can be renamed into place.
+    # Inside the output folder, so that files can be renamed into place.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
         folder = Path(folder)
         np.savez(folder / "images.npz", **arrays)
@@ -120,7 +124,7 @@ def export_text_filter(
 
 
 def read_card(path):
-    """What is known of a model beside its weights; {} where there is no such file."""
+    """Return the thresholds, licence and data card stored next to a model, or {} if there is no such file."""
     if not path.is_file():
         return {}
     try:
@@ -130,13 +134,13 @@ def read_card(path):
     allowed = {"thresholds", "licence", "data_card"}
     if not isinstance(card, dict) or set(card) - allowed:
         raise ValueError(
-            f"{path} is beside the model and must be a JSON object of some of {', '.join(sorted(allowed))}"
+            f"{path} is not a model card: pass a JSON object with keys among {', '.join(sorted(allowed))}, or remove it"
         )
     return card
 
 
 def convert_in_process(folder):
-    """Runs `kgan.export.conversion` on TensorFlow's backend and on the CPU, so that no graphics memory is taken."""
+    """Run `kgan.export.conversion` with the TensorFlow backend, on the CPU so that it takes no GPU memory."""
     source = str(Path(__file__).resolve().parents[2])
     environment = {
         **os.environ,
@@ -149,7 +153,7 @@ def convert_in_process(folder):
     if done.returncode:
         failure = folder / "failure.json"
         if not failure.exists():
-            raise RuntimeError(f"the process that converts failed: {done.stderr.strip()[-2000:] or done.returncode}")
+            raise RuntimeError(f"the conversion process failed: {done.stderr.strip()[-2000:] or done.returncode}")
         kind, message = json.loads(failure.read_text())
         raise {"ValueError": ValueError, "DecisionsChanged": DecisionsChanged}.get(kind, RuntimeError)(message)
 
@@ -158,18 +162,18 @@ def convert_in_process(folder):
 
 
 def calibration_images(images, count):
-    """Dict of `calibration-240x360`, uint8 `(n, 240, 360, 3)`, for each signature; none of them is empty."""
+    """Return `{"calibration-240x360": uint8 (n, 240, 360, 3), ...}` with at least one image for each signature."""
     if isinstance(images, str | os.PathLike):
         from kgan.data.scenes.photos import load_photos
 
         images = load_photos(images)
     if not len(images):
-        raise ValueError("images has no images: pass at least one")
-    # Evenly from a list that may be sorted.
+        raise ValueError("images is empty: pass at least one image")
+    # Spread evenly over the list, because it may be sorted.
     chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
     images = [as_image(images[i]) for i in chosen]
     members = by_bucket(images)
-    # The ranges of all signatures are merged: one that has no images of its own is measured on one that is stretched.
+    # The ranges of all signatures are merged, so a signature without images of its own can take a stretched image.
     return {
         f"calibration-{name}": np.stack([to_bucket(images[i], [bucket]) for i in members.get(name, [0])])
         for name, bucket in zip(SIGNATURES, BUCKETS, strict=True)
@@ -177,7 +181,7 @@ def calibration_images(images, count):
 
 
 def validation_images(images, labels):
-    """Dict of `validation-240x360` and `validation-labels-240x360`, int `(n,)`, for the signatures that have images."""
+    """Return the arrays `validation-240x360` and `validation-labels-240x360`, int `(n,)`, per signature with images."""
     images, labels = list(map(as_image, images)), np.asarray(labels)
     if labels.shape != (len(images),) or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{len(images)} validation images with labels {labels.shape}: pass 0 or 1 for each image")
@@ -189,7 +193,7 @@ def validation_images(images, labels):
 
 
 def by_bucket(images):
-    """Dict of the indices of images for each signature that has any."""
+    """Return `{signature: indices of its images}` for the signatures that have images."""
     members = {}
     for i, image in enumerate(images):
         members.setdefault(SIGNATURES[BUCKETS.index(nearest_bucket(image, BUCKETS))], []).append(i)

@@ -1,1 +1,1 @@
-"""One folder a paper: `networks.py` (weights, no losses), `model.py` (players, phases, inference)."""
+"""The models, one folder per paper: `networks.py` (weights, no losses) and `model.py` (players, phases, inference)."""

@@ -1,4 +1,4 @@
-"""What models of labelled images share: checks of images and labels, and the base of class-conditional generators."""
+"""Checks of images and labels, and the base class of class-conditional generators."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from kgan.adversarial import AdversarialModel, Phase
 
 
 def check_images(images, image_size, channels, name="Images"):
-    """Raises a ValueError unless images are `(batch, image_size, image_size, channels)` in [-1, 1]."""
+    """Raise a `ValueError` unless images are `(batch, image_size, image_size, channels)` in [-1, 1]."""
     expected = (image_size, image_size, channels)
     if tuple(images.shape[1:]) != expected:
         raise ValueError(f"{name} must be {('batch', *expected)}, got {tuple(images.shape)}.")
@@ -18,7 +18,10 @@ def check_images(images, image_size, channels, name="Images"):
 
 
 def check_labels(labels, num_classes, lowest=0, name="Labels"):
-    """Raises a ValueError unless labels are integers `(batch,)` from `lowest` (-1: unlabelled) to `num_classes - 1`."""
+    """Raise a `ValueError` unless labels are integers `(batch,)` from `lowest` to `num_classes - 1`.
+
+    Pass `lowest=-1` to allow unlabelled samples.
+    """
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers (batch,), got {labels.dtype} {labels.shape}.")
@@ -30,26 +33,27 @@ def check_labels(labels, num_classes, lowest=0, name="Labels"):
 
 def check_num_classes(num_classes):
     if num_classes < 2:
-        raise ValueError(f"num_classes={num_classes}: at least two classes are needed.")
+        raise ValueError(f"num_classes={num_classes}: pass at least two classes.")
 
 
 class ClassConditional(AdversarialModel):
-    """Base of generators of images of a class, trained in one phase on `(images, labels)`.
+    """Base class of class-conditional generators, trained in one phase on `(images, labels)`.
 
-    A subclass builds its generator, hands it over, and defines `players`, `logged` and
-    `step(images, labels, training)`, which returns what a phase returns.
+    A subclass builds its generator, passes it to `__init__`, and defines `players`, `logged` and
+    `step(images, labels, training)`. `step` returns the dict of scalars of a phase.
 
     Args:
-        generator: `keras.Model` of latents `(batch, latent_dim)` and one-hot labels `(batch, num_classes)` with images
-            `(batch, image_size, image_size, channels)` in [-1, 1].
+        generator: `keras.Model` that maps latents `(batch, latent_dim)` and one-hot labels `(batch, num_classes)` to
+            images `(batch, image_size, image_size, channels)` in [-1, 1].
         num_classes: number of classes, 2 or more.
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
         latent_dim: length of the latent vector, drawn from N(0, 1).
-        width: scales the channels of all hidden layers.
+        width: factor for the channels of all hidden layers, in (0, 4].
 
     Raises:
-        ValueError: an argument out of range, an image outside [-1, 1], a label out of range.
+        ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
+            range.
     """
 
     def __init__(self, generator, num_classes, image_size, channels, latent_dim, width, **kwargs):
@@ -68,7 +72,7 @@ class ClassConditional(AdversarialModel):
 
     def check_batch(self, images, labels=None):
         if labels is None:
-            raise ValueError(f"{type(self).__name__} is fitted on images and labels: fit(images, labels).")
+            raise ValueError(f"{type(self).__name__} needs images and labels: call fit(images, labels).")
         check_images(images, self.image_size, self.channels)
         check_labels(labels, self.num_classes)
 
@@ -79,29 +83,29 @@ class ClassConditional(AdversarialModel):
         return ops.one_hot(labels, self.num_classes, dtype="float32")
 
     def generate_prior(self, images, training):
-        """`(images, labels)`: random classes from random latents, as many as there are real ones."""
+        """Generate as many images as there are real ones, from random latents and labels; return `(images, labels)`."""
         n = ops.shape(images)[0]
         latents = keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
         labels = keras.random.randint((n,), 0, self.num_classes, seed=self.seed_generator)
         return self.generator([latents, self.one_hot(labels)], training=training), labels
 
     def call(self, inputs, training=False):
-        """`(latents, one_hot_labels)` to images."""
+        """Map `(latents, one_hot_labels)` to images."""
         return self.generator(inputs, training=training)
 
     def generate(self, labels, latents=None, seed=None):
-        """Images of given classes.
+        """Generate images of given classes.
 
         Args:
             labels: `(n,)` integers, or `(n, num_classes)` weights of mixed classes.
-            latents: `(n, latent_dim)`; default: drawn from N(0, 1).
-            seed: int for the same latents each time; None for new ones.
+            latents: `(n, latent_dim)`. Default: drawn from N(0, 1).
+            seed: int for the same latents in every call, None for new ones.
 
         Returns:
             NumPy array `(n, image_size, image_size, channels)` in [-1, 1].
 
         Raises:
-            ValueError: a label out of range.
+            ValueError: if a label is out of range or mixed labels have a wrong shape.
         """
         labels = np.asarray(labels)
         if labels.ndim != 2:

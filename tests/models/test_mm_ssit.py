@@ -433,7 +433,7 @@ def test_styles_of_the_prior_change_the_picture():
     "change, words",
     [
         (lambda d: d.pop("images_b"), "one dict of images_a"),
-        (lambda d: d.update(images_b=d["images_b"][:4]), "as many rows"),
+        (lambda d: d.update(images_b=d["images_b"][:4]), "the same length"),
         (lambda d: d.update(images_a=d["images_a"][:, :16]), "Images of a must be"),
         (lambda d: d.update(images_b=d["images_b"] * 9), r"Images of b must be in \[-1, 1\]"),
         (lambda d: d.update(labels_b=d["labels_b"] + 3), "labels_b must be -1 to 2"),

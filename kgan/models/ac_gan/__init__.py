@@ -1,4 +1,4 @@
-"""AC-GAN (Odena et al., 2017): a conditional GAN whose discriminator also names the class."""
+"""AC-GAN (Odena et al., 2017): a conditional GAN whose discriminator also predicts the class."""
 
 from kgan.models.ac_gan.model import ACGAN
 

@@ -1,4 +1,4 @@
-"""AC-GAN. Equations are those of Odena et al., 2017."""
+"""AC-GAN. Equation numbers refer to Odena et al., 2017."""
 
 import keras
 from keras import layers
@@ -13,26 +13,27 @@ from kgan.models.gan.networks import dcgan_discriminator
 class ACGAN(ClassConditional):
     """AC-GAN: conditional image synthesis with an auxiliary classifier (Odena et al., 2017).
 
-    The discriminator does not see the label. From the same features it tells real from generated images (`L_S`, eq. 2)
-    and names the class (`L_C`, eq. 3), of real and of generated images alike. D maximises `L_S + L_C`, G maximises
-    `L_C - L_S`, here with the non-saturating loss for `L_S`.
+    The discriminator does not see the label. From the same features, it distinguishes real from generated images
+    (`L_S`, eq. 2) and predicts the class of both (`L_C`, eq. 3). D maximises `L_S + L_C`. G maximises `L_C - L_S`, here
+    with the non-saturating loss for `L_S`.
 
     Fit on images `(batch, image_size, image_size, channels)` in [-1, 1] and integer labels `(batch,)`.
 
-    The networks are CVAE-GAN's generator and DCGAN's discriminator, so that AC-GAN compares with CGAN and CVAE-GAN by
-    its losses alone. The paper's own discriminator has dropout and a size of its own for each data set. Default
-    optimizers are the paper's, Adam(2e-4, beta_1=0.5).
+    The networks are CVAE-GAN's generator and DCGAN's discriminator, so that AC-GAN differs from CGAN and CVAE-GAN only
+    in its losses. The discriminator of the paper has dropout and a different size for each data set. Default optimizers
+    are the paper's, Adam(2e-4, beta_1=0.5).
 
     Args:
         num_classes: number of classes, 2 or more.
-        image_size: 32, 64, 128 or 256; the paper's is 128.
+        image_size: 32, 64, 128 or 256; 128 in the paper.
         channels: 1 or 3.
-        latent_dim: length of the latent vector; the paper's is 100.
-        width: scales the channels of all hidden layers, for small machines.
-        class_weight: of `L_C`; the paper's is 1.
+        latent_dim: length of the latent vector; 100 in the paper.
+        width: factor for the channels of all hidden layers, in (0, 4]. Use a small one on small machines.
+        class_weight: weight of `L_C`, 0 or more; 1 in the paper.
 
     Raises:
-        ValueError: an argument out of range, an image outside [-1, 1], a label out of range.
+        ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
+            range.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""CVAE-GAN (Bao et al., 2017) and the models that its paper compares it with, on the same networks."""
+"""CVAE-GAN (Bao et al., 2017) and the baselines of its paper, on the same networks."""
 
 from kgan.models.cvae_gan.model import CGAN, CVAE, CVAEGAN, FMCGAN
 

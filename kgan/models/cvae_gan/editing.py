@@ -1,7 +1,6 @@
-"""What the encoder is good for after training: reconstruction, morphing, inpainting, super-resolution, mixed
-identities.
+"""Image editing with a trained encoder: reconstruction, morphing, inpainting, super-resolution, mixed identities.
 
-All of it runs in inference mode and takes the mean of the latent distribution, so results are deterministic.
+All methods run in inference mode and use the mean of the latent distribution, so the results are deterministic.
 """
 
 import numpy as np
@@ -10,10 +9,10 @@ from kgan.models.conditional import check_labels
 
 
 class Editing:
-    """Mixin for models with `encoder`, `generator` and `generate`."""
+    """Mixin that edits images, for models with `encoder`, `generator` and `generate`."""
 
     def encode(self, images, labels):
-        """The latent distribution of each image.
+        """Encode each image as a latent distribution.
 
         Args:
             images: `(n, image_size, image_size, channels)` in [-1, 1].
@@ -29,22 +28,23 @@ class Editing:
         return code["mean"], code["log_variance"]
 
     def reconstruct(self, images, labels):
-        """Images through the encoder and back: `(n, image_size, image_size, channels)`. Arguments as in `encode`."""
+        """Encode and decode images. Arguments as in `encode`; returns `(n, image_size, image_size, channels)`."""
         return self.generate(labels, latents=self.encode(images, labels)[0])
 
     def morph(self, a, b, label, steps=9):
-        """Pictures between two images of a class (section 5.3): `z = alpha z_a + (1 - alpha) z_b`, alpha from 1 to 0.
+        """Morph one image of a class into another (section 5.3): `z = alpha z_a + (1 - alpha) z_b`, alpha from 1 to 0.
 
         Args:
             a, b: `(n, image_size, image_size, channels)` in [-1, 1].
             label: int, or `(n,)` integers.
-            steps: how many pictures, both ends included; 2 or more.
+            steps: number of pictures including both ends, 2 or more.
 
         Returns:
-            `(n, steps, image_size, image_size, channels)`; the ends are the reconstructions of `a` and `b`.
+            `(n, steps, image_size, image_size, channels)`. The first and last pictures are the reconstructions of `a`
+            and `b`.
         """
         if steps < 2:
-            raise ValueError(f"steps={steps}: morphing needs 2 or more, both ends included.")
+            raise ValueError(f"steps={steps}: pass 2 or more; both ends count.")
         labels = np.broadcast_to(np.asarray(label), (len(a),))
         first, last = self.encode(a, labels)[0], self.encode(b, labels)[0]
         alpha = np.linspace(1, 0, steps, dtype="float32")[None, :, None]
@@ -53,27 +53,29 @@ class Editing:
         return images.reshape(len(labels), steps, *images.shape[1:])
 
     def inpaint(self, images, labels, mask, iterations=10):
-        """Fill in a region (section 5.4): reconstruct, put the known pixels back (eq. 8), again and again.
+        """Fill in a region (section 5.4).
+
+        Each iteration reconstructs the images and restores the known pixels (eq. 8).
 
         Args:
-            images: `(n, image_size, image_size, channels)` in [-1, 1]; what stands in the region is the starting point.
+            images: `(n, image_size, image_size, channels)` in [-1, 1]. The pixels in the region are the starting point.
             labels: `(n,)` integers.
-            mask: broadcast against `images`, so `(image_size, image_size, 1)` for all or `(n, image_size, image_size,
-                1)`; 1 where the pixel is to be filled in, 0 where it is known.
+            mask: `(image_size, image_size, 1)` for all images or `(n, image_size, image_size, 1)`: 1 for pixels to fill
+                in, 0 for known pixels.
             iterations: 1 or more; the paper shows 1 to 10.
 
         Returns:
-            `(n, image_size, image_size, channels)`; known pixels are those of `images`.
+            `(n, image_size, image_size, channels)`. Known pixels equal those of `images`.
         """
         images, mask = np.asarray(images, "float32"), np.asarray(mask, "float32")
         return self._iterate(images, labels, iterations, lambda new: mask * new + (1 - mask) * images)
 
     def super_resolve(self, images, labels, iterations=10):
-        """Add detail to small images: the iteration of `inpaint`, with the low-resolution content as what is known.
+        """Add detail to small images, with the iteration of `inpaint`. The low-resolution content is what is known.
 
         Args:
-            images: `(n, size, size, channels)` in [-1, 1], means over square blocks of the large images; `size`
-                divides `image_size`.
+            images: `(n, size, size, channels)` in [-1, 1]. Each pixel is the mean of a square block of the large image,
+                and `size` divides `image_size`.
             labels: `(n,)` integers.
             iterations: 1 or more.
 
@@ -84,7 +86,7 @@ class Editing:
         size = images.shape[1]
         if images.ndim != 4 or images.shape[2] != size or self.image_size % size:
             raise ValueError(
-                f"Small images must be square, of a size that divides {self.image_size}, got {images.shape}."
+                f"Small images must be square, with a size that divides {self.image_size}, got {images.shape}."
             )
         block = self.image_size // size
 
@@ -100,11 +102,11 @@ class Editing:
         return self._iterate(enlarge(images), labels, iterations, keep_content)
 
     def mix_identities(self, labels, weights=None, latents=None, seed=None):
-        """Images of classes that do not exist, with mixed labels (section 5.6 mixes three).
+        """Generate images of new identities by mixing class labels (section 5.6 mixes three).
 
         Args:
             labels: `(n, k)` integers, the classes to mix for each image.
-            weights: `(n, k)`, not negative, scaled to sum to 1; default: equal.
+            weights: `(n, k)`, 0 or more, scaled to sum to 1. Default: equal.
             latents, seed: as in `generate`.
 
         Returns:
@@ -122,7 +124,7 @@ class Editing:
 
     def _iterate(self, images, labels, iterations, constrain):
         if iterations < 1:
-            raise ValueError(f"iterations={iterations}: must be 1 or more.")
+            raise ValueError(f"iterations={iterations}: pass 1 or more.")
         for _ in range(iterations):
             images = constrain(self.reconstruct(images, labels))
         return images

@@ -1,4 +1,4 @@
-"""CVAE-GAN and the models its paper compares it with. Equations and line numbers are those of Bao et al., 2017."""
+"""CVAE-GAN and the baselines of its paper. Equation, section and line numbers refer to Bao et al., 2017."""
 
 import keras
 from keras import ops
@@ -12,7 +12,7 @@ from kgan.models.gan.networks import dcgan_discriminator
 
 
 class Generating(ClassConditional):
-    """What the four models share: the paper's generator."""
+    """Base class of the four models, with the generator of the paper."""
 
     def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, **kwargs):
         shape = (image_size, channels, num_classes, latent_dim, width)
@@ -20,7 +20,7 @@ class Generating(ClassConditional):
 
 
 class Encoding(Editing, Generating):
-    """What the two models with an encoder share."""
+    """Base class of the two models with an encoder."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class Encoding(Editing, Generating):
         return {**super().get_config(), "lambdas": self.lambdas, "literal_sampling": self.literal_sampling}
 
     def reconstruct_for_training(self, images, labels, training):
-        """Lines 4 to 6: encode, sample, decode. Returns the images and the KL divergence (eq. 5)."""
+        """Encode, sample and decode (lines 4 to 6); return the images and the KL divergence (eq. 5)."""
         code = self.encoder([images, labels], training=training)
         noise = keras.random.normal(ops.shape(code["mean"]), seed=self.seed_generator)
-        # Eq. 5 reads epsilon as a log-variance, the paper's sampling line as a log standard deviation.
+        # In eq. 5, epsilon is a log variance; in the sampling line of the paper, it is a log standard deviation.
         scale = ops.exp(code["log_variance"] * (1.0 if self.literal_sampling else 0.5))
         reconstructed = self.generator([code["mean"] + noise * scale, labels], training=training)
         return reconstructed, losses.kl_loss(**code)
@@ -55,34 +55,40 @@ class Encoding(Editing, Generating):
 class CVAEGAN(Encoding):
     """CVAE-GAN: fine-grained image generation through asymmetric training (Bao et al., 2017).
 
-    An encoder, a generator, a discriminator and a classifier. D and C minimise cross entropy; G never does: it matches
-    mean features on D (eq. 2) and those of each class on C (eq. 4), and reconstructs real images in pixels and in the
-    features of D and C (eq. 6); E adds the KL divergence (eq. 5). All losses come from one forward pass, then all four
-    are updated (Algorithm 1).
+    The model consists of an encoder E, a generator G, a discriminator D and a classifier C. D and C minimise cross
+    entropy. G does not; it minimises two kinds of losses:
+
+    - It matches the mean features of D (eq. 2) and the mean features of each class in C (eq. 4).
+    - It reconstructs real images in pixels and in the features of D and C (eq. 6).
+
+    E minimises the reconstruction losses and the KL divergence (eq. 5). All losses come from one forward pass; then all
+    four networks are updated (Algorithm 1).
 
     Fit on images `(batch, image_size, image_size, channels)` in [-1, 1] and integer labels `(batch,)`.
 
-    What the paper leaves open: mean features on D are those of the batch (line 10), class centres on C are moving
-    averages (line 12; see `kgan.layers.MovingCentres` for their gradient) with `decay`; default optimizers are
-    Adam(2e-4, beta_1=0.5).
+    Where the paper is not explicit, this implementation makes these choices. The mean features of D are means over the
+    batch (line 10). The class centres in C are moving averages (line 12) with `decay`; `kgan.layers.MovingCentres`
+    describes their gradient. Default optimizers are Adam(2e-4, beta_1=0.5).
 
     Args:
         num_classes: number of classes, 2 or more.
-        image_size: 32, 64, 128 or 256; the paper's is 128.
+        image_size: 32, 64, 128 or 256; 128 in the paper.
         channels: 1 or 3.
         latent_dim: length of the latent vector.
-        width: scales the channels of all hidden layers, for small machines.
-        lambdas: the weights of eq. 7: KL divergence, pairwise terms, mean matching, class matching.
-        decay: of the moving averages of the class centres.
-        matching: the parts of G's loss, for the ablation of section 5.5: `"image"` (pixels), `"discriminator"` and
-            `"classifier"` (pairwise and mean features of that network).
-        feature_layers: names of hidden layers whose outputs join the features, the inputs of the last fully connected
-            layers: `discriminator_conv1` ..., `classifier_conv1` to `classifier_conv5`, `classifier_fc6`.
-        literal_sampling: sample `z = mean + r * exp(epsilon)` as printed in the paper, which contradicts its eq. 5, in
-            place of `mean + r * exp(epsilon / 2)`.
+        width: factor for the channels of all hidden layers, in (0, 4]. Use a small one on small machines.
+        lambdas: weights of eq. 7: KL divergence, pairwise terms, mean matching, class matching.
+        decay: decay of the moving averages of the class centres, in [0, 1).
+        matching: parts of the loss of G, for the ablation of section 5.5: any of `"image"` (pixels), `"discriminator"`
+            and `"classifier"` (pairwise and mean features of that network).
+        feature_layers: names of hidden layers whose outputs are appended to the features: `discriminator_conv1` ...,
+            `classifier_conv1` to `classifier_conv5`, `classifier_fc6`. By default, the features are only the inputs of
+            the last fully connected layers.
+        literal_sampling: whether to sample `z = mean + r * exp(epsilon)` as printed in the paper, which contradicts
+            eq. 5, instead of `mean + r * exp(epsilon / 2)`.
 
     Raises:
-        ValueError: an argument out of range, an image outside [-1, 1], a label out of range.
+        ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
+            range.
 
     Example:
 
@@ -133,7 +139,7 @@ class CVAEGAN(Encoding):
             num_classes, image_size, channels, latent_dim, width, lambdas, literal_sampling=literal_sampling, **kwargs
         )
         if not set(matching) <= {"image", "discriminator", "classifier"} or not matching:
-            raise ValueError(f"matching={matching}: must name some of 'image', 'discriminator', 'classifier'.")
+            raise ValueError(f"matching={matching}: pass one or more of 'image', 'discriminator', 'classifier'.")
         self.decay = decay
         self.matching = tuple(matching)
         self.feature_layers = tuple(feature_layers)
@@ -185,11 +191,11 @@ class CVAEGAN(Encoding):
 
 @keras.saving.register_keras_serializable("kgan")
 class CVAE(Encoding):
-    """Conditional VAE on CVAE-GAN's encoder and generator: pixels and KL divergence alone.
+    """Conditional VAE with CVAE-GAN's encoder and generator, trained on pixels and KL divergence only.
 
     Args:
         num_classes, image_size, channels, latent_dim, width, literal_sampling: as in `CVAEGAN`.
-        lambdas: as in `CVAEGAN`; the first two are used.
+        lambdas: as in `CVAEGAN`; only the first two are used.
 
     Example:
 
@@ -209,9 +215,9 @@ class CVAE(Encoding):
 
 @keras.saving.register_keras_serializable("kgan")
 class CGAN(Generating):
-    """Conditional GAN (Mirza and Osindero, 2014) on CVAE-GAN's generator and discriminator.
+    """Conditional GAN (Mirza and Osindero, 2014) with CVAE-GAN's generator and discriminator.
 
-    The discriminator sees the label too, mapped to one more channel of the image; the generator minimises the
+    The discriminator also sees the label, mapped to an additional channel of the image. The generator minimises the
     non-saturating cross entropy.
 
     Args:
@@ -247,7 +253,7 @@ class FMCGAN(Generating):
 
     Args:
         num_classes, image_size, channels, latent_dim, width, decay, feature_layers: as in `CVAEGAN`.
-        lambdas: as in `CVAEGAN`; the last two are used.
+        lambdas: as in `CVAEGAN`; only the last two are used.
 
     Example:
 
@@ -307,7 +313,7 @@ class FMCGAN(Generating):
 
 
 def _judges(model):
-    """The discriminator and the classifier of a model, each with the `feature_layers` that name it."""
+    """Build the discriminator and the classifier of a model, each with its own `feature_layers`."""
     names = {"discriminator": [], "classifier": []}
     for layer in model.feature_layers:
         network = layer.split("_")[0]

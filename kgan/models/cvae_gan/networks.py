@@ -1,8 +1,8 @@
-"""The networks of CVAE-GAN, section 5, for 32 to 256 pixels. Its discriminator is DCGAN's (`kgan.models.gan`).
+"""The networks of CVAE-GAN (section 5) for 32 to 256 pixels. The discriminator is DCGAN's (`kgan.models.gan`).
 
-The paper gives them for 128 pixels and names, for all but the generator, only a published network. Other sizes
-drop or add stages next to the image, so that every network keeps its spatial size at the inner end. `width` scales all
-hidden channels. Labels come in as one-hot vectors `(batch, num_classes)`, so that labels can be mixed.
+The paper describes the networks for 128 pixels. For all but the generator, it only names a published network. Other
+image sizes add or remove stages next to the image, so that the innermost feature map keeps its size. `width` scales all
+hidden channels. Labels are one-hot vectors `(batch, num_classes)`, so that labels can be mixed.
 """
 
 from functools import partial
@@ -14,16 +14,17 @@ from kgan.layers import check_shape, judging_network, norm_relu, scaled
 
 
 def build_encoder(image_size, channels, num_classes, latent_dim, width, name="encoder"):
-    """GoogLeNet (Szegedy et al., 2015) with batch norm; the label joins before the last fully connected layer.
+    """Build the encoder: GoogLeNet (Szegedy et al., 2015) with batch normalisation.
+
+    The label is concatenated to the input of the last fully connected layer.
 
     Returns:
-        A functional model of images `(batch, image_size, image_size, channels)` and labels `(batch, num_classes)` with
-        the outputs `mean` and `log_variance`, each `(batch, latent_dim)`.
+        A functional model that maps images `(batch, image_size, image_size, channels)` and labels
+        `(batch, num_classes)` to the outputs `mean` and `log_variance`, each `(batch, latent_dim)`.
     """
     w = partial(scaled, width=width)
     x = image = keras.Input((image_size, image_size, channels), name="image")
-    # GoogLeNet halves five times, which takes 128 px to 4x4. Smaller images go without the last, then the first
-    # pooling.
+    # GoogLeNet halves five times, from 128 px to 4x4. For 64 px the last pooling is left out, for 32 px also the first.
     if image_size > 128:
         x = _conv(x, w(32), 3, strides=2)
     x = _conv(x, w(64), 7 if image_size > 32 else 3, strides=2)
@@ -54,13 +55,14 @@ def build_encoder(image_size, channels, num_classes, latent_dim, width, name="en
 
 
 def build_generator(image_size, channels, num_classes, latent_dim, width, name="generator"):
-    """Two fully connected layers, then one up-convolution for each doubling from 2x2.
+    """Build the generator: two fully connected layers, then one transposed convolution per doubling from 2x2.
 
-    At 128 px these have 256-256-128-92-64-3 channels and kernels 3-3-5-5-5-5. The widths of the fully connected layers
-    are not given; here 1024 and what 2x2 with the first up-convolution's channels needs.
+    At 128 px the transposed convolutions have 256-256-128-92-64-3 channels and kernels 3-3-5-5-5-5. The paper does not
+    give the widths of the fully connected layers. Here the first has 1024 units. The second has `2 * 2 * 256`, a 2x2
+    map with as many channels as the first transposed convolution.
 
     Returns:
-        A functional model of latents `(batch, latent_dim)` and labels `(batch, num_classes)` with images
+        A functional model that maps latents `(batch, latent_dim)` and labels `(batch, num_classes)` to images
         `(batch, image_size, image_size, channels)` in [-1, 1].
     """
     check_shape(image_size, channels)
@@ -81,22 +83,22 @@ def build_generator(image_size, channels, num_classes, latent_dim, width, name="
 
 
 def build_classifier(image_size, channels, num_classes, width, feature_layers=(), name="classifier"):
-    """AlexNet (Krizhevsky et al., 2012) with batch norm, for 128 px: the last pooling leaves 4x4.
+    """Build the classifier: AlexNet (Krizhevsky et al., 2012) with batch normalisation, for 128 px.
 
-    Without dropout, unlike AlexNet: the losses compare features of two passes, and the noise of two dropout masks
-    would hide the difference.
+    The last pooling leaves 4x4. Unlike AlexNet, the network has no dropout: the losses compare the features of two
+    passes, and the noise of two dropout masks would hide the difference.
 
     Args:
-        feature_layers: names (`classifier_conv1` to `classifier_conv5`, `classifier_fc6`) of layers whose outputs join
-            the features.
+        feature_layers: names (`classifier_conv1` to `classifier_conv5`, `classifier_fc6`) of layers whose outputs are
+            appended to the features.
 
     Returns:
-        A functional model of images with the outputs `logits` `(batch, num_classes)` and `features` `(batch, n)`: the
-        input of the last fully connected layer, then that of `feature_layers`.
+        A functional model of images with the outputs `logits` `(batch, num_classes)` and `features` `(batch, n)`. The
+        features are the input of the last fully connected layer, followed by the outputs of `feature_layers`.
     """
     w = partial(scaled, width=width)
     x = image = keras.Input((image_size, image_size, channels), name="image")
-    # AlexNet's first convolution has stride 4; smaller images halve less, larger ones more.
+    # AlexNet's first convolution has stride 4. Smaller images are halved fewer times, larger ones more often.
     if image_size > 128:
         x = _pool(x)
     kernel, stride = (11, 4) if image_size > 64 else (5, 2)

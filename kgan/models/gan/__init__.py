@@ -1,4 +1,4 @@
-"""GANs on a generator and a discriminator of your own, and the DCGAN networks."""
+"""GANs with a generator and a discriminator of your choice, and the DCGAN networks."""
 
 from kgan.models.gan.model import GAN, WGAN, WGANGP, FeatureMatchingGAN
 from kgan.models.gan.networks import dcgan_discriminator, dcgan_generator

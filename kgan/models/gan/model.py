@@ -1,4 +1,4 @@
-"""Unconditional GANs that differ in their losses alone."""
+"""Unconditional GANs that differ only in their losses."""
 
 import keras
 import numpy as np
@@ -11,15 +11,14 @@ from kgan.layers import MovingCentres
 
 @keras.saving.register_keras_serializable("kgan")
 class GAN(AdversarialModel):
-    """GAN with the non-saturating loss (Goodfellow et al., 2014), on networks of your own.
+    """GAN with the non-saturating loss (Goodfellow et al., 2014), for a generator and discriminator of your choice.
 
-    Fit on samples `(batch, ...)` of any shape. A step updates the discriminator, then, against the new discriminator
-    and with fresh noise, the generator. Default optimizers: Adam(2e-4, beta_1=0.5), as DCGAN.
+    Fit on samples `(batch, ...)` of any shape. A step first updates the discriminator. It then updates the generator
+    against the new discriminator, with fresh noise. Default optimizers are DCGAN's, Adam(2e-4, beta_1=0.5).
 
     Args:
-        generator: `keras.Model`, latents `(batch, latent_dim)` -> samples.
-        discriminator: `keras.Model`, samples -> a dict with `logits` `(batch, 1)` and, where features are matched,
-            `features` `(batch, n)`.
+        generator: `keras.Model` that maps latents `(batch, latent_dim)` to samples.
+        discriminator: `keras.Model` that maps samples to a dict with `logits` `(batch, 1)`.
         latent_dim: length of the latent vector, drawn from N(0, 1).
 
     Example:
@@ -62,21 +61,21 @@ class GAN(AdversarialModel):
 
     def check_batch(self, samples, labels=None):
         if labels is not None:
-            raise ValueError(f"{type(self).__name__} has no classes: fit(samples), without labels.")
+            raise ValueError(f"{type(self).__name__} has no classes: call fit(samples), without labels.")
         expected = tuple(self.generator.output_shape[1:])
         if tuple(samples.shape[1:]) != expected:
-            raise ValueError(f"Samples must be {('batch', *expected)} as the generator's, got {tuple(samples.shape)}.")
+            raise ValueError(f"Samples must be {('batch', *expected)}, as generated, got {tuple(samples.shape)}.")
 
     def call(self, latents, training=False):
-        """Latents `(batch, latent_dim)` to samples."""
+        """Map latents `(batch, latent_dim)` to samples."""
         return self.generator(latents, training=training)
 
     def generate(self, n, seed=None):
-        """Draw `n` samples.
+        """Generate `n` samples.
 
         Args:
-            n: how many.
-            seed: int for the same samples each time; None for new ones.
+            n: number of samples.
+            seed: int for the same samples in every call, None for new ones.
 
         Returns:
             NumPy array `(n, ...)`.
@@ -92,7 +91,7 @@ class GAN(AdversarialModel):
         return self.generator(latents, training=training)
 
     def discriminate(self, real, training):
-        """Logits of real and of newly generated samples, for the discriminator's own update."""
+        """Return the logits of real and of newly generated samples, for the update of the discriminator."""
         fake = ops.stop_gradient(self.fake(real, training))
         return (
             self.discriminator(real, training=training)["logits"],
@@ -113,13 +112,16 @@ class GAN(AdversarialModel):
 
 @keras.saving.register_keras_serializable("kgan")
 class FeatureMatchingGAN(GAN):
-    """Mean feature matching GAN (CVAE-GAN, section 3.1): cross entropy for D, distance of mean features for G (eq. 2).
+    """Mean feature matching GAN (CVAE-GAN, section 3.1).
+
+    The discriminator minimises cross entropy, the generator the distance between mean features (eq. 2).
 
     Args:
-        generator, discriminator, latent_dim: as in `GAN`; the discriminator also returns `features` `(batch, n)`, in
-            the paper the input of its last fully connected layer.
-        decay: of the moving averages of the mean features; 0 takes the means of the batch, as line 10 of Algorithm 1
-            does (section 3.1 also speaks of moving averages and gives no decay).
+        generator, latent_dim: as in `GAN`.
+        discriminator: as in `GAN`, with an additional output `features` `(batch, n)`. In the paper, it is the input of
+            the last fully connected layer.
+        decay: decay of the moving averages of the mean features, in [0, 1). With 0 these are means over the batch, as
+            in line 10 of Algorithm 1. Section 3.1 also mentions moving averages but gives no decay.
     """
 
     def __init__(self, generator, discriminator, latent_dim, decay=0.0, **kwargs):
@@ -141,15 +143,14 @@ class FeatureMatchingGAN(GAN):
 class WGAN(GAN):
     """Wasserstein GAN with weight clipping (Arjovsky et al., 2017).
 
-    The discriminator is a critic: its `logits` are scores. Each critic update sees real data of its own: the batch
-    that `fit` delivers is dealt out in `n_critic` shares, so give `fit` a `batch_size` of `n_critic` times that of one
-    update. Default
-    optimizers: RMSprop(5e-5), as in the paper.
+    The discriminator is a critic: its `logits` are scores. Each critic update sees fresh real data, because the batch
+    from `fit` is split into `n_critic` shares. Pass `fit` a `batch_size` of `n_critic` times the batch size of one
+    update. Default optimizers are the paper's, RMSprop(5e-5).
 
     Args:
         generator, discriminator, latent_dim: as in `GAN`.
-        n_critic: critic updates for each update of the generator.
-        clip: after each update, all weights of the critic are clipped to [-clip, clip].
+        n_critic: number of critic updates per generator update.
+        clip: bound of the critic's weights. After each update, they are clipped to [-clip, clip].
     """
 
     logged = ("wasserstein_distance",)
@@ -186,17 +187,19 @@ class WGAN(GAN):
 class WGANGP(WGAN):
     """Wasserstein GAN with gradient penalty (Gulrajani et al., 2017).
 
-    The penalty is taken at points drawn uniformly on the lines between real and generated samples (their Algorithm 1).
-    Default optimizers: Adam(1e-4, beta_1=0, beta_2=0.9), as there. For the shares of the batch see `WGAN`.
+    The penalty is computed at points drawn uniformly on the lines between real and generated samples (Algorithm 1 of
+    the paper). Default optimizers are the paper's, Adam(1e-4, beta_1=0, beta_2=0.9). The batch from `fit` is split as
+    in `WGAN`.
 
     Args:
-        generator, discriminator, latent_dim: as in `GAN`; no batch norm in the discriminator
-            (`dcgan_discriminator(norm="layer")`), because the penalty is on each sample by itself.
-        n_critic: critic updates for each update of the generator.
+        generator, latent_dim: as in `GAN`.
+        discriminator: as in `GAN`, without batch normalisation, because the penalty applies to each sample separately.
+            Use `dcgan_discriminator(norm="layer")`, for example.
+        n_critic: number of critic updates per generator update.
         penalty: lambda, the weight of the gradient penalty.
 
     Raises:
-        ValueError: the discriminator has batch norm.
+        ValueError: if the discriminator has batch normalisation.
     """
 
     logged = ("wasserstein_distance", "gradient_penalty")
@@ -204,7 +207,10 @@ class WGANGP(WGAN):
     def __init__(self, generator, discriminator, latent_dim, n_critic=5, penalty=10.0, **kwargs):
         super().__init__(generator, discriminator, latent_dim, n_critic=n_critic, clip=None, **kwargs)
         if any(isinstance(layer, keras.layers.BatchNormalization) for layer in discriminator._flatten_layers()):
-            raise ValueError("WGANGP penalises each sample by itself: its discriminator must not use batch norm.")
+            raise ValueError(
+                "The discriminator of WGANGP must not have batch normalisation, because the penalty applies to each "
+                "sample separately; use layer normalisation."
+            )
         self.penalty = penalty
 
     def get_config(self):

@@ -7,20 +7,22 @@ from kgan.layers import SampleNormalization, batch_norm, check_shape, judging_ne
 
 
 def dcgan_generator(image_size=64, channels=3, latent_dim=100, width=1.0, name="generator"):
-    """DCGAN's generator: a projection to 4x4, then one stride-2 deconvolution for each doubling.
+    """Build DCGAN's generator: a projection to 4x4, then one transposed convolution of stride 2 per doubling.
+
+    At `width=1` the last hidden layer has 64 channels. Each layer before it has twice as many, at most 512.
 
     Args:
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
         latent_dim: length of the latent vector.
-        width: scales the channels of all hidden layers: the last has 64, each layer before it twice as many, 512 at
-            most.
+        width: factor for the channels of all hidden layers, in (0, 4].
 
     Returns:
-        A functional model `(batch, latent_dim)` -> `(batch, image_size, image_size, channels)` in [-1, 1].
+        A functional model that maps latents `(batch, latent_dim)` to images
+        `(batch, image_size, image_size, channels)` in [-1, 1].
 
     Raises:
-        ValueError: a size, a number of channels or a width that is out of range.
+        ValueError: if the image size, the number of channels or the width is out of range.
 
     Example:
 
@@ -41,24 +43,27 @@ def dcgan_generator(image_size=64, channels=3, latent_dim=100, width=1.0, name="
 def dcgan_discriminator(
     image_size=64, channels=3, width=1.0, norm="batch", num_classes=None, feature_layers=(), name="discriminator"
 ):
-    """DCGAN's discriminator: stride-2 convolutions 64-128-256-512 (and 512 on) down to 4x4, one fully connected layer.
+    """Build DCGAN's discriminator: convolutions of stride 2 down to 4x4, then one fully connected layer.
+
+    At `width=1` the convolutions have 64, 128, 256 and 512 channels. Further convolutions have 512.
 
     Args:
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
-        width: scales the channels of all hidden layers.
-        norm: `"batch"`, or `"layer"`, which WGAN-GP needs: its penalty is on each sample by itself.
-        num_classes: if given, the one-hot label is a second input, as CGAN needs: mapped to one more channel of the
-            image.
-        feature_layers: names of layers, `discriminator_conv1` and on, whose outputs join the features.
+        width: factor for the channels of all hidden layers, in (0, 4].
+        norm: `"batch"` or `"layer"` normalisation. WGAN-GP needs `"layer"`, because its penalty applies to each sample
+            separately.
+        num_classes: number of classes of a conditional discriminator, as in CGAN. The one-hot label is then a second
+            input, mapped to an additional channel of the image. Default: no label.
+        feature_layers: names of layers (`discriminator_conv1`, ...) whose outputs are appended to the features.
 
     Returns:
         A functional model of images `(batch, image_size, image_size, channels)` in [-1, 1], or of images and labels
-        `(batch, num_classes)`, with the outputs `logits` `(batch, 1)` and `features` `(batch, n)`: the input of the
-        last layer, then that of `feature_layers`.
+        `(batch, num_classes)`. It has the outputs `logits` `(batch, 1)` and `features` `(batch, n)`. The features are
+        the input of the last layer, followed by the outputs of `feature_layers`.
 
     Raises:
-        ValueError: a size, a number of channels, a width or a norm that is out of range.
+        ValueError: if the image size, the number of channels, the width or the norm is out of range.
 
     Example:
 
@@ -76,13 +81,13 @@ def dcgan_discriminator(
         x, inputs = layers.Concatenate()([image, plane]), [image, label]
     for i, filters in enumerate(widths):
         x = layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=i == 0)(x)
-        if i:  # DCGAN: no normalisation of the input layer
+        if i:  # DCGAN does not normalise the first layer
             x = batch_norm()(x) if norm == "batch" else SampleNormalization()(x)
         x = layers.LeakyReLU(0.2, name=f"{name}_conv{i + 1}")(x)
     return judging_network(inputs, layers.Flatten(dtype="float32")(x), 1, feature_layers, name)
 
 
 def _widths(image_size, channels, width):
-    """Channels of the stages between 4x4 and the image, from the image inwards."""
+    """Return the channels of the stages between the image and 4x4, from the image inwards."""
     check_shape(image_size, channels)
     return [scaled(64 * min(2**i, 8), width) for i in range(image_size.bit_length() - 3)]

@@ -1,4 +1,4 @@
-"""CDAAE, the method that MM-SSIT is compared with (Hou et al., 2018: Cross-domain adversarial auto-encoder)."""
+"""CDAAE, the baseline of MM-SSIT (Hou et al., 2018: Cross-domain adversarial auto-encoder)."""
 
 import keras
 from keras import ops
@@ -14,26 +14,34 @@ STYLES = ("style_encoder_a", "style_encoder_b")
 
 @keras.saving.register_keras_serializable("kgan")
 class CDAAE(DomainTranslator):
-    """CDAAE: cross-domain adversarial auto-encoder (Hou et al., 2018), the baseline of MM-SSIT's Table 1.
+    """CDAAE: cross-domain adversarial autoencoder (Hou et al., 2018), the baseline in Table 1 of MM-SSIT.
 
-    The networks are those of `MMSSIT`, but what a decoder takes for content are the probabilities of the classes, in
-    inference the class alone, so that nothing of the image but its class and its style is translated. Each loss has an
-    Adam of its own, and they take turns: on labelled samples discriminators and style encoders, label, reconstruction
-    and class after translation; then on unlabelled samples all at once.
+    The networks are those of `MMSSIT`, but the decoders take class probabilities as content. In inference, they take
+    the one-hot predicted class. A translation therefore depends only on a class and a style.
 
-    Fit on the dict that `MMSSIT` takes. Weights of the losses are those of the authors' code for SVHN as a, MNIST as
-    b. Its prior on the content weighs 0 there, and is left out. Labelled and unlabelled samples share a batch here, and
-    batch norm with it; the style of a translation in training is a sample of the prior.
+    Each loss has its own Adam optimizer. A step makes five updates:
+
+    1. discriminators and style encoders, on labelled samples
+    2. label loss, on labelled samples
+    3. reconstruction loss, on labelled samples
+    4. class loss after translation, on labelled samples
+    5. all losses but the label loss, on unlabelled samples
+
+    Fit on the same dict as `MMSSIT`. The default weights come from the authors' code, for SVHN as a and MNIST as b.
+    That code gives the prior on the content a weight of 0; this implementation leaves the prior out. Here, labelled and
+    unlabelled samples share a batch and its batch normalisation statistics. In training, the style of a translation is
+    drawn from the prior.
 
     Args:
-        num_classes, image_size, style_dim, content_dim, share, width: as of `MMSSIT`; CDAAE's decoders share nothing.
-        supervised: leaves out what is done with samples without labels.
-        label_weights, reconstruction_weights: for domain a and b.
-        consistency_weight: of the class after translation.
-        mixed_norm: one set of batch norm statistics for both domains.
+        num_classes, image_size, style_dim, content_dim, share, width: as in `MMSSIT`. The default of `share` is `()`,
+            because the decoders of CDAAE share no layers.
+        supervised: whether to leave out the update on unlabelled samples.
+        label_weights, reconstruction_weights: weights for domains a and b, 0 or more.
+        consistency_weight: weight of the class loss after translation, 0 or more.
+        mixed_norm: whether both domains share one set of batch normalisation statistics.
 
     Raises:
-        ValueError: as `MMSSIT`.
+        ValueError: as in `MMSSIT`.
 
     Example:
 
@@ -82,7 +90,7 @@ class CDAAE(DomainTranslator):
         self.consistency_weight = consistency_weight
         for weights in (self.label_weights, self.reconstruction_weights, (consistency_weight, consistency_weight)):
             if len(weights) != len(DOMAINS) or min(weights) < 0:
-                raise ValueError(f"weights {weights}: must be numbers of at least 0, one for each domain.")
+                raise ValueError(f"weights {weights}: pass two numbers of at least 0, one for each domain.")
 
     def get_config(self):
         return {
@@ -138,7 +146,7 @@ class CDAAE(DomainTranslator):
         return {"consistency": self._after_translation(batch, training, lambda labels, logits: labels)}
 
     def unlabelled(self, batch, training):
-        # The class that is found is the target, without a gradient.
+        # The predicted class is the target, without a gradient.
         found = self._after_translation(
             batch,
             training,
@@ -162,7 +170,7 @@ class CDAAE(DomainTranslator):
         return self.consistency_weight * total
 
     def _look(self, batch, d, training):
-        """Logits of the classes, and what the style is made from."""
+        """Return the class logits and the features that the style encoder takes."""
         codes = self._part("content_encoder", d)(batch[f"images_{d}"], training=training)
         return self.category_classifier(codes["content"], training=training), codes["stem"]
 
@@ -176,7 +184,7 @@ class CDAAE(DomainTranslator):
     # === Inference ===
 
     def code(self, content):
-        """The class of each, one-hot `(n, num_classes)`: beyond training, where it is probabilities."""
+        """Return the predicted classes, one-hot `(n, num_classes)`. Training uses probabilities instead."""
         return ops.one_hot(ops.argmax(self.category_classifier(content), axis=1), self.num_classes, dtype="float32")
 
 
@@ -185,5 +193,5 @@ def _rows(labels, labelled):
 
 
 def _mean(values, rows):
-    """Mean over the rows that count, 0 where there are none."""
+    """Return the mean of the values over the rows with weight 1, or 0 if there are none."""
     return ops.sum(values * rows) / ops.maximum(ops.sum(rows), 1.0)

@@ -1,4 +1,4 @@
-"""MM-SSIT. Equations and figures are those of Bai et al., 2020."""
+"""MM-SSIT. Equation and figure numbers refer to Bai et al., 2020."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ from kgan.models.mm_ssit.networks import (
 )
 
 DOMAINS = ("a", "b")
-# What each term of eq. 7 weighs, for both domains or for each; "cdaae": in CDAAE's code, for SVHN and MNIST.
+# Weights of the terms of eq. 7, one for both domains or one for each. "cdaae": from CDAAE's code, for SVHN and MNIST.
 WEIGHTS = {
     "paper": {
         "style": 1,
@@ -42,11 +42,11 @@ WEIGHTS = {
 
 
 class DomainTranslator(AdversarialModel):
-    """Base of MM-SSIT and CDAAE: an encoder splits an image into content and style, a decoder a domain makes images.
+    """Base class of MM-SSIT and CDAAE, with encoders of content and style and one decoder per domain.
 
     Args:
-        num_classes, image_size, style_dim, content_dim, share, width, mixed_norm: as of `MMSSIT`.
-        code_dim: length of the content as the decoders take it.
+        num_classes, image_size, style_dim, content_dim, share, width, mixed_norm: as in `MMSSIT`.
+        code_dim: length of the content vector that the decoders take.
     """
 
     def __init__(self, num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim, **kwargs):
@@ -86,21 +86,29 @@ class DomainTranslator(AdversarialModel):
         return {player: keras.optimizers.Adam(3e-4) for player in self.players}
 
     def fit(self, x=None, *args, **kwargs):
-        """`AdversarialModel.fit`; of a dict each domain needs labels of all classes or none."""
+        """Train as `AdversarialModel.fit` does, after a check that labels are complete.
+
+        If `x` is a dict, the labels of each domain must either include every class or all be -1.
+
+        Raises:
+            ValueError: if a domain has labels of some classes only.
+        """
         classes = set(range(self.num_classes))
         for d in DOMAINS if isinstance(x, dict) else ():
             found = set(np.ravel(x.get(f"labels_{d}", -1)).tolist()) - {-1}
             if found and found < classes:
-                raise ValueError(f"labels_{d} has no class {min(classes - found)}: pass some of each, or -1 for all.")
+                raise ValueError(
+                    f"labels_{d} has no class {min(classes - found)}: pass labels of every class, or -1 for all rows."
+                )
         return super().fit(x, *args, **kwargs)
 
     def check_batch(self, batch, labels=None):
         names = [f"{kind}_{d}" for d in DOMAINS for kind in ("images", "labels")]
         if not isinstance(batch, dict) or set(batch) != set(names) or labels is not None:
             found = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
-            raise ValueError(f"{type(self).__name__} is fitted on one dict of {', '.join(names)}, got {found}.")
+            raise ValueError(f"{type(self).__name__} needs one dict of {', '.join(names)}, got {found}.")
         if len({len(array) for array in batch.values()}) > 1:
-            raise ValueError(f"Both domains need as many rows: got { {k: len(v) for k, v in batch.items()} }.")
+            raise ValueError(f"All arrays must have the same length, got { {k: len(v) for k, v in batch.items()} }.")
         for d in DOMAINS:
             check_images(batch[f"images_{d}"], self.image_size, 3, f"Images of {d}")
             check_labels(batch[f"labels_{d}"], self.num_classes, lowest=-1, name=f"labels_{d}")
@@ -109,7 +117,7 @@ class DomainTranslator(AdversarialModel):
         return getattr(self, f"{network}_{domain}")
 
     def call(self, inputs, training=False):
-        """`(images of a, styles)` to images of b."""
+        """Map `(images of a, styles)` to images of b."""
         images, styles = inputs
         content = self.content_encoder_a(images, training=training)["content"]
         return self.decoder_b([self.code(content), styles], training=training)
@@ -117,27 +125,28 @@ class DomainTranslator(AdversarialModel):
     # === Inference ===
 
     def encode(self, images, domain):
-        """Content and style of images.
+        """Encode images as content and style.
 
         Args:
             images: `(n, image_size, image_size, 3)` in [-1, 1].
             domain: `"a"` or `"b"`.
 
         Returns:
-            NumPy arrays `(n, content_dim)`, of CDAAE `(n, num_classes)`, and `(n, style_dim)`.
+            `(content, style)`, NumPy arrays. The content is `(n, content_dim)`, in CDAAE `(n, num_classes)`. The style
+            is `(n, style_dim)`.
 
         Raises:
-            ValueError: an image of another shape or range, or another domain.
+            ValueError: if the images have a wrong shape or range, or the domain is unknown.
         """
         content, style = self._look_at(images, domain)
         return ops.convert_to_numpy(self.code(content)), style
 
     def code(self, content):
-        """What decoders take for content, `(n, code_dim)`, of the content encoder's output."""
+        """Map the output of the content encoder to the content that decoders take, `(n, code_dim)`."""
         return content
 
     def classify(self, images, domain):
-        """The probabilities of the classes, `(n, num_classes)`. Arguments as in `encode`."""
+        """Return class probabilities `(n, num_classes)`. Arguments as in `encode`."""
         logits = self.category_classifier.predict(self._look_at(images, domain)[0], batch_size=256, verbose=0)
         return ops.convert_to_numpy(ops.softmax(logits))
 
@@ -149,22 +158,22 @@ class DomainTranslator(AdversarialModel):
         return codes["content"], self._part("style_encoder", domain).predict(codes["stem"], batch_size=256, verbose=0)
 
     def translate(self, images, source="a", target="b", styles=None, samples=1, seed=None):
-        """Images of the same content in a domain, each with several styles.
+        """Translate images to a domain: keep the content and use several styles.
 
         Args:
             images: `(n, image_size, image_size, 3)` in [-1, 1].
-            source: the domain of the images, `"a"` or `"b"`.
-            target: the domain to translate to; `source` itself gives other styles of the same domain.
-            styles: `(samples, style_dim)`, the same for all images, or `(n, samples, style_dim)`; for that of other
-                images take the second of what `encode` gives. Default: drawn from N(0, 1), the same for all images.
-            samples: how many styles to draw.
-            seed: int for the same styles each time; None for new ones.
+            source: domain of the images, `"a"` or `"b"`.
+            target: domain to translate to, `"a"` or `"b"`. If it equals `source`, only the style changes.
+            styles: `(samples, style_dim)`, the same for all images, or `(n, samples, style_dim)`. To use the styles of
+                other images, pass the second output of `encode`. Default: drawn from N(0, 1), the same for all images.
+            samples: number of styles to draw.
+            seed: int for the same styles in every call, None for new ones.
 
         Returns:
             NumPy array `(n, samples, image_size, image_size, 3)` in [-1, 1].
 
         Raises:
-            ValueError: as `encode`, or styles of another shape.
+            ValueError: as in `encode`, or if the styles have a wrong shape.
         """
         self._check_domain(target)
         content, _ = self.encode(images, source)
@@ -184,70 +193,85 @@ class DomainTranslator(AdversarialModel):
         return images.reshape(len(content), count, *images.shape[1:])
 
     def interpolate(self, images, source, target, first, last, steps=9):
-        """Translations with the styles between two.
+        """Translate images with styles interpolated between two styles.
 
         Args:
             images, source, target: as in `translate`.
             first, last: `(style_dim,)`, the styles at the ends.
-            steps: how many pictures, both ends included; 2 or more.
+            steps: number of pictures including both ends, 2 or more.
 
         Returns:
             `(n, steps, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: as in `translate`, or if `steps` is less than 2.
         """
         if steps < 2:
-            raise ValueError(f"steps={steps}: interpolation needs 2 or more, both ends included.")
+            raise ValueError(f"steps={steps}: pass 2 or more; both ends count.")
         return self.translate(images, source, target, styles=np.linspace(first, last, steps))
 
     def _check_domain(self, domain):
         if domain not in DOMAINS:
-            raise ValueError(f"domain {domain!r}: must be one of {', '.join(map(repr, DOMAINS))}.")
+            raise ValueError(f"domain {domain!r}: pass one of {', '.join(map(repr, DOMAINS))}.")
 
 
 @keras.saving.register_keras_serializable("kgan")
 class MMSSIT(DomainTranslator):
     """MM-SSIT: multimodal and multiclass semi-supervised image translation (Bai et al., 2020).
 
-    An encoder splits an image into content and style, a decoder a domain puts them together again. Styles are matched
-    with N(0, 1) by a discriminator (eq. 1), so that new ones can be drawn; contents of both domains are made alike by
-    a domain classifier that the encoder works against (eq. 2), and told apart by class (eq. 3), also after translation
-    into the other domain: by the label where there is one (eq. 4), by the class that the encoder itself finds where
-    there is none (eq. 5). Discriminators and domain classifier are one player, all the rest is the other; both take
-    their gradients from one forward pass.
+    An encoder splits an image into content and style. Each domain has a decoder that combines content and style into an
+    image. The loss has these terms (eq. 7):
 
-    Fit on a dict of `images_a`, `images_b` `(batch, image_size, image_size, 3)` in [-1, 1] and `labels_a`, `labels_b`
-    `(batch,)`, integers, -1 where there is no label; a batch may have both kinds, or no label at all (eq. 8). Images in
-    one row have nothing to do with each other.
+    - `style` (eq. 1): a discriminator matches the styles with N(0, 1), so that new styles can be drawn.
+    - `domain` (eq. 2): the encoder is trained against a domain classifier, so that the contents of both domains become
+      alike.
+    - `label` (eq. 3): a classifier predicts the class from the content.
+    - `consistency` (eq. 4) and `self_consistency` (eq. 5): a translation into the other domain keeps the class. The
+      target is the label or, for unlabelled images, the class that the classifier predicts.
+    - `reconstruction` (eq. 6): the decoder of the same domain restores the image.
 
-    What the paper leaves open: the content encoder is shared by the domains, as its one classifier suggests; domains
-    have batch norm statistics of their own; the cross entropy of a style is non-saturating; the target of eq. 5 is the
-    class with the highest probability, without a gradient; the style of a translation in training is the sample of the
-    prior that the discriminator sees; default optimizers are Adam(3e-4), as CDAAE's. Reconstruction is the norm that
-    eq. 6 prints, not CDAAE's mean squared error: with that and weights of 1 the decoders learn patterns that the
-    encoder takes for the class, and no pictures.
+    The discriminators and the domain classifier form one player, all other networks the other. Both players take their
+    gradients from one forward pass.
 
-    Averages of the weights are Keras' own: with `Adam(3e-4, use_ema=True)` they are in the model when `fit` ends.
+    Fit on a dict with `images_a`, `images_b` `(batch, image_size, image_size, 3)` in [-1, 1] and `labels_a`, `labels_b`
+    `(batch,)`, integers, -1 for unlabelled images. A batch may mix labelled and unlabelled images, or have no labels at
+    all (eq. 8). The images in one row are unrelated.
+
+    The paper does not specify these choices:
+
+    - The domains share the content encoder, as the single classifier of the paper suggests.
+    - Each domain has its own batch normalisation statistics.
+    - The cross entropy of the styles is non-saturating.
+    - The target of eq. 5 is the most probable class, without a gradient.
+    - In training, the style of a translation is the sample of the prior that the discriminator also sees.
+    - Default optimizers are Adam(3e-4), as in CDAAE.
+
+    The reconstruction loss is the norm that eq. 6 prints, not CDAAE's mean squared error. With the squared error and
+    weights of 1, the decoders produce patterns that the encoder recognises as the class, but no realistic images.
+
+    To average the weights, compile with `Adam(3e-4, use_ema=True)`. The model has the averages when `fit` ends.
 
     Args:
         num_classes: number of classes, 2 or more.
         image_size: 32, 64 or 128.
-        style_dim, content_dim: lengths of the codes.
-        share: numbers of the decoders' layers that both domains share, from 1: the paper's schemes are `()`, `(1,)`,
-            `(1, 2)`, `(1, 2, 3)` and `(4,)`.
-        width: scales the channels of all hidden layers, for small machines.
-        weights: of the terms of eq. 7: `"paper"` (all 1), `"cdaae"` (those of CDAAE's code for SVHN as a, MNIST as b),
-            or a dict of some of `style`, `domain`, `label`, `consistency` (eq. 4), `self_consistency` (eq. 5),
-            `reconstruction` and `style_recovery`, each a number or one for the images of each domain; what is not named
-            has the paper's weight. The last is not in the paper: how far, L1, the style that the encoder finds in a
-            translation is from the one it was made with (Huang et al., 2018); without, decoders make little of styles.
-        domain_loss: how the encoder works against the domain classifier: `"reversal"` maximises its loss, `"flip"`
-            minimises that of the other domain's labels.
-        ramp_steps: steps over which that grows from 0 to its weight.
-        confidence: the probability from which on the class that the encoder finds is a target of eq. 5.
-        mixed_norm: one set of batch norm statistics for both domains, as CDAAE has it.
+        style_dim, content_dim: lengths of the style and content vectors.
+        share: numbers of the decoder layers that both domains share, counted from 1. The schemes of the paper are `()`,
+            `(1,)`, `(1, 2)`, `(1, 2, 3)` and `(4,)`.
+        width: factor for the channels of all hidden layers, in (0, 4]. Use a small one on small machines.
+        weights: weights of the terms. `"paper"` sets all terms above to 1. `"cdaae"` takes the weights of CDAAE's code
+            for SVHN as a and MNIST as b. A dict maps some of the terms to a number, or to one number for the images of
+            each domain; all other terms keep the paper's weight. The dict may also contain `style_recovery` (default
+            weight 0), which is not in the paper: the L1 distance between the style of a translation and the style that
+            the encoder finds in it (Huang et al., 2018). Without this term, the decoders make little use of the style.
+        domain_loss: loss of the encoder against the domain classifier. `"reversal"` maximises the classifier's loss,
+            `"flip"` minimises its loss with the labels of the two domains exchanged.
+        ramp_steps: number of steps over which the weight of the `domain` term grows linearly from 0 to its full value.
+        confidence: minimum probability in [0, 1] at which a predicted class is a target of eq. 5.
+        mixed_norm: whether both domains share one set of batch normalisation statistics, as in CDAAE.
 
     Raises:
-        ValueError: an argument out of range, a missing domain, an image outside [-1, 1], a label out of range or of
-            some classes only.
+        ValueError: if an argument is out of range. `fit` raises it if a domain is missing, an image is outside [-1, 1],
+            a label is out of range, or a domain has labels of some classes only.
 
     Example:
 
@@ -305,9 +329,12 @@ class MMSSIT(DomainTranslator):
             num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim=content_dim, **kwargs
         )
         if domain_loss not in ("reversal", "flip"):
-            raise ValueError(f"domain_loss={domain_loss!r}: must be 'reversal' or 'flip'.")
+            raise ValueError(f"domain_loss={domain_loss!r}: pass 'reversal' or 'flip'.")
         if ramp_steps < 0 or not 0 <= confidence <= 1:
-            raise ValueError(f"ramp_steps={ramp_steps}, confidence={confidence}: at least 0, and from 0 to 1.")
+            raise ValueError(
+                f"ramp_steps={ramp_steps}, confidence={confidence}: pass ramp_steps of at least 0 and a confidence in "
+                "[0, 1]."
+            )
         self.weights_of_terms = weights
         self.domain_loss = domain_loss
         self.ramp_steps = ramp_steps
@@ -380,7 +407,7 @@ class MMSSIT(DomainTranslator):
         return {**total, **terms}
 
     def _ramp(self, training):
-        """What the encoder's work against the domain classifier weighs by now."""
+        """Return the factor of the `domain` term at the current step, in [0, 1]."""
         if not self.ramp_steps:
             return 1.0
         share = ops.minimum(self.steps / self.ramp_steps, 1.0)
@@ -389,25 +416,25 @@ class MMSSIT(DomainTranslator):
         return share
 
     def _own_targets(self, labels, logits):
-        """Eq. 5: of samples without a label the class that the encoder finds, -1 where it is not sure enough."""
+        """Return the targets of eq. 5: the predicted class of unlabelled samples, -1 if labelled or not confident."""
         logits = ops.stop_gradient(logits)
         sure = ops.max(ops.softmax(logits), axis=1) >= self.confidence
         return ops.where((labels < 0) & sure, ops.cast(ops.argmax(logits, axis=1), labels.dtype), -1)
 
 
 def _weights_by_domain(weights):
-    """Dict of `(weight in a, weight in b)` for each term."""
+    """Return `{term: (weight in a, weight in b)}`."""
     if isinstance(weights, str) and weights not in WEIGHTS:
-        raise ValueError(f"weights={weights!r}: must be one of {', '.join(WEIGHTS)}, or a dict.")
+        raise ValueError(f"weights={weights!r}: pass one of {', '.join(WEIGHTS)}, or a dict.")
     given = WEIGHTS[weights] if isinstance(weights, str) else dict(weights)
     if unknown := set(given) - set(WEIGHTS["paper"]):
-        raise ValueError(f"weights of {', '.join(sorted(unknown))}: the terms are {', '.join(WEIGHTS['paper'])}.")
+        raise ValueError(f"weights of {', '.join(sorted(unknown))}: pass only {', '.join(WEIGHTS['paper'])}.")
     pairs = {}
     for term, value in {**WEIGHTS["paper"], **given}.items():
         pair = tuple(float(v) for v in np.atleast_1d(value))
         pair = pair * 2 if len(pair) == 1 else pair
         if len(pair) != 2 or min(pair) < 0:
-            raise ValueError(f"weights[{term!r}]={value!r}: must be a number of at least 0, or one for each domain.")
+            raise ValueError(f"weights[{term!r}]={value!r}: pass a number of at least 0, or one for each domain.")
         pairs[term] = pair
     return pairs
 

@@ -1,7 +1,7 @@
-"""The networks of MM-SSIT (section 4), with what its figures leave open taken from CDAAE's.
+"""The networks of MM-SSIT (section 4). Details that its figures do not show are those of CDAAE.
 
-Both domains go through the same stem and content tail, so that the encoders, one a domain, share layers; what is
-normalised keeps statistics of its own for each domain.
+Each domain has an encoder. The encoders share the stem and the content tail, but the batch normalisation layers keep
+separate statistics for each domain.
 """
 
 import keras
@@ -14,18 +14,19 @@ SIZES = (32, 64, 128)
 
 @keras.saving.register_keras_serializable("kgan")
 class DomainBatchNormalization(layers.Layer):
-    """Batch norm with one gain and offset for all domains, and moving averages for each.
+    """Batch normalisation with one gain and offset for all domains, and separate moving averages for each domain.
 
-    Two domains that take turns in one batch norm are trained on statistics of their own and tested on a mixture.
+    If two domains alternated in ordinary batch normalisation, training would use the statistics of one domain and
+    inference a mixture of both.
 
     Args:
         domains: number of domains.
-        momentum: of the moving averages.
+        momentum: momentum of the moving averages.
         epsilon: added to the variance.
 
     Call arguments:
-        inputs: `(batch, ..., channels)`, all of one domain.
-        domain: int, which.
+        inputs: `(batch, ..., channels)`, all from one domain.
+        domain: int, index of this domain.
 
     Example:
 
@@ -52,7 +53,7 @@ class DomainBatchNormalization(layers.Layer):
         channels = input_shape[-1]
         self.gamma = self.add_weight((channels,), initializer="ones", name="gamma")
         self.beta = self.add_weight((channels,), initializer="zeros", name="beta")
-        # Keras' default lets every replica of `tf.distribute` go its own way.
+        # With the default aggregation of Keras, the replicas of `tf.distribute` would diverge.
         average = {"shape": (self.domains, channels), "trainable": False, "aggregation": "mean"}
         average.update(dtype="float32", autocast=False)
         self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **average)
@@ -76,22 +77,22 @@ class DomainBatchNormalization(layers.Layer):
 
 
 def build_encoders(image_size, domains, style_dim, content_dim, width, mixed_norm):
-    """Encoders of images into content and style (Fig. 5): shared stem and content tail, a style tail for each domain.
+    """Build encoders of content and style (Fig. 5): a shared stem and content tail, and one style tail per domain.
 
-    At 32 pixels the convolutions of the content have 64, 128, 256 and `content_dim` channels, those of the style 256,
-    128 and `style_dim` behind the first two. Each doubling of the size adds one of stride 2 to both tails.
+    At 32 pixels the stem has convolutions of 64 and 128 channels. The content tail has 256 and `content_dim`, the style
+    tail 256, 128 and `style_dim`. Each doubling of the image size adds one convolution of stride 2 to both tails.
 
     Args:
         image_size: 32, 64 or 128.
         domains: number of domains.
-        style_dim, content_dim: lengths of the codes.
-        width: scales the channels of all hidden layers.
-        mixed_norm: one set of batch norm statistics for all domains, as CDAAE has it.
+        style_dim, content_dim: lengths of the style and content vectors.
+        width: factor for the channels of all hidden layers, in (0, 4].
+        mixed_norm: whether all domains share one set of batch normalisation statistics, as in CDAAE.
 
     Returns:
-        Two lists with a functional model for each domain: of images `(batch, image_size, image_size, 3)` with the
-        outputs `content` `(batch, content_dim)` and `stem`, what both codes begin with; and of `stem` with the style
-        `(batch, style_dim)`.
+        `(content_encoders, style_encoders)`, two lists with a functional model per domain. A content encoder maps
+        images `(batch, image_size, image_size, 3)` to the outputs `content` `(batch, content_dim)` and `stem`, the
+        output of the stem. A style encoder maps `stem` to styles `(batch, style_dim)`.
     """
     more = _doublings(image_size)
     count = 1 if mixed_norm else domains
@@ -125,22 +126,26 @@ def build_encoders(image_size, domains, style_dim, content_dim, width, mixed_nor
 
 
 def build_decoders(image_size, domains, style_dim, content_dim, width, mixed_norm, share):
-    """Decoders of content and style into images (Fig. 8), one a domain, of which some layers are shared (Fig. 10).
+    """Build one decoder of content and style per domain (Fig. 8). The domains may share some layers (Fig. 10).
 
-    At 32 pixels four deconvolutions of 128, 256, 64 and 3 channels; each doubling of the size adds one of 256.
+    At 32 pixels a decoder has four transposed convolutions of 128, 256, 64 and 3 channels. Each doubling of the image
+    size adds one of 256.
 
     Args:
         image_size, domains, style_dim, content_dim, width, mixed_norm: as in `build_encoders`.
-        share: numbers of the deconvolutions that all domains share, counted from 1.
+        share: numbers of the transposed convolutions that all domains share, counted from 1.
 
     Returns:
-        A functional model for each domain, of `[content, style]` with images `(batch, image_size, image_size, 3)` in
-        [-1, 1].
+        A list with a functional model per domain. It maps `[content, style]` to images
+        `(batch, image_size, image_size, 3)` in [-1, 1].
+
+    Raises:
+        ValueError: if `share` has a number that is not a layer.
     """
     count = 1 if mixed_norm else domains
     channels = [scaled(128, width), *[scaled(256, width)] * (1 + _doublings(image_size)), scaled(64, width), 3]
     if not set(share) <= set(range(1, len(channels) + 1)):
-        raise ValueError(f"share={share}: the decoder's layers are numbered from 1 to {len(channels)}.")
+        raise ValueError(f"share={share}: the decoder layers are numbered from 1 to {len(channels)}.")
 
     def deconvolution(number):
         kernel, strides, padding = (4, 1, "valid") if number == 1 else (3, 2, "same")
@@ -164,22 +169,22 @@ def build_decoders(image_size, domains, style_dim, content_dim, width, mixed_nor
 
 
 def build_style_discriminator(style_dim, name):
-    """Tells samples of the prior from styles of images (Fig. 6): `(batch, style_dim)` to logits `(batch, 1)`."""
+    """Build the discriminator of prior samples and styles (Fig. 6): `(batch, style_dim)` to logits `(batch, 1)`."""
     return _mlp(style_dim, (256, 64, 16), 1, name)
 
 
 def build_category_classifier(content_dim, num_classes):
-    """One layer (Fig. 7): content `(batch, content_dim)` to logits `(batch, num_classes)`."""
+    """Build the category classifier, one layer (Fig. 7): `(batch, content_dim)` to logits `(batch, num_classes)`."""
     return _mlp(content_dim, (), num_classes, "category_classifier")
 
 
 def build_domain_classifier(content_dim, domains):
-    """Fig. 7: content `(batch, content_dim)` to logits `(batch, domains)`."""
+    """Build the domain classifier (Fig. 7): `(batch, content_dim)` to logits `(batch, domains)`."""
     return _mlp(content_dim, (256, 128, 64, 64), domains, "domain_classifier")
 
 
 class _Block:
-    """A convolution, batch norm with statistics for each of `count` domains, ReLU."""
+    """A convolution, batch normalisation with separate statistics for `count` domains, and ReLU."""
 
     def __init__(self, convolution, count):
         self.convolution, self.norm, self.count = convolution, DomainBatchNormalization(count), count

@@ -1,8 +1,10 @@
-"""The three stages of the text filter (Zhao et al., 2019): a teacher on region labels, activation boundaries, then soft
-labels with adversarial features.
+"""Models of the text filter and its three stages of training. Equation and figure numbers refer to Zhao et al., 2019.
 
-An image holds text when one of its regions does: its score is the greatest probability of a region (unless a student
-has `context`), and the threshold is chosen for the recall that is wanted.
+A teacher learns from region labels. A student then learns the teacher's activation boundaries. In the last stage, the
+student learns from soft labels and from a discriminator of features.
+
+An image contains text if one of its regions does. Its score is the highest probability of a region, unless the student
+has `context`. The threshold is chosen for the required recall.
 """
 
 import keras
@@ -18,7 +20,10 @@ from kgan.models.text_filter import networks
 
 
 class WithDefaultOptimizer:
-    """`compile()` without arguments takes the paper's optimizer, SGD, whose rate is meant for batches of one image."""
+    """Mixin that makes SGD, the optimizer of the paper, the default of `compile()`.
+
+    The default learning rate is meant for batches of one image.
+    """
 
     learning_rate = 1e-4
 
@@ -26,17 +31,19 @@ class WithDefaultOptimizer:
         super().compile(optimizer=optimizer or keras.optimizers.SGD(self.learning_rate), **kwargs)
 
     def compile_from_config(self, config):
-        # Keras takes no chances with a `compile` of a subclass.
+        # By default, Keras does not compile a loaded model whose class overrides `compile`.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
 
 class RegionClassifier(WithDefaultOptimizer, keras.Model):
-    """Base of the networks of the text filter: images in, features and a logit for each region, and one for the image.
+    """Base class of the text filter networks, with features and a logit for each region and a logit for the image.
 
-    `fit(images, labels)` takes uint8 or float images in 0..255, `(batch, height, width, 3)`, and labels of regions
-    `(batch, 34)` in [0, 1], and logs beside the loss `region_auc` and `image_auc`, of single regions and of whole
-    images. A call returns `{"features": (batch, 34, features), "logits": (batch, 34), "image_logits": (batch, 1)}`.
+    `fit(images, labels)` takes uint8 or float images `(batch, height, width, 3)` in 0..255 and region labels
+    `(batch, 34)` in [0, 1]. In addition to the loss, it logs the AUC over regions, `region_auc`, and over images,
+    `image_auc`.
+
+    A call returns `{"features": (batch, 34, features), "logits": (batch, 34), "image_logits": (batch, 1)}`.
     """
 
     def __init__(self, network, name=None, **options):
@@ -54,7 +61,7 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if sample_weight is not None:
-            raise ValueError("Networks of the text filter take no sample weights.")
+            raise ValueError("The text filter networks take no sample weights; call fit without sample_weight.")
         if y is None or y.shape[-1] != NUM_REGIONS:
             shape = None if y is None else tuple(y.shape)
             raise ValueError(f"Labels of shape {shape}: pass one for each region, (batch, {NUM_REGIONS}).")
@@ -67,13 +74,14 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
         return self.get_metrics_result()
 
     def score(self, images, batch_size=32):
-        """The greatest probability of an image's regions: the logical OR, with a threshold still to be chosen.
+        """Return the highest region probability of each image.
 
-        `TextStudent(context=...)` weighs all of the image in.
+        Thresholding this score is a logical OR over the regions. `TextStudent(context=...)` also includes the mean over
+        the large regions.
 
         Args:
             images: uint8 or float `(n, height, width, 3)` in 0..255.
-            batch_size: of `predict`.
+            batch_size: batch size of `predict`.
 
         Returns:
             float32 `(n,)` in [0, 1].
@@ -83,13 +91,14 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
 
 @keras.saving.register_keras_serializable("kgan")
 class TextTeacher(RegionClassifier):
-    """The teacher (Fig. 2): VGG16, its last two stages pooled to 5x5 and 3x3 and summed; 16.03 M parameters.
+    """The teacher (Fig. 2): VGG16 with its last two stages pooled to 5x5 and 3x3 and summed; 16.03 M parameters.
 
     Args:
-        width: scales all hidden channels, for small machines.
-        features: length of a region's feature vector, the same as the student's.
-        batch_norm: after each convolution. VGG16 has none, and hardly learns from random weights without.
-        image_size: `(height, width)` in pixels; None for any.
+        width: factor for all hidden channels, in (0, 4]. Use a small one on small machines.
+        features: length of the feature vector of a region; must equal the student's.
+        batch_norm: whether batch normalisation follows each convolution. VGG16 has none, but hardly learns from random
+            weights without it.
+        image_size: `(height, width)` in pixels, None for any.
 
     Example:
 
@@ -109,10 +118,10 @@ class TextTeacher(RegionClassifier):
         super().__init__(network, name, width=width, features=features, batch_norm=batch_norm, image_size=image_size)
 
     def load_imagenet(self):
-        """Starts the convolutions from `keras.applications.VGG16`, which downloads 59 MB when it is not there.
+        """Load the convolutions of `keras.applications.VGG16`, trained on ImageNet. The first call downloads 59 MB.
 
         Raises:
-            ValueError: `width` is not 1, or there is batch norm.
+            ValueError: if `width` is not 1, or the network has batch normalisation.
         """
         networks.load_imagenet(self)
 
@@ -121,16 +130,19 @@ class TextTeacher(RegionClassifier):
 class TextStudent(RegionClassifier):
     """The student (Fig. 3): six convolutions, the last two pooled to 5x5 and 3x3; 0.087 M parameters.
 
+    The image logit is the maximum of the 34 region logits. `context` changes this, which is not in the paper. The
+    receptive field of a student region is little larger than the region, that of a teacher region nearly the whole
+    image. Small errors in 34 logits often make their maximum wrong.
+
     Args:
-        width: scales all hidden channels.
-        features: length of a region's feature vector, the same as the teacher's.
-        context: above 0 the image's logit is the greatest of the nine large regions and so many times their mean,
-            beyond the paper. A region of the student sees little more than itself, a teacher's nearly all of the image,
-            and the greatest of 34 logits that are each a little wrong is wrong often.
-        image_size: `(height, width)` in pixels; None for any.
+        width: factor for all hidden channels, in (0, 4].
+        features: length of the feature vector of a region; must equal the teacher's.
+        context: weight of the mean over the large regions, 0 or more. Above 0, the image logit is the maximum of the
+            nine large regions' logits plus `context` times their mean.
+        image_size: `(height, width)` in pixels, None for any.
 
     Raises:
-        ValueError: `context` is negative or not finite.
+        ValueError: if `context` is negative or not finite.
 
     Example:
 
@@ -140,7 +152,7 @@ class TextStudent(RegionClassifier):
     images, labels = data.load("synthetic/scene_text", image_size=60, count=8)
     student = text_filter.TextStudent()
     student.compile()
-    student.fit(images, labels, verbose=0)  # hard labels; else see BoundaryDistiller and AdversarialDistiller
+    student.fit(images, labels, verbose=0)  # hard labels; for distillation see BoundaryDistiller
     ```
     """
 
@@ -151,10 +163,10 @@ class TextStudent(RegionClassifier):
         super().__init__(network, name, width=width, features=features, context=context, image_size=image_size)
 
     def round_kernels(self):
-        """Moves each kernel onto the grid that int8 has for it, 127 steps to the greatest value of an output channel.
+        """Round each kernel to its int8 grid, which has 127 steps up to the largest value of each output channel.
 
-        It changes little, and conversion to int8 then changes no kernel at all. The last layer stays as it is: it is
-        in float32 there, too.
+        The change is small, and conversion to int8 then changes no kernel. The last layer is not rounded, because it
+        stays in float32 in the int8 file.
         """
         for layer in self.layers:
             if hasattr(layer, "kernel") and layer.name != "classifier":
@@ -165,9 +177,9 @@ class TextStudent(RegionClassifier):
 
 @keras.saving.register_keras_serializable("kgan")
 class MSPNet(RegionClassifier):
-    """MSP-Net (Bai et al., 2017), the compared method: VGG16 with its full head on every region; 136.4 M parameters.
+    """MSP-Net (Bai et al., 2017), a baseline: VGG16 with its full head on every region; 136.4 M parameters.
 
-    Its rule for labels is `region_labels(..., rule="msp_net")`, its images are 500 pixels high.
+    Label its regions with `region_labels(..., rule="msp_net")`. Its images are 500 pixels high.
 
     Args:
         width, batch_norm, image_size: as in `TextTeacher`.
@@ -178,7 +190,7 @@ class MSPNet(RegionClassifier):
         super().__init__(network, name, width=width, batch_norm=batch_norm, image_size=image_size)
 
     def load_imagenet(self):
-        """As `TextTeacher.load_imagenet`."""
+        """Load ImageNet weights, as `TextTeacher.load_imagenet` does."""
         networks.load_imagenet(self)
 
 
@@ -187,7 +199,7 @@ class MSPNet(RegionClassifier):
 
 @keras.saving.register_keras_serializable("kgan")
 class BoundaryLoss(keras.distillation.DistillationLoss):
-    """`kgan.losses.boundary_loss` for `keras.distillation.Distiller`, on the features of the text filter's networks.
+    """`kgan.losses.boundary_loss` for `keras.distillation.Distiller`, on the features of text filter networks.
 
     Args:
         margin, reduction: as in `kgan.losses.boundary_loss`.
@@ -205,13 +217,13 @@ class BoundaryLoss(keras.distillation.DistillationLoss):
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
         features = teacher_outputs["features"], student_outputs["features"]
-        # Behind the features comes the classifier, which this stage leaves as it is: a gradient of zero says so.
+        # This stage does not train the classifier behind the features. The second term gives it a gradient of zero.
         return losses.boundary_loss(*features, self.margin, self.reduction) + 0 * ops.sum(student_outputs["logits"])
 
 
 @keras.saving.register_keras_serializable("kgan")
 class SoftLabelLoss(keras.distillation.DistillationLoss):
-    """The cross entropy with the teacher's region probabilities, eq. 3, for `keras.distillation.Distiller`."""
+    """Cross entropy with the teacher's region probabilities (eq. 3), for `keras.distillation.Distiller`."""
 
     def get_config(self):
         return {}
@@ -225,11 +237,11 @@ class SoftLabelLoss(keras.distillation.DistillationLoss):
 
 
 class RegionDistiller(WithDefaultOptimizer, keras.Model):
-    """Base of the stages that have one optimizer: the student learns from the teacher's outputs.
+    """Base class of the distillation stages with one optimizer.
 
-    Unlike `keras.distillation.Distiller`, student and teacher run once a step, the teacher never in training mode.
-    `fit(images)` lets the teacher run in every step; `fit(images, teacher.predict(images))` with `teacher=None` has run
-    it once, where images stay the same in all epochs.
+    Unlike in `keras.distillation.Distiller`, student and teacher run once per step, and the teacher never runs in
+    training mode. `fit(images)` runs the teacher in every step. If the images are the same in all epochs, set
+    `teacher=None` and call `fit(images, teacher.predict(images))` to run it only once.
     """
 
     loss_function = None
@@ -270,17 +282,17 @@ class RegionDistiller(WithDefaultOptimizer, keras.Model):
 
 @keras.saving.register_keras_serializable("kgan")
 class BoundaryDistiller(RegionDistiller):
-    """Pre-training of the student: the teacher's activation boundaries, eq. 1.
+    """Pre-trains the student on the teacher's activation boundaries (eq. 1).
 
-    Logs `sign_agreement`, the share of features on the teacher's side of zero, and `soft_label_kl`.
+    Logs `sign_agreement`, the share of features with the same sign as the teacher's, and `soft_label_kl`.
 
     Args:
-        teacher: a trained `TextTeacher`, or None where `fit` is given its outputs.
-        student: a `TextStudent` with the same `features`.
+        teacher: a trained `TextTeacher`, or None if `fit` gets the teacher's outputs as targets.
+        student: a `TextStudent` with features of the same length.
         margin, reduction: as in `kgan.losses.boundary_loss`.
 
     Raises:
-        ValueError: the networks' features differ in length.
+        ValueError: if the features of the two networks differ in length.
 
     Example:
 
@@ -310,7 +322,7 @@ class BoundaryDistiller(RegionDistiller):
 
 @keras.saving.register_keras_serializable("kgan")
 class SoftLabelDistiller(RegionDistiller):
-    """The student on the teacher's region probabilities alone, eq. 3: a row of Table II.
+    """Trains the student on the teacher's region probabilities only (eq. 3), a row of Table II.
 
     Args:
         teacher, student: as in `BoundaryDistiller`.
@@ -326,22 +338,25 @@ class SoftLabelDistiller(RegionDistiller):
 
 @keras.saving.register_keras_serializable("kgan")
 class AdversarialDistiller(AdversarialModel):
-    """Training of the student, eq. 2 to 6: soft labels, and features that a discriminator takes for the teacher's.
+    """Trains the student on soft labels and against a discriminator of features (eq. 2 to 6).
 
-    The discriminator is an auto-encoder of region features that reconstructs the teacher's better than the student's.
-    `k`, kept in [0, 1] as in BEGAN (the paper does not say), weighs how much it looks at the student's, so that
-    their errors settle at the ratio `diversity_ratio`. Absolute errors are averaged over the features.
+    The discriminator is an autoencoder of region features. It learns to reconstruct the teacher's features better than
+    the student's. `k` is the weight of the student's error in the loss of the discriminator. It is adapted so that the
+    ratio of the student's error to the teacher's settles at `diversity_ratio`. It is clipped to [0, 1] as in BEGAN; the
+    paper does not mention this. Absolute errors are averaged over the features.
 
-    Logs beside the losses:
+    Logs in addition to the losses:
 
-    - `soft_label`, `adversarial`: the parts of the student's loss; `soft_label_kl`: the first without its floor.
-    - `k`, and `convergence`, BEGAN's measure M_global: it falls while training converges.
-    - `feature_norm_ratio`: student over teacher. A student can please the discriminator by shrinking its features;
-      `kgan.callbacks.Watchdog` warns of it.
+    - `soft_label`, `adversarial`: the two parts of the student's loss.
+    - `soft_label_kl`: `soft_label` minus its lowest possible value.
+    - `k`: the weight described above.
+    - `convergence`: BEGAN's measure M_global, which falls while training converges.
+    - `feature_norm_ratio`: norm of the student's features divided by the norm of the teacher's. A student can deceive
+      the discriminator by shrinking its features; `kgan.callbacks.Watchdog` warns of this.
     - `sign_agreement`: as in `BoundaryDistiller`.
 
-    The paper divides the learning rates by ten when the loss stops improving: `keras.callbacks.ReduceLROnPlateau`
-    does so for both optimizers.
+    The paper divides the learning rates by ten when the loss stops improving. `keras.callbacks.ReduceLROnPlateau` does
+    this for both optimizers.
 
     Args:
         teacher, student: as in `BoundaryDistiller`.
@@ -350,7 +365,7 @@ class AdversarialDistiller(AdversarialModel):
         k_rate: f_k of eq. 6.
 
     Raises:
-        ValueError: the networks' features differ in length.
+        ValueError: if the features of the two networks differ in length.
 
     Example: see `BoundaryDistiller`.
     """
@@ -394,7 +409,10 @@ class AdversarialDistiller(AdversarialModel):
         return cls(**{**config, **networks_of(config)})
 
     def default_optimizers(self):
-        """The paper's: SGD with 1e-4 for the student and twice that for the discriminator, for batches of one image."""
+        """Return the paper's optimizers: SGD(1e-4) for the student and SGD(2e-4) for the discriminator.
+
+        The learning rates are meant for batches of one image.
+        """
         return {"student": keras.optimizers.SGD(1e-4), "discriminator": keras.optimizers.SGD(2e-4)}
 
     def phases(self):
@@ -404,14 +422,14 @@ class AdversarialDistiller(AdversarialModel):
         check_targets(self.teacher, targets)
 
     def call(self, images, training=False):
-        """The student's outputs."""
+        """Return the outputs of the student."""
         return self.student(images, training=training)
 
     def distil(self, images, targets=None, *, training):
         teacher = targets_of(self.teacher, images, targets)
         student = self.student(images, training=training)
-        # One pass serves both players: each takes the gradient by its own variables, so that the student is a constant
-        # in the discriminator's loss and the discriminator one in the student's.
+        # One pass serves both players. Each loss is differentiated only with respect to its own player's variables, so
+        # the student is constant in the discriminator's loss, and the discriminator in the student's.
         real_error = losses.reconstruction_error(teacher["features"], self.discriminator(teacher["features"]))
         fake_error = losses.reconstruction_error(student["features"], self.discriminator(student["features"]))
         balance = losses.began_balance(real_error, fake_error, self.diversity_ratio)
@@ -444,17 +462,17 @@ def check_features(teacher, student):
     lengths = [network.options["features"] for network in (teacher, student)]
     if lengths[0] != lengths[1]:
         raise ValueError(
-            f"The teacher's features have length {lengths[0]}, the student's {lengths[1]}: make them equal."
+            f"The teacher's features have length {lengths[0]}, the student's {lengths[1]}: pass equal `features`."
         )
 
 
 def check_targets(teacher, targets):
     if teacher is None and not isinstance(targets, dict):
-        raise ValueError("Without a teacher fit() needs its outputs: fit(images, teacher.predict(images)).")
+        raise ValueError("teacher=None needs the teacher's outputs: call fit(images, teacher.predict(images)).")
 
 
 def targets_of(teacher, images, targets):
-    """The teacher's outputs: of this batch of images, or, without a teacher, those that came with it."""
+    """Return the teacher's outputs for a batch of images, or the given targets if there is no teacher."""
     check_targets(teacher, targets)
     return targets if teacher is None else teacher(images, training=False)
 

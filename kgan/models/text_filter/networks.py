@@ -1,7 +1,7 @@
-"""The networks of the text filter: the teacher, the student, MSP-Net, and the auto-encoder that judges features.
+"""Networks of the text filter: the teacher, the student, MSP-Net, and the autoencoder that judges features.
 
-The first three take RGB images in 0..255 of any size and normalise them inside. Out come, for each of the 34 regions
-(`regions.py`), a feature vector and a logit, and a logit for the whole image.
+The first three take RGB images of any size in 0..255 and normalise them internally. They return a feature vector and a
+logit for each of the 34 regions (`kgan.filter.regions`), and a logit for the whole image.
 """
 
 import keras
@@ -16,16 +16,16 @@ VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convol
 
 @keras.saving.register_keras_serializable("kgan")
 class RegionPooling(layers.Layer):
-    """Averages a feature map over the cells of a grid, whatever its size.
+    """Averages a feature map of any size over the cells of a grid.
 
-    Cell i of n covers rows `floor(i H / n)` to `ceil((i + 1) H / n)`, as PyTorch's adaptive pooling has it. Where the
-    grid divides the map evenly this is plain average pooling, which is what converters and phones know.
+    Cell i of n covers rows `floor(i H / n)` to `ceil((i + 1) H / n)`, as in PyTorch's adaptive pooling. If the grid
+    divides the map evenly, this is plain average pooling, which converters and phones support.
 
     Args:
         cells: number of cells along each side.
 
     Call arguments:
-        inputs: `(batch, height, width, channels)`; height and width may be unknown until the call.
+        inputs: `(batch, height, width, channels)`. Height and width may be unknown until the call.
 
     Returns:
         `(batch, cells, cells, channels)`.
@@ -56,7 +56,7 @@ class RegionPooling(layers.Layer):
         return ops.einsum("jw,biwc->bijc", self._weights(width, inputs.dtype), rows)
 
     def _weights(self, length, dtype):
-        """`(cells, length)`: what each row of the map weighs in each cell."""
+        """Return the weight of each row of the map in each cell, `(cells, length)`."""
         cell = ops.expand_dims(ops.arange(self.cells), 1)
         row = ops.arange(length)
         member = (row >= cell * length // self.cells) & (row < ((cell + 1) * length + self.cells - 1) // self.cells)
@@ -65,15 +65,17 @@ class RegionPooling(layers.Layer):
 
 
 def build_teacher(width, features, batch_norm, image_size=(None, None)):
-    """The teacher (Fig. 2): the last two stages of VGG16, pooled to 5x5 and 3x3, summed, mapped to the shared space.
+    """Build the teacher (Fig. 2): VGG16 with its last two stages pooled to 5x5 and 3x3, summed and mapped to features.
 
-    The paper's 16.03 M parameters leave 1.31 M beside VGG16: here a hidden layer of 2048 before the map.
+    The paper reports 16.03 M parameters, 1.31 M more than the convolutions of VGG16. Here, a hidden layer of 2048 units
+    before the map accounts for the difference.
 
     Args:
-        width: scales all hidden channels.
-        features: length of a region's feature vector, which student and teacher share.
-        batch_norm: after each convolution. VGG16 has none, and hardly learns from random weights without.
-        image_size: `(height, width)` in pixels; None for any.
+        width: factor for all hidden channels, in (0, 4].
+        features: length of the feature vector of a region, the same for student and teacher.
+        batch_norm: whether batch normalisation follows each convolution. VGG16 has none, but hardly learns from random
+            weights without it.
+        image_size: `(height, width)` in pixels, None for any.
 
     Returns:
         A functional model of images `(batch, height, width, 3)` with the outputs `features` `(batch, 34, features)`,
@@ -88,17 +90,20 @@ def build_teacher(width, features, batch_norm, image_size=(None, None)):
 
 
 def build_student(width, features, context=0.0, image_size=(None, None)):
-    """The student (Fig. 3): six convolutions, the last two normalised and pooled, one to 5x5, the other to 3x3.
+    """Build the student (Fig. 3): six convolutions, the last two normalised and pooled, one to 5x5, the other to 3x3.
 
-    16-32-32-32-64-64 channels and 128 features give the paper's 0.087 M parameters, batch norm folded into the
-    convolutions. It reads a quarter of the resolution from the second convolution on, an eighth from the fourth. Its
-    ReLUs end at 6, beyond the paper: without, one activation in ten thousand takes most of int8's 256 steps.
+    16-32-32-32-64-64 channels and 128 features give the paper's 0.087 M parameters, with batch normalisation folded
+    into the convolutions. The second convolution reduces the resolution to a quarter, the fourth to an eighth. ReLUs
+    are clipped at 6, which is not in the paper. Without it, one activation in ten thousand takes most of the 256 levels
+    of int8.
 
     Args:
-        context: the image's logit is the greatest of the 34; above 0 that of the nine large regions, and so many times
-            their mean.
+        width, features, image_size: as in `build_teacher`.
+        context: weight of the mean over the large regions. With 0, the image logit is the maximum of the 34 region
+            logits. Above 0, it is the maximum of the nine large regions' logits plus `context` times their mean.
 
-    Other Args, Returns: as `build_teacher`.
+    Returns:
+        A functional model as in `build_teacher`.
     """
     image = keras.Input((*image_size, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1, name="normalise")(image)
@@ -111,12 +116,16 @@ def build_student(width, features, context=0.0, image_size=(None, None)):
 
 
 def build_mspnet(width, batch_norm, image_size=(None, None)):
-    """MSP-Net (Bai et al., 2017), to compare with: each region is pooled to 7x7 and goes through VGG16's full head.
+    """Build MSP-Net (Bai et al., 2017): each region is pooled to 7x7 and passes through the full head of VGG16.
 
-    Known are its size, 136.40 M parameters, and its parts. Here the last two stages are fused where they are pooled,
-    with a 1x1 convolution each and a 3x3 convolution over the sum.
+    Only its size, 136.40 M parameters, and its parts are known. Here, each of the last two stages passes a 1x1
+    convolution and is pooled, and a 3x3 convolution fuses their sum.
 
-    Args, Returns: as `build_teacher`; the features are the 4096 of the last hidden layer.
+    Args:
+        width, batch_norm, image_size: as in `build_teacher`.
+
+    Returns:
+        A functional model as in `build_teacher`. The features are the 4096 outputs of the last hidden layer.
     """
     image = keras.Input((*image_size, 3), name="image")
     w = scaled(512, width)
@@ -132,10 +141,10 @@ def build_mspnet(width, batch_norm, image_size=(None, None)):
 
 
 def build_discriminator(features, hidden=64):
-    """The auto-encoder that judges features (Fig. 4, BEGAN): its error is small on the teacher's.
+    """Build the discriminator (Fig. 4), a BEGAN autoencoder that reconstructs the teacher's features with small error.
 
     Returns:
-        A functional model of features `(batch, 34, features)` with their reconstruction.
+        A functional model that maps features `(batch, 34, features)` to their reconstruction.
     """
     x = feature = keras.Input((None, features), name="features")
     for units in (hidden, hidden // 2, hidden):
@@ -149,7 +158,7 @@ def _convolution(x, channels, strides=1, batch_norm=True, highest=None):
 
 
 def _vgg16(image, width, batch_norm):
-    """The outputs of VGG16's five stages, each before its pooling."""
+    """Return the outputs of VGG16's five stages, each before its pooling."""
     x = layers.Normalization(mean=IMAGENET_MEAN, variance=[SPREAD**2] * 3, name="normalise")(image)
     stages = []
     for stage, (channels, count) in enumerate(VGG16):
@@ -161,27 +170,27 @@ def _vgg16(image, width, batch_norm):
 
 
 def load_imagenet(network):
-    """Gives a network on `_vgg16`, full width and without batch norm, the weights of `keras.applications.VGG16`."""
+    """Load the weights of `keras.applications.VGG16` into a `_vgg16` of full width without batch normalisation."""
     pretrained = keras.applications.VGG16(weights="imagenet", include_top=False)
     theirs = [layer for layer in pretrained.layers if isinstance(layer, layers.Conv2D)]
     ours = [layer for layer in network.layers if isinstance(layer, layers.Conv2D)][: len(theirs)]
     if any(a.kernel.shape != b.kernel.shape or not a.use_bias for a, b in zip(ours, theirs, strict=True)):
-        raise ValueError("ImageNet's weights need a network with width=1 and batch_norm=False.")
+        raise ValueError("The ImageNet weights need a network with width=1 and batch_norm=False.")
     for a, b in zip(ours, theirs, strict=True):
         a.set_weights(b.get_weights())
     kernel, bias = ours[0].get_weights()
-    # Theirs takes blue, green, red, and does not divide.
+    # The pretrained kernel expects the channels as blue, green, red, and inputs that are not divided by SPREAD.
     ours[0].set_weights([SPREAD * kernel[:, :, ::-1], bias])
 
 
 def _regions(maps):
-    """`(batch, 34, channels)` of the two pooled maps."""
+    """Flatten and concatenate the two pooled maps, `(batch, 34, channels)`."""
     flat = [layers.Reshape((n * n, m.shape[-1]))(m) for n, m in zip(GRIDS, maps, strict=True)]
     return layers.Concatenate(axis=1)(flat)
 
 
 def _blocks(pooled, n):
-    """`(batch, n * n, 49 * channels)`: the 7x7 blocks of a map `(batch, 7 n, 7 n, channels)`, each flat."""
+    """Flatten the 7x7 blocks of a map: `(batch, 7 n, 7 n, channels)` to `(batch, n * n, 49 * channels)`."""
     channels = pooled.shape[-1]
     x = layers.Reshape((n, 7, n, 7 * channels))(pooled)
     x = layers.Permute((1, 3, 2, 4))(x)
@@ -189,7 +198,10 @@ def _blocks(pooled, n):
 
 
 def _region_model(image, features, name, context=0.0):
-    """A region's logit is read from its features behind a ReLU, so that their signs are the activation boundary."""
+    """Build the model with its outputs.
+
+    The logit of a region is computed from its features after a ReLU, so that their signs are the activation boundary.
+    """
     features = layers.Activation("linear", dtype="float32", name="features")(features)
     logits = layers.Dense(1, dtype="float32", name="classifier")(layers.ReLU()(features))
     judged = layers.Cropping1D((GRIDS[0] ** 2, 0), dtype="float32")(logits) if context else logits
