@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 from sklearn.metrics import pairwise_distances_chunked, roc_curve
+from sklearn.metrics.pairwise import polynomial_kernel
 
 # --- Distance between two sets of features ----------------------------------------------------------------------------
 
@@ -113,13 +114,11 @@ def kernel_distance(real_features, generated_features, subsets=50, subset_size=1
 
 
 def _unbiased_mmd(x, y):
-    def kernel(a, b):
-        return (a @ b.T / a.shape[1] + 1.0) ** 3
-
     def mean_off_diagonal(matrix):
         n = len(matrix)
         return (matrix.sum() - np.trace(matrix)) / (n * (n - 1))
 
+    kernel = polynomial_kernel  # with scikit-learn's defaults (x.y / features + 1)^3
     return mean_off_diagonal(kernel(x, x)) + mean_off_diagonal(kernel(y, y)) - 2.0 * kernel(x, y).mean()
 
 

@@ -9,9 +9,9 @@ from kgan.adversarial import AdversarialModel, Phase
 
 def check_images(images, image_size, channels, name="Images"):
     """Raise a `ValueError` unless images are `(batch, image_size, image_size, channels)` in [-1, 1]."""
-    expected = (image_size, image_size, channels)
-    if tuple(images.shape[1:]) != expected:
-        raise ValueError(f"{name} must be {('batch', *expected)}, got {tuple(images.shape)}.")
+    if tuple(images.shape[1:]) != (image_size, image_size, channels):
+        expected = f"(batch, {image_size}, {image_size}, {channels})"
+        raise ValueError(f"{name} must be {expected}, got {tuple(images.shape)}.")
     low, high = float(np.min(images)), float(np.max(images))
     if not (-1.001 <= low and high <= 1.001):
         raise ValueError(f"{name} must be in [-1, 1], got values from {low:g} to {high:g}.")

@@ -34,7 +34,7 @@ def test_contract(name, tmp_path):
         tmp_path,
         inputs=noise((3, 8), salt=1),
         output_shape=(3, 32, 32, 1),
-        bad=((samples(8)[:, :16],), r"Samples must be \('batch', 32, 32, 1\)"),
+        bad=((samples(8)[:, :16],), r"Samples must be \(None, 32, 32, 1\)"),
     )
 
 

@@ -62,9 +62,9 @@ class GAN(AdversarialModel):
     def check_batch(self, samples, labels=None):
         if labels is not None:
             raise ValueError(f"{type(self).__name__} has no classes: call fit(samples), without labels.")
-        expected = tuple(self.generator.output_shape[1:])
-        if tuple(samples.shape[1:]) != expected:
-            raise ValueError(f"Samples must be {('batch', *expected)}, as generated, got {tuple(samples.shape)}.")
+        expected = self.generator.output_shape
+        if tuple(samples.shape[1:]) != tuple(expected[1:]):
+            raise ValueError(f"Samples must be {tuple(expected)}, as generated, got {tuple(samples.shape)}.")
 
     def call(self, latents, training=False):
         """Map latents `(batch, latent_dim)` to samples."""

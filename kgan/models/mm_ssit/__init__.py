@@ -1,4 +1,4 @@
-"""MM-SSIT (Bai et al., 2020): semi-supervised image translation between two domains, and its baseline CDAAE."""
+"""MM-SSIT (Bai et al., 2019): semi-supervised image translation between two domains, and its baseline CDAAE."""
 
 from kgan.models.mm_ssit.cdaae import CDAAE
 from kgan.models.mm_ssit.model import MMSSIT

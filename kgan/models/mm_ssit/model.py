@@ -1,4 +1,4 @@
-"""MM-SSIT. Equation and figure numbers refer to Bai et al., 2020."""
+"""MM-SSIT. Equation and figure numbers refer to Bai et al., 2019."""
 
 import keras
 import numpy as np
@@ -217,7 +217,7 @@ class DomainTranslator(AdversarialModel):
 
 @keras.saving.register_keras_serializable("kgan")
 class MMSSIT(DomainTranslator):
-    """MM-SSIT: multimodal and multiclass semi-supervised image translation (Bai et al., 2020).
+    """MM-SSIT: multimodal and multiclass semi-supervised image translation (Bai et al., 2019).
 
     An encoder splits an image into content and style. Each domain has a decoder that combines content and style into an
     image. The loss has these terms (eq. 7):
