@@ -56,8 +56,8 @@ class EpochShuffledDataset(keras.utils.PyDataset):
             return np.arange(self.size)[batch]
         return epoch_order(self.size, self.seed, self.epoch)[batch]
 
-    # `fit` calls `on_epoch_end` once before its first epoch: after a pass of one batch if it has to build the model, and
-    # without a pass if not. Neither is an epoch.
+    # `fit` calls `on_epoch_end` once before its first epoch: after a pass of one batch if it has to build the model,
+    # else without a pass. Neither is an epoch.
 
     def on_epoch_begin(self):
         self._pass_begun = True

@@ -65,7 +65,7 @@ def open_mnist_m(path, split, image_size, channels, count, seed):
     """
     digits, _, photos = path.partition(":")
     if not photos:
-        raise ValueError(f"'mnist_m:{path}': pass 'mnist_m:DIGITS:PHOTOS', MNIST's folder and a folder or zip of photos")
+        raise ValueError(f"'mnist_m:{path}': pass 'mnist_m:DIGITS:PHOTOS', the folders of MNIST and of photographs")
     source = open_mnist(digits, split, None, 1, count, seed)
     large = [photo for photo in load_photos(photos) if min(photo.shape[:2]) >= 32]
     if len(large) < 5:

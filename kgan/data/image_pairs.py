@@ -58,9 +58,7 @@ def open_nir_vis(path, split, image_size, channels, count, seed):
                 images[PurePosixPath(file).parent.name].append(file)
     for name, images in people.items():
         if not images:
-            raise ValueError(
-                f"{store.path} has no images of domain {name!r}: expected them in {name.upper()}/<person>"
-            )
+            raise ValueError(f"{store.path} has no images of domain {name!r}: expected them in {name.upper()}/<person>")
     needed = sum(PER_PERSON.values())
     names = sorted(name for name in people["nir"] if min(len(images[name]) for images in people.values()) >= needed)
     if len(names) < 2:

@@ -58,8 +58,8 @@ class PairBatches(EpochShuffledDataset):
             is repeated in the uncovered area. A shift is drawn each time, which augments a small labelled set.
 
     Raises:
-        ValueError: a domain has no samples, a label is missing for an image, a domain with labels lacks those of some
-            class, `batch_size` is odd, or `shift` is negative.
+        ValueError: a domain has no samples, its images and labels differ in number, it has labels of some classes only,
+            `batch_size` is not a positive even number, or `shift` is negative.
 
     Example:
 
@@ -79,7 +79,7 @@ class PairBatches(EpochShuffledDataset):
         for name, (images, labels) in (("a", a), ("b", b)):
             labels = np.asarray(labels, "int32")
             if not len(images) or labels.shape != (len(images),):
-                raise ValueError(f"domain {name}: {len(images)} images and labels {labels.shape}: pass a label per image")
+                raise ValueError(f"domain {name}: {len(images)} images and labels {labels.shape}: pass one per image")
             self.domains[name] = images, labels
             classes = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
             self.pools[name] = classes, np.flatnonzero(labels < 0)

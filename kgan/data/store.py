@@ -62,7 +62,7 @@ class Store:
             _, names, outside = self._archive()
             kind = "links, and names that lead outside the archive"
         if outside:
-            message = f"{self.path}: passed over {kind}: {len(outside)}, the first is {min(outside)}"
+            message = f"{self.path}: ignored {kind}: {len(outside)}, the first is {min(outside)}"
             warnings.warn(message, stacklevel=3)
         return sorted(names)
 
