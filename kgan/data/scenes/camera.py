@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from kgan.data.scenes.surfaces import grain, lit
 from kgan.data.scenes.words import between, pick
 
-# Factors, drawn with equal probability, by which a photograph is reduced after people have labelled its shop signs.
+# Factors by which a photograph is reduced after people have labelled its shop signs; one is picked at random.
 REDUCED = (1, 1, 1.5, 2, 3)
 
 

@@ -225,7 +225,7 @@ class ScenePainter:
             return blocks
         kind = rng.random()
         if kind < 0.55 - 0.35 * bool(taken):
-            # Signs, small ones above all.
+            # Signs, mostly small.
             low = smallest * pick(rng, (0.8, 0.85, 1, 1))
             high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
             sizes = [math.exp(rng.uniform(math.log(low), math.log(high))) for _ in range(pick(rng, (1, 2, 3, 5, 8)))]
@@ -575,7 +575,7 @@ def is_visible(image, ink, polygon, reduction=1):
     high = line_height(polygon)
     if high < (SMALLEST - 0.5) / reduction:
         return False
-    # A line that only touches the edge from outside is not text of this image.
+    # A line outside the image, or that reaches at most one pixel into it, is not text of this image.
     if (polygon.max(axis=0) <= 1).any() or (polygon.min(axis=0) >= np.array(ink.shape[::-1]) - 1).any():
         return False
     # Letters too small to tell apart form a band, which contrasts with the area above and below it.
