@@ -1,11 +1,11 @@
-"""Makes the model files that the package ships from a trained student.
+"""Makes the packaged model files from a trained student.
 
     python export/student.py runs/textfilter_student/student.keras
 
-Beside the model lies `student.json` with its licence and data card: `{"licence": "...", "data_card": "..."}`. The files
-go to kgan/filter, and what they differ from Keras in to the screen. Exit status 1, and nothing is
-changed, when a file decides otherwise than Keras on more than 0.5 % of the images, or when they have more than 500 kB
-together.
+The model's folder also holds `student.json` with the licence and data card:
+`{"licence": "...", "data_card": "..."}`. The script writes the files to kgan/filter and prints their deviation from
+Keras. It changes nothing and exits with status 1 if the decisions of a file differ from those of Keras on more than
+0.5 % of the images, or if the files together exceed 500 kB.
 """
 
 import argparse
@@ -31,15 +31,15 @@ def main(arguments=None):
     try:
         if not {"licence", "data_card"} <= set(read_card(options.model.with_suffix(".json"))):
             raise ValueError(f"{options.model.with_suffix('.json')} must state licence and data_card")
-        # In the target's own file system, so that files can be renamed into place.
+        # A folder in the target's file system allows the files to be renamed into place.
         with tempfile.TemporaryDirectory(prefix=".student-", dir=options.target) as folder:
             export_text_filter(options.model, folder, tuple(options.kinds), images=options.images)
             made = [Path(folder, f"student-{kind}.tflite") for kind in options.kinds]
             if missing := [path.name for path in made if not path.exists()]:
-                raise ValueError(f"no {', '.join(missing)}: the model's name is not 'student'")
+                raise ValueError(f"no {', '.join(missing)}: the model's name must be 'student'")
             size = sum(path.stat().st_size for path in made)
             if size > MOST_BYTES:
-                raise RuntimeError(f"{size} bytes together, {MOST_BYTES} allowed")
+                raise RuntimeError(f"the files have {size} bytes together, more than the limit of {MOST_BYTES}")
             print(Path(folder, "report.md").read_text())
             for path in made:
                 os.replace(path, options.target / path.name)

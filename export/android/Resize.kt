@@ -5,20 +5,22 @@ import kotlin.math.max
 import kotlin.math.min
 
 /**
- * Resizes RGB pixels as Pillow does with `Resampling.BILINEAR`: a triangle as wide as the reduction, along the rows,
- * then along the columns, in whole numbers. Bitmap.createScaledBitmap leaves pixels out instead. From Pillow 13 on, the
- * columns come first where the height shrinks much more; a colour then differs by 1 of 255 at most, and else not at all.
+ * Resizes RGB pixels like Pillow's `Resampling.BILINEAR`.
  *
- * @param pixels three bytes a pixel, row by row
+ * The filter is a triangle as wide as the reduction. It is applied along the rows, then along the columns, in integer
+ * arithmetic. Bitmap.createScaledBitmap would skip pixels instead. The result equals Pillow's, with one exception: from
+ * version 13 on, Pillow resizes the columns first if the height shrinks much more, and a colour may differ by 1 of 255.
+ *
+ * @param pixels three bytes per pixel, row by row
  */
 fun resize(pixels: ByteArray, width: Int, height: Int, newWidth: Int, newHeight: Int): ByteArray {
     val rows = resample(pixels, width, height, newWidth, 3, 3 * width, 3, 3 * newWidth)
     return resample(rows, height, newWidth, newHeight, 3 * newWidth, 3, 3 * newWidth, 3)
 }
 
-private const val BITS = 22 // of the weights' fixed point
+private const val BITS = 22 // fractional bits of the fixed-point weights
 
-/** Resamples [count] lines of [length] colours to [newLength]; steps are distances in the arrays. */
+/** Resamples [count] lines of [length] pixels to [newLength]; the steps are distances in the arrays. */
 private fun resample(
     pixels: ByteArray, length: Int, count: Int, newLength: Int,
     step: Int, lineStep: Int, newStep: Int, newLineStep: Int

@@ -11,16 +11,21 @@ import kotlin.math.ln
 import org.json.JSONObject
 
 /**
- * Tells bitmaps with text from those without, with a model file of `kgan export`. Not for several threads at once.
+ * Tells whether bitmaps contain text, with a model file from `kgan export`. Not thread-safe.
  *
  *     TextFilter(context, "student-int8.tflite").use { filter ->
  *         if (filter.look(bitmap).score >= filter.threshold(recall = "0.97")) showText(bitmap)
  *     }
  *
- * @param asset name of the file below `assets`
+ * @param asset name of the model file in `assets`
  */
 class TextFilter(context: Context, asset: String) : AutoCloseable {
-    /** The larger of [regions], 0 to 1: the 25 cells of a 5x5 grid row by row, then the 9 of a 3x3 grid. */
+    /**
+     * The score of an image and of its regions, 0 to 1.
+     *
+     * [regions] holds the 25 cells of a 5x5 grid row by row, then the 9 of a 3x3 grid. [score] is the largest of them,
+     * unless the student has `context`.
+     */
     class Result(val score: Float, val regions: FloatArray)
 
     private val metadata = metadata(context.assets.open(asset).use { it.readBytes() })
@@ -29,13 +34,17 @@ class TextFilter(context: Context, asset: String) : AutoCloseable {
         (0 until all.length()).map { all.getJSONArray(it).getInt(0) to all.getJSONArray(it).getInt(1) }
     }
 
-    /** The threshold of the best F-measure, or the one stored for a recall. */
+    /** Returns the threshold of the best F-measure, or the one stored for a recall. */
     fun threshold(recall: String? = null): Double {
         val stored = metadata.getJSONObject("thresholds")
         return if (recall == null) stored.getDouble("best_f") else stored.getJSONObject("recall").getDouble(recall)
     }
 
-    /** @param bitmap an opaque picture, upright: BitmapFactory does not turn it as its EXIF says */
+    /**
+     * Scores a bitmap.
+     *
+     * @param bitmap an opaque, upright image: BitmapFactory does not apply the EXIF orientation
+     */
     fun look(bitmap: Bitmap): Result {
         val shape = ln(bitmap.width.toDouble() / bitmap.height)
         val (height, width) = buckets.minByOrNull { (h, w) -> abs(ln(w.toDouble() / h) - shape) }!!
@@ -55,7 +64,7 @@ class TextFilter(context: Context, asset: String) : AutoCloseable {
     override fun close() = model.close()
 }
 
-/** Red, green and blue of each pixel. */
+/** Returns the red, green and blue bytes of each pixel. */
 private fun rgb(bitmap: Bitmap): ByteArray {
     val colours = IntArray(bitmap.width * bitmap.height)
     bitmap.getPixels(colours, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
@@ -68,13 +77,13 @@ private fun rgb(bitmap: Bitmap): ByteArray {
     return pixels
 }
 
-/** The `kgan.json` of the zip archive behind a model: its one member, not compressed. */
+/** Reads `kgan.json`, the only member, uncompressed, of the zip archive that follows the model in a model file. */
 private fun metadata(file: ByteArray): JSONObject {
     val bytes = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN)
-    val end = file.size - 22 // the end record; it has no comment
-    require(end >= 0 && bytes.getInt(end) == 0x06054b50) { "there is no kgan.json behind the model" }
+    val end = file.size - 22 // the end record, which has no comment
+    require(end >= 0 && bytes.getInt(end) == 0x06054b50) { "the model file has no kgan.json: use one from kgan export" }
     val entry = end - bytes.getInt(end + 12)
-    val archive = entry - bytes.getInt(end + 16) // offsets count from the file's or the archive's beginning
+    val archive = entry - bytes.getInt(end + 16) // offsets are relative to the start of the file or of the archive
     val header = archive + bytes.getInt(entry + 42)
     val start = header + 30 + bytes.getShort(header + 26) + bytes.getShort(header + 28)
     return JSONObject(String(file, start, bytes.getInt(entry + 24)))

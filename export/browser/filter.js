@@ -1,18 +1,18 @@
-// The text filter in a browser: LiteRT.js on one thread of WebAssembly.
+// The text filter in a browser, with LiteRT.js on one WebAssembly thread.
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
 /**
- * Opens a model file of `kgan export`.
+ * Opens a model file from `kgan export`.
  *
- * @param {string} url of the .tflite file
+ * @param {string} url URL of the .tflite file
  * @param {string} runtime URL of the folder `wasm` of @litertjs/core
- * @returns {Promise<{metadata: object, look: function}>} `look` takes a Blob with an image, and returns a promise of
- *     `{score, regions, picture}`: numbers from 0 to 1, one and 34, and the image as an ImageBitmap.
+ * @returns {Promise<{metadata: object, look: function}>} `look` takes a Blob with an image and returns a promise of
+ *     `{score, regions, picture}`: a number from 0 to 1, an array of 34 such numbers, and the image as an ImageBitmap.
  */
 export async function openFilter(url, runtime) {
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`no model at ${url}`);
+  if (!answer.ok) throw new Error(`no model at ${url}: copy one there`);
   const file = new Uint8Array(await answer.arrayBuffer());
   const metadata = readMetadata(file);
   await loadLiteRt(runtime);
@@ -27,7 +27,7 @@ export async function openFilter(url, runtime) {
   }
 
   async function look(blob) {
-    // Upright; colours and alpha as they are in the file, as Pillow has them.
+    // Upright, with colours and alpha as stored in the file, like Pillow.
     const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
     const picture = await createImageBitmap(blob, options);
     const bucket = nearestBucket(picture, metadata.buckets);
@@ -42,25 +42,25 @@ export async function openFilter(url, runtime) {
   return { metadata, look };
 }
 
-/** The `kgan.json` of the zip archive behind a model: its one member, not compressed. */
+/** Reads `kgan.json`, the only member, uncompressed, of the zip archive that follows the model in a model file. */
 export function readMetadata(file) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const end = file.byteLength - 22; // the end record; it has no comment
-  if (end < 0 || view.getUint32(end, true) !== 0x06054b50) throw new Error("there is no kgan.json behind the model");
+  const end = file.byteLength - 22; // the end record, which has no comment
+  if (end < 0 || view.getUint32(end, true) !== 0x06054b50) throw new Error("the model file has no kgan.json");
   const entry = end - view.getUint32(end + 12, true);
-  const archive = entry - view.getUint32(end + 16, true); // offsets count from the file's or the archive's beginning
+  const archive = entry - view.getUint32(end + 16, true); // offsets are relative to the start of the file or archive
   const [size, header] = [view.getUint32(entry + 24, true), archive + view.getUint32(entry + 42, true)];
   const start = header + 30 + view.getUint16(header + 26, true) + view.getUint16(header + 28, true);
   return JSON.parse(new TextDecoder().decode(file.subarray(start, start + size)));
 }
 
-/** The bucket `[height, width]` whose ratio of width to height is nearest. */
+/** Returns the bucket `[height, width]` with the nearest ratio of width to height. */
 export function nearestBucket({ width, height }, buckets) {
   const distance = ([h, w]) => Math.abs(Math.log(w / h) - Math.log(width / height));
   return buckets.reduce((best, bucket) => (distance(bucket) < distance(best) ? bucket : best));
 }
 
-/** RGB pixels of a picture; with transparent parts twice, over white and over black. */
+/** Returns the RGB pixels of an image; an image with transparency is returned twice, over white and over black. */
 function views(picture) {
   const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0);
@@ -77,18 +77,20 @@ function views(picture) {
 }
 
 /**
- * Resizes RGB pixels as Pillow does with `Resampling.BILINEAR`: a triangle as wide as the reduction, along the rows,
- * then along the columns, in whole numbers. A canvas reduces in its own way. From Pillow 13 on, the columns come first
- * where the height shrinks much more; a colour then differs by 1 of 255 at most, and else not at all.
+ * Resizes RGB pixels like Pillow's `Resampling.BILINEAR`.
+ *
+ * The filter is a triangle as wide as the reduction. It is applied along the rows, then along the columns, in integer
+ * arithmetic. A canvas would resize in a browser's own way. The result equals Pillow's, with one exception: from version
+ * 13 on, Pillow resizes the columns first if the height shrinks much more, and a colour may differ by 1 of 255.
  */
 export function resize(pixels, width, height, newWidth, newHeight) {
   const rows = resample(pixels, width, height, newWidth, 3, 3 * width, 3, 3 * newWidth);
   return resample(rows, height, newWidth, newHeight, 3 * newWidth, 3, 3 * newWidth, 3);
 }
 
-const BITS = 22; // of the weights' fixed point
+const BITS = 22; // fractional bits of the fixed-point weights
 
-/** Resamples `count` lines of `length` colours to `newLength`; steps are distances in the arrays. */
+/** Resamples `count` lines of `length` pixels to `newLength`; the steps are distances in the arrays. */
 function resample(pixels, length, count, newLength, step, lineStep, newStep, newLineStep) {
   const result = new Uint8Array(3 * count * newLength);
   const scale = length / newLength;

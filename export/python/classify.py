@@ -1,9 +1,9 @@
-"""Tells whether pictures hold text: LiteRT, NumPy and Pillow, and nothing else.
+"""Tells whether images contain text, with LiteRT, NumPy and Pillow only.
 
     pip install ai-edge-litert numpy pillow
     python classify.py student-int8.tflite photo.jpg ...
 
-Prints score, decision and path of each picture, and below them the scores of the cells of a 5x5 and a 3x3 grid.
+Prints the score, decision and path of each image, then the scores of the cells of a 5x5 and a 3x3 grid.
 """
 
 import json
@@ -17,16 +17,16 @@ from PIL import Image, ImageOps
 
 
 def prepare(image, buckets):
-    """uint8 RGB `(1, height, width, 3)`, stretched to the bucket whose shape is nearest."""
+    """Stretches an image to the bucket of the nearest shape; returns uint8 RGB `(1, height, width, 3)`."""
     image = ImageOps.exif_transpose(image).convert("RGB")
     shape = math.log(image.width / image.height)
     height, width = min(buckets, key=lambda bucket: abs(math.log(bucket[1] / bucket[0]) - shape))
-    # Pillow reduces with antialiasing, as it did in training.
+    # Pillow's resize antialiases, as in training.
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))[None]
 
 
 def main(model, *pictures):
-    with zipfile.ZipFile(model) as archive:  # LiteRT passes over the archive behind the model
+    with zipfile.ZipFile(model) as archive:  # LiteRT ignores the archive that follows the model
         metadata = json.loads(archive.read("kgan.json"))
     interpreter = Interpreter(model, num_threads=1)
     for path in pictures:

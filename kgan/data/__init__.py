@@ -1,21 +1,30 @@
-"""Data sets by name: `load` returns what `fit` takes.
+"""Data sets by name: `load` returns images and labels in a form that `fit` accepts.
 
-| name | what |
-|---|---|
-| `"digits"` | scikit-learn's handwritten digits, real, embedded |
-| `"synthetic/flowers"` | drawn flowers of twelve species, embedded |
-| `"folder:PATH"` | `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and `PATH/test/<class>/*.jpg` |
-| `"zip:PATH"` | the same inside a zip archive |
-| `"mnist:PATH"` | the folder of MNIST's idx files |
-| `"usps:FILE"`, `"svhn:PATH"` | USPS in an npz file, the folder of SVHN's `train_32x32.mat` and `test_32x32.mat` |
-| `"mnist_m:DIGITS:PHOTOS"` | MNIST-M, made from the folder of MNIST and a folder or zip of photographs |
-| `"pair:PATH:a"`, `"pair:PATH:b"` | a domain of pix2pix's folders of pairs side by side, or of `trainA`, `trainB` ... |
-| `"nir_vis:PATH:nir"`, `"nir_vis:PATH:vis"` | faces in `PATH/NIR/<person>/*` and `PATH/VIS/<person>/*` |
-| `"textured_digits"` | `"digits"`, made into another domain in the same way with drawn textures, embedded |
-| `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions |
-| `"textdis:PATH"`, `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, \
-`"svt:PATH"`, `"td500:PATH"` | scene text (`kgan.data.text.sets` says in which layout); labels of regions |
-| any other | a TensorFlow Datasets name, such as `"oxford_flowers102"` |
+Embedded data sets need no download. The shape is that of one image by default; `load` accepts another size.
+
+| name | data set | image |
+|---|---|---|
+| `"digits"` | scikit-learn's 1,797 real handwritten digits, embedded | `(32, 32, 1)` |
+| `"textured_digits"` | the same digits blended with drawn textures, embedded | `(32, 32, 3)` |
+| `"synthetic/flowers"` | drawn flowers of twelve species, embedded | `(64, 64, 3)` |
+| `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions | `(240, 240, 3)` |
+| `"folder:PATH"` | one folder per class: `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and \
+`PATH/test/<class>/*.jpg` | `(64, 64, 3)` |
+| `"zip:PATH"` | a zip archive with the same layout | `(64, 64, 3)` |
+| `"mnist:PATH"` | MNIST; `PATH` is the folder of its idx files | `(32, 32, 1)` |
+| `"usps:FILE"` | USPS in an npz file | `(32, 32, 1)` |
+| `"svhn:PATH"` | SVHN; `PATH` is the folder of `train_32x32.mat` and `test_32x32.mat` | `(32, 32, 3)` |
+| `"mnist_m:DIGITS:PHOTOS"` | MNIST-M, made from the folder of MNIST and a folder or zip archive of photographs | \
+`(32, 32, 3)` |
+| `"pair:PATH:a"`, `"pair:PATH:b"` | one domain of paired images: pix2pix's files with both side by side, or folders \
+`trainA`, `trainB`, `testA`, `testB` | `(128, 128, 3)` |
+| `"nir_vis:PATH:nir"`, `"nir_vis:PATH:vis"` | faces in near infrared or visible light: `PATH/NIR/<person>/*` and \
+`PATH/VIS/<person>/*` | `(128, 128, 3)` |
+| `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, `"svt:PATH"`, \
+`"td500:PATH"`, `"textdis:PATH"` | scene text in the layouts of `kgan.data.text.sets`; labels of regions | \
+`(240, 240, 3)` |
+| any other name | a data set of TensorFlow Datasets, such as `"oxford_flowers102"` | its own square size, or \
+`(64, 64, 3)` |
 """
 
 import math
@@ -63,42 +72,51 @@ def load(
     data_dir=None,
     memory_limit=2**30,
 ):
-    """Loads one split of a data set as float32 images in [-1, 1] and int32 labels, the indices of `class_names(name)`.
+    """Loads one split of a data set by name.
 
-    Images of another shape are resized (antialiased) until they cover the square, and cropped to its centre. The train
-    and test splits never share a sample; a set that comes in one piece is split 80 / 20 within each class.
+    Images are square, float32 in [-1, 1]. An image of another shape is resized with antialiasing until it covers the
+    square, then cropped to the centre. Labels are int32 indices into `class_names(name)`.
 
-    Hidden files in folders and archives are passed over, and so are links that lead out of them. Images that cannot be
-    read are skipped with a warning.
+    The train and test splits of the same `seed` share no sample. A data set in one piece is split 80 / 20 within each
+    class. If a data set has a validation split but no test split, `"test"` takes the validation split.
 
-    Scene text comes as uint8 images in 0..255, stretched to the square (240 pixels by default), with the labels of the
-    34 regions, `(n, 34)`. `load_text` gives other shapes and the outlines of the text.
+    Hidden files and links that lead out of a folder or archive are ignored. Images that cannot be read are skipped with
+    a warning.
+
+    Scene text differs: images are uint8 in 0..255 and stretched to the square, and labels are those of the 34 regions,
+    `(n, 34)`. `load_text` returns other shapes and the outlines of the text.
 
     Args:
         name: a name from the table in `kgan.data`.
-        split: `"train"` or `"test"`, or another split that the set has.
-        image_size: height and width in pixels, from 8 to 4096. None takes the natural size: 32 for digits, 64 for other
-            images, or the size that a TFDS set has.
-        channels: 1 for grey or 3 for RGB. None takes the natural number: 1 for digits, else 3. Scene text is RGB only.
-        count: number of samples, a random subset of real data with equal classes. None takes all, or draws 6,000
-            flowers for training and 1,200 for testing.
-        seed: non-negative int that determines drawn pictures, splits, subsets, and the order of batches.
-        batch_size: samples in a batch, when the result comes in batches.
-        data_dir: the folder of TFDS data sets, `~/tensorflow_datasets` by default.
-        memory_limit: the most bytes that the images may take as arrays. Larger sets come in batches. Scene text does
-            not, and is refused.
+        split: `"train"`, `"test"`, or another split of the data set.
+        image_size: height and width in pixels, from 8 to 4096. None takes the default in the table.
+        channels: 1 for grey or 3 for RGB. None takes the default in the table. Scene text is RGB only.
+        count: number of samples. Real data give a random subset with equal classes. None takes all samples, or draws
+            6,000 flowers or 2,000 scenes for training, and 1,200 flowers or 500 scenes for testing. `nir_vis` does not
+            accept it.
+        seed: non-negative int that determines drawn pictures, splits, subsets and the order of batches.
+        batch_size: samples per batch, if the result is in batches.
+        data_dir: folder of the TensorFlow Datasets (TFDS); `~/tensorflow_datasets` by default.
+        memory_limit: largest size in bytes of the images as arrays. A larger data set is returned in batches; larger
+            scene text is refused. TFDS ignores the limit.
 
     Returns:
-        `(images, labels)`, NumPy arrays `(n, image_size, image_size, channels)` and `(n,)`, when the images take at
-        most `memory_limit` bytes. Otherwise a `keras.utils.PyDataset` of such batches, which the train split reshuffles
-        each epoch (see `Batches`), with the attributes `labels` and `class_names`; set its `workers` to decode in that
-        many threads. A TFDS name gives a `tf.data.Dataset` of such batches.
+        One of three, each of which `fit` accepts:
+
+        - `(images, labels)`: NumPy arrays `(n, image_size, image_size, channels)` and `(n,)`, if the images take at
+          most `memory_limit` bytes.
+        - A `keras.utils.PyDataset` of batches of the same form, if they take more. The train split is reshuffled each
+          epoch (see `Batches`); the other splits keep their order. It has the attributes `labels` and `class_names`.
+          Set its `workers` to decode in that many threads. A file that turns out to be broken when it is decoded is
+          replaced by another of its class.
+        - A `tf.data.Dataset` of such batches, for a TFDS name.
 
     Raises:
-        ValueError: an argument is out of range, the name is unknown, the data are not as they should be, or scene text
-            would take more than `memory_limit`.
-        FileNotFoundError: there is nothing at the path, or TFDS neither has the data nor can fetch them.
-        ImportError: the name is one of TFDS, and `tensorflow_datasets` is not installed.
+        ValueError: an argument is out of range, the name is unknown, the data are malformed, or scene text would take
+            more than `memory_limit`.
+        FileNotFoundError: a folder or file does not exist, or TFDS neither has the data nor can download them.
+        ImportError: the name is a TFDS name and `tensorflow_datasets`, or a package that the data set needs, is not
+            installed.
 
     Example:
 
@@ -131,17 +149,17 @@ def load(
 
 
 def class_names(name, *, data_dir=None):
-    """Returns the names of the classes of a data set; the labels that `load` gives are indices of this list.
+    """Returns the class names of a data set; the labels from `load` are indices into this list.
 
     Args:
         name: as in `load`.
-        data_dir: the folder of TFDS data sets.
+        data_dir: as in `load`.
 
     Returns:
-        List of str.
+        List of str; `["no_text", "text"]` for scene text.
 
     Raises:
-        ValueError, FileNotFoundError, ImportError: as `load`.
+        ValueError, FileNotFoundError, ImportError: as in `load`.
 
     Example:
 

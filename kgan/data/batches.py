@@ -1,4 +1,4 @@
-"""Batches whose order depends on the seed and the epoch alone, so that a resumed run sees what it would have seen."""
+"""Batches whose order depends only on the seed and the epoch, so that a resumed run repeats an uninterrupted one."""
 
 import functools
 
@@ -8,31 +8,31 @@ import numpy as np
 
 @functools.lru_cache(maxsize=8)
 def epoch_order(size, seed, epoch):
-    """Returns the permutation of `size` samples that epoch number `epoch` of seed `seed` takes."""
+    """Returns the permutation of `size` samples for one epoch."""
     order = np.random.default_rng([seed, epoch]).permutation(size)
     order.flags.writeable = False
     return order
 
 
 class EpochShuffledDataset(keras.utils.PyDataset):
-    """Base of the data sets that draw a new order of their samples each epoch.
+    """Base class of data sets that draw a new order of their samples each epoch.
 
-    The order of epoch `e` is `numpy.random.default_rng([seed, e]).permutation(size)`, whatever happened before it.
-    `fit` shuffles the batches of a `PyDataset` once more, from Python's global generator: pass `shuffle=False`, or the
-    batches come in an order that a resumed run does not repeat.
+    The order of epoch `e` is always `numpy.random.default_rng([seed, e]).permutation(size)`. Pass `shuffle=False` to
+    `fit`: otherwise it shuffles the batches again with Python's global generator, and a resumed run cannot repeat the
+    order.
 
-    `epoch` starts at `initial_epoch` and moves on with each pass of `fit`. A pass of `evaluate` or `predict` over the
-    same object looks the same from here and moves it on too: evaluate on other data or on the arrays, or set `epoch`
-    from a callback's `on_epoch_begin`.
+    `epoch` starts at `initial_epoch` and advances after each pass of `fit`. A pass of `evaluate` or `predict` over the
+    same object advances it too, because the object cannot tell them apart. Evaluate on other data or on the arrays, or
+    set `epoch` in a callback's `on_epoch_begin`.
 
-    Where `fit` has to build the model or its losses from a first batch and `workers` is above 1, Keras leaves further
-    batches of that look ahead in its queue and every epoch comes late by as many: for the exact order, build first.
+    Build the model and its losses before `fit` if `workers` is above 1 and the exact order matters. Otherwise Keras
+    prefetches batches for the build, leaves them in its queue, and delivers every epoch late by that many batches.
 
     Args:
         size: number of samples.
-        batch_size: samples in a batch; the last batch holds the rest.
-        seed: non-negative int, the seed of all orders, or None to keep the samples in the order given.
-        initial_epoch: the epoch that the first pass is for, as in `fit`.
+        batch_size: samples per batch; the last batch holds the remainder.
+        seed: non-negative int, the seed of all orders, or None to keep the samples in the given order.
+        initial_epoch: epoch of the first pass, as in `fit`.
     """
 
     def __init__(self, size, batch_size, seed, initial_epoch=0):
@@ -48,16 +48,16 @@ class EpochShuffledDataset(keras.utils.PyDataset):
         return -(-self.size // self.batch_size)
 
     def batch_indices(self, batch):
-        """Returns the int indices of the samples in batch number `batch` of the current epoch."""
+        """Returns the int indices of the samples in batch `batch` of the current epoch."""
         if not 0 <= batch < len(self):
-            raise IndexError(f"batch {batch} of {len(self)}")
+            raise IndexError(f"batch {batch} is out of range: there are {len(self)} batches")
         batch = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         if self.seed is None:
             return np.arange(self.size)[batch]
         return epoch_order(self.size, self.seed, self.epoch)[batch]
 
-    # `fit` calls `on_epoch_end` once before its first epoch, after a pass of one batch when it has to build the model
-    # and without any pass when it has not. Neither is an epoch.
+    # `fit` calls `on_epoch_end` once before its first epoch: after a pass of one batch if it has to build the model,
+    # else without a pass. Neither is an epoch.
 
     def on_epoch_begin(self):
         self._pass_begun = True
@@ -69,14 +69,14 @@ class EpochShuffledDataset(keras.utils.PyDataset):
 
 
 class Batches(EpochShuffledDataset):
-    """Shuffled batches of arrays; the order of an epoch depends on `seed` and the epoch's number alone.
+    """Shuffled batches of arrays; the order of an epoch depends only on `seed` and the epoch's number.
 
     Args:
         images: array `(n, height, width, channels)`.
-        labels: array `(n, ...)`, or a dict of such arrays, or None: then a batch is images alone.
-        batch_size: samples in a batch; the last batch holds the rest, nothing is dropped.
-        seed: non-negative int, the seed of the orders, or None to keep the samples in the order given.
-        initial_epoch: the epoch that a resumed `fit` begins with; pass `fit` the same.
+        labels: array `(n, ...)`, a dict of such arrays, or None for batches of images alone.
+        batch_size: samples per batch; the last batch holds the remainder.
+        seed: non-negative int, the seed of the orders, or None to keep the samples in the given order.
+        initial_epoch: epoch at which a resumed `fit` starts; pass the same value to `fit`.
 
     Raises:
         ValueError: `images` and `labels` differ in length, `images` is empty, or `batch_size` is not positive.
@@ -95,7 +95,7 @@ class Batches(EpochShuffledDataset):
             if array is not None and len(array) != len(images):
                 raise ValueError(f"{len(images)} images but {len(array)} labels: pass one label per image")
         if not len(images) or batch_size < 1:
-            raise ValueError(f"{len(images)} images in batches of {batch_size}: both must be positive")
+            raise ValueError(f"{len(images)} images and batch_size={batch_size}: pass at least 1 of each")
         super().__init__(len(images), batch_size, seed, initial_epoch)
         self.images = images
         self.labels = labels
@@ -108,14 +108,14 @@ class Batches(EpochShuffledDataset):
 
 
 class SourceBatches(EpochShuffledDataset):
-    """Batches of `(images, labels)` made when they are asked for, for data that does not fit in memory.
+    """Batches of `(images, labels)` made on demand, for data that do not fit in memory.
 
     Set `workers` to decode in that many threads.
 
     Args:
         source: the `Source` of the images.
-        batch_size: samples in a batch; the last batch holds the rest.
-        seed: non-negative int, the seed of the orders, or None to keep the samples in their own order.
+        batch_size: samples per batch; the last batch holds the remainder.
+        seed: non-negative int, the seed of the orders, or None to keep the samples in the order of `source`.
 
     Attributes:
         labels: int32 `(n,)`, in the order of the samples, not of the batches.

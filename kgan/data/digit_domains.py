@@ -1,4 +1,4 @@
-"""Digits that look unlike MNIST's, for translation between domains: USPS, SVHN, MNIST-M, and digits on textures."""
+"""Digits for translation between domains: USPS, SVHN, MNIST-M, and digits on textures."""
 
 import zipfile
 from pathlib import Path
@@ -15,7 +15,10 @@ SPLITS = ("train", "test")
 
 
 def open_usps(path, split, image_size, channels, count, seed):
-    """Opens USPS from an npz file with `x_train`, `y_train`, `x_test` and `y_test`: uint8 `(n, 16, 16)`, and digits."""
+    """Opens USPS from an npz file; 32 x 32 grey by default.
+
+    The file holds `x_train` and `x_test`, uint8 `(n, 16, 16)`, and `y_train` and `y_test`, ints `(n,)` from 0 to 9.
+    """
     check_split(split, SPLITS)
     file = Path(path).expanduser()
     if not file.is_file():
@@ -32,9 +35,9 @@ def open_usps(path, split, image_size, channels, count, seed):
 
 
 def open_svhn(path, split, image_size, channels, count, seed):
-    """Opens SVHN's cropped digits in the folder `path`, `train_32x32.mat` and `test_32x32.mat`.
+    """Opens SVHN's cropped digits from `train_32x32.mat` and `test_32x32.mat` in the folder `path`.
 
-    The 531,131 easier digits of `extra_32x32.mat`, which CDAAE's code trains on, are another split: `"extra"`.
+    The split `"extra"` holds the 531,131 easier digits of `extra_32x32.mat`, on which CDAAE's code trains.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -42,27 +45,27 @@ def open_svhn(path, split, image_size, channels, count, seed):
     check_split(split, (*SPLITS, "extra"))
     file = Path(path).expanduser() / f"{split}_32x32.mat"
     if not file.is_file():
-        raise FileNotFoundError(f"no file {str(file)!r}: fetch it from http://ufldl.stanford.edu/housenumbers")
+        raise FileNotFoundError(f"no file {str(file)!r}: download it from http://ufldl.stanford.edu/housenumbers")
     try:
         arrays = loadmat(file, variable_names=("X", "y"))
-        # Height, width, colour, number; the label of a 0 is 10.
+        # The axes of X are height, width, colour and sample. The label of the digit 0 is 10.
         pixels, labels = np.moveaxis(arrays["X"], 3, 0), arrays["y"].ravel() % 10
     except (MatReadError, KeyError, ValueError, TypeError, np.exceptions.AxisError) as error:
-        raise ValueError(f"{file} is not one of SVHN's files ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{file} is not an SVHN file ({' '.join(str(error).split())}): download it again") from None
     _check(file, pixels, labels, (len(labels), 32, 32, 3))
     kept = balanced_subset(labels, count, seed)
     return ColourArray(pixels[kept], labels[kept], CLASS_NAMES, image_size or 32, channels or 3)
 
 
 def open_mnist_m(path, split, image_size, channels, count, seed):
-    """Opens MNIST-M (Ganin et al., 2016): MNIST's digits, each the difference from a random piece of a photograph.
+    """Opens MNIST-M (Ganin et al., 2016): the absolute difference of each MNIST digit and a random photo patch.
 
-    `path` is `DIGITS:PHOTOS`: the folder of MNIST's files, and a folder or zip archive of photographs, of which every
-    fifth is for the test split.
+    `path` is `DIGITS:PHOTOS`: the folder of MNIST's files, and a folder or zip archive of photographs. Every fifth
+    photograph belongs to the test split.
     """
     digits, _, photos = path.partition(":")
     if not photos:
-        raise ValueError(f"'mnist_m:{path}': pass 'mnist_m:DIGITS:PHOTOS', MNIST's folder and one of photographs")
+        raise ValueError(f"'mnist_m:{path}': pass 'mnist_m:DIGITS:PHOTOS', the folders of MNIST and of photographs")
     source = open_mnist(digits, split, None, 1, count, seed)
     large = [photo for photo in load_photos(photos) if min(photo.shape[:2]) >= 32]
     if len(large) < 5:
@@ -78,9 +81,9 @@ def open_mnist_m(path, split, image_size, channels, count, seed):
 
 
 def open_textured_digits(split, image_size, channels, count, seed):
-    """Opens scikit-learn's digits as MNIST-M has MNIST's, with drawn textures for photographs.
+    """Opens scikit-learn's digits, blended with drawn textures as MNIST-M blends its digits with photographs.
 
-    They are the same digits in the same order as `"digits"`, so that what a translation should give is known.
+    The digits and their order are those of `"digits"`, so that the correct result of a translation is known.
     """
     grey = open_digits(split, 32, 1, count, seed)
     pixels = np.round((grey.arrays()[0][..., 0] + 1) * 127.5)
@@ -103,4 +106,4 @@ def _check(path, pixels, labels, shape):
     if pixels.dtype != "uint8" or pixels.shape != shape:
         raise ValueError(f"{path}: images are {pixels.dtype} {pixels.shape}, expected uint8 {shape}")
     if labels.dtype.kind not in "iu" or len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
-        raise ValueError(f"{path}: labels are not digits 0 to 9")
+        raise ValueError(f"{path}: labels are not digits from 0 to 9")

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: 1,797 real digits of 8 x 8 pixels."""
+"""Scikit-learn's handwritten digits: 1,797 real digits of 8 x 8 pixels, part of its installation."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ CLASS_NAMES = [str(digit) for digit in range(10)]
 
 
 def open_digits(split, image_size, channels, count, seed):
-    """Opens scikit-learn's digits, a seeded 80 / 20 split of each class; 32 x 32 grey by default.
+    """Opens scikit-learn's digits with a seeded 80 / 20 split of each class; 32 x 32 grey by default.
 
-    The 8 x 8 pictures touch their frame, so they get a black border of one pixel.
+    The digits touch the edges of their 8 x 8 images, so each image gets a black border of one pixel.
     """
     from sklearn.datasets import load_digits
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from kgan.data.source import Source, balanced_subset, check_split, stratified_split
 from kgan.data.store import Store, none_readable
 
-# Decoders of pictures only: Pillow also opens formats that start an interpreter.
+# Image decoders only: some of Pillow's other formats start an interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SPLITS = ("train", "test", "val", "validation")
 MAX_PIXELS = 2**26
@@ -23,14 +23,14 @@ def open_folder(path, *options):
 
 
 def open_zip(path, *options):
-    """Opens a zip archive with the same layout, within one common folder or not."""
+    """Opens a zip archive with the same layout, at its root or inside one common folder."""
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(f"no file {path!r}: pass 'zip:PATH', a zip archive with one folder of images per class")
     return open_classes(Store(path), *options)
 
 
 def open_classes(store, split, image_size, channels, count, seed):
-    """Finds classes and splits among the pictures of a store, and chooses the samples asked for."""
+    """Finds the classes and splits in a store and selects the requested samples."""
     path = store.path
     splits = find_splits(store.pictures(), path)
     class_names = sorted({name for samples in splits.values() for name, _ in samples})
@@ -39,7 +39,7 @@ def open_classes(store, split, image_size, channels, count, seed):
     if "" in splits:
         samples = splits[""]
     else:
-        # A set with train and val folders only is tested on val.
+        # If the only folders are train and val, val is the test split.
         if split == "test" and "test" not in splits:
             split = next((name for name in splits if name != "train"), split)
         check_split(split, tuple(splits))
@@ -54,11 +54,11 @@ def open_classes(store, split, image_size, channels, count, seed):
 
 
 def find_splits(pictures, path):
-    """Sorts relative paths of pictures into splits.
+    """Sorts the relative paths of images into splits.
 
     Returns:
         Dict of sorted lists of `(class name, relative path)`. Its keys are the names of the split folders, or only `""`
-        when there are none.
+        if there are none.
     """
     parts = {file: PurePosixPath(file).parts for file in sorted(pictures)}
     top = {part[0] for part in parts.values()}
@@ -72,28 +72,26 @@ def find_splits(pictures, path):
         elif part[0] in splits and len(part) > 2:
             splits[part[0]].append((part[1], file))
     if {name for samples in splits.values() for name, _ in samples} <= set(SPLITS):
-        raise ValueError(f"{path} has images but no class folders: expected <class>/<image> in it")
+        raise ValueError(f"{path} has images but no class folders: arrange them as <class>/<image>")
     return splits
 
 
 def open_image(file):
-    """Reads the header of an open image file; nothing is decoded yet."""
+    """Reads the header of an open image file, without decoding the pixels."""
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        raise ValueError(f"not an image of a kind that is read ({', '.join(FORMATS)})") from None
+        raise ValueError(f"not an image in a supported format ({', '.join(FORMATS)})") from None
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS} that are decoded")
+        raise ValueError(f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}")
     return image
 
 
 def decode(file, image_size, channels, half=None):
-    """Decodes an image file to a square.
-
-    The orientation from EXIF is applied.
+    """Decodes an image file to a square, with its EXIF orientation applied.
 
     Args:
-        file: the image file, open for reading bytes.
+        file: image file, open for reading bytes.
         image_size: height and width in pixels; the image is resized to cover this square and cropped to its centre.
         channels: 1 for grey or 3 for RGB, converted as in `to_eight_bits`.
         half: 0 or 1 for the left or right half of a file that holds two squares.
@@ -105,7 +103,7 @@ def decode(file, image_size, channels, half=None):
         Exception: the file is broken, too large, or not an image; the type depends on Pillow's decoder.
     """
     image = open_image(file)
-    # JPEG can be decoded at a half, a quarter or an eighth of its size; twice the size needed loses nothing visible.
+    # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the required size loses nothing visible.
     image.draft(None, (2 * image_size, 2 * image_size))
     image = to_eight_bits(ImageOps.exif_transpose(image), channels)
     if half is not None:
@@ -117,9 +115,9 @@ def decode(file, image_size, channels, half=None):
 
 
 def to_eight_bits(image, channels):
-    """Converts an image to grey or RGB: transparency is laid over white, and 16-bit grey is scaled to 8 bits."""
+    """Converts an image to 8-bit grey or RGB, with transparency over white and 16-bit grey scaled to 8 bits."""
     if image.mode == "F":
-        raise ValueError("pixels are floating-point numbers of unknown range")
+        raise ValueError("floating-point pixels have an unknown range: convert the image to 8 or 16 bits")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) / 257).round().astype("uint8"))
     if image.has_transparency_data:
@@ -129,11 +127,11 @@ def to_eight_bits(image, channels):
 
 
 class Files(Source):
-    """Image files in a store, read and decoded when they are asked for.
+    """Image files in a store, read and decoded on demand.
 
     Args:
         store: a `Store`.
-        files: list of str, the name in the store for each label.
+        files: list of str, the file's name in the store for each label.
         half: as in `decode`.
     """
 
@@ -147,7 +145,7 @@ class Files(Source):
         return self.store.attempt(self.files[index], decode, self.image_size, self.channels, self.half)
 
     def keep(self, readable):
-        """Drops the files whose flag in `readable` is False, and warns how many."""
+        """Drops the files whose flag in `readable` is False and warns how many there are."""
         skipped = len(readable) - sum(readable)
         if skipped == len(readable):
             raise none_readable(self.store.path, skipped)
@@ -166,7 +164,7 @@ class Files(Source):
         return images
 
     def substitute(self, index):
-        """Returns the next good picture of the class of a broken file, so that a batch keeps its size and labels."""
+        """Returns the next readable image of a broken file's class, so that a batch keeps its size and labels."""
         same_class = np.flatnonzero(self.labels == self.labels[index])
         for other in np.roll(same_class, -np.searchsorted(same_class, index))[1:]:
             pixels = self._decoded(other)
@@ -190,6 +188,6 @@ class Files(Source):
         return images, self.labels
 
     def batches(self, batch_size, seed):
-        """As `Source.batches`, without the files whose header cannot be read."""
+        """As `Source.batches`, but without the files whose header cannot be read."""
         self.keep(np.array([self.store.attempt(file, open_image) is not None for file in self.files]))
         return super().batches(batch_size, seed)

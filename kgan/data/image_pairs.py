@@ -1,4 +1,4 @@
-"""Two domains in one folder: edges and shoes as pix2pix has them, faces in near infrared and visible light."""
+"""Two domains in one folder: paired images such as pix2pix's edges and shoes, and near-infrared and visible faces."""
 
 from collections import defaultdict
 from pathlib import PurePosixPath
@@ -15,11 +15,15 @@ PER_PERSON = {"train": 3, "test": 2}
 
 
 def open_pair(path, split, image_size, channels, count, seed):
-    """Opens one domain of pairs; `path` is `PATH:a` or `PATH:b`, and PATH a folder or zip archive.
+    """Opens one domain of image pairs; 128 x 128 RGB by default.
 
-    PATH holds either `train/*.jpg` and `test/*.jpg` (or `val/*.jpg`), each file two squares side by side with domain a
-    on the left (pix2pix), or the folders `trainA`, `trainB`, `testA` and `testB` (CycleGAN, MUNIT). There are no
-    classes: all labels are 0.
+    `path` is `PATH:a` or `PATH:b`, where `PATH` is a folder or zip archive in one of two layouts:
+
+    - pix2pix: `train/*.jpg` and `test/*.jpg` (or `val/*.jpg`). Each file holds two squares side by side, with domain a
+      on the left.
+    - CycleGAN and MUNIT: the folders `trainA`, `trainB`, `testA` and `testB`.
+
+    There are no classes: all labels are 0.
     """
     store, domain = _open_domain(path, "pair", ("a", "b"))
     check_split(split, SPLITS)
@@ -32,17 +36,18 @@ def open_pair(path, split, image_size, channels, count, seed):
                 files = [files[i] for i in np.sort(kept)]
                 return Files(store, files, [0] * len(files), ["all"], image_size or 128, channels or 3, half)
     names = " or ".join(f"{name} or {name}{'AB'[side]}" for name in FOLDERS[split])
-    raise ValueError(f"{store.path} has no images of domain {domain!r} to {split} with: expected them in {names}")
+    raise ValueError(f"{store.path} has no {split} images of domain {domain!r}: expected them in {names}")
 
 
 def open_nir_vis(path, split, image_size, channels, count, seed):
-    """Opens one domain of faces; `path` is `PATH:nir` or `PATH:vis`, with `PATH/NIR/<person>/*` and `PATH/VIS/...`.
+    """Opens one domain of faces; 128 x 128 RGB by default.
 
-    As in section 5.2 of Bai et al. (2020), persons with at least five images in both domains are taken. `seed` draws
-    three images of each for training and two for testing.
+    `path` is `PATH:nir` or `PATH:vis`, where `PATH` holds `NIR/<person>/*` and `VIS/<person>/*`. As in section 5.2 of
+    Bai et al. (2020), people with at least five images in both domains are used. `seed` draws three images of each for
+    training and two for testing.
     """
     if count is not None:
-        raise ValueError("nir_vis: takes three images a person for training and two for testing: count cannot be given")
+        raise ValueError("nir_vis takes three images per person for training and two for testing: leave out count")
     store, domain = _open_domain(path, "nir_vis", ("nir", "vis"))
     check_split(split, SPLITS)
     people = {"nir": defaultdict(list), "vis": defaultdict(list)}
@@ -53,14 +58,12 @@ def open_nir_vis(path, split, image_size, channels, count, seed):
                 images[PurePosixPath(file).parent.name].append(file)
     for name, images in people.items():
         if not images:
-            raise ValueError(
-                f"{store.path} has no images of domain {name!r}: expected {name.upper()}/<person>/<image> in it"
-            )
+            raise ValueError(f"{store.path} has no images of domain {name!r}: expected them in {name.upper()}/<person>")
     needed = sum(PER_PERSON.values())
     names = sorted(name for name in people["nir"] if min(len(images[name]) for images in people.values()) >= needed)
     if len(names) < 2:
         raise ValueError(
-            f"{store.path} has {len(names)} persons with {needed} images in both domains: at least 2 are needed"
+            f"{store.path}: people with at least {needed} images in both domains: {len(names)}; at least 2 are needed"
         )
     files, labels = [], []
     for label, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Two domains side by side: part of the labels withheld, and batches of both at once."""
+"""Training data for two domains: hidden labels, and batches that hold both domains."""
 
 import functools
 
@@ -8,18 +8,18 @@ from kgan.data.batches import EpochShuffledDataset
 
 
 def hide_labels(labels, per_class, seed=0):
-    """Keeps some labels of each class and puts -1 for the others.
+    """Keeps `per_class` labels of each class and sets the others to -1.
 
     Args:
         labels: int `(n,)`.
-        per_class: how many labels of each class to keep; 0 hides all.
-        seed: non-negative int, of the choice. A smaller choice of the same seed lies inside a larger one.
+        per_class: number of labels to keep in each class; 0 hides all labels.
+        seed: non-negative int, the seed of the choice. With the same seed, a larger choice contains every smaller one.
 
     Returns:
         int32 `(n,)`.
 
     Raises:
-        ValueError: a class has fewer samples.
+        ValueError: a class has fewer than `per_class` samples, or `per_class` is negative.
 
     Example:
 
@@ -30,8 +30,8 @@ def hide_labels(labels, per_class, seed=0):
     counts = np.bincount(labels)
     if per_class < 0 or (counts < per_class).any():
         raise ValueError(
-            f"{per_class} labels a class: there are {counts.min()} samples of class {counts.argmin()}; keep from 0 to "
-            "as many"
+            f"per_class={per_class}, but class {counts.argmin()} has {counts.min()} samples: pass a number from 0 to "
+            f"{counts.min()}"
         )
     order = np.random.default_rng(seed).permutation(len(labels))
     kept = np.concatenate([order[labels[order] == label][:per_class] for label in range(len(counts))])
@@ -41,24 +41,25 @@ def hide_labels(labels, per_class, seed=0):
 
 
 class PairBatches(EpochShuffledDataset):
-    """Batches of two domains for `MMSSIT`: dicts of `images_a`, `labels_a`, `images_b`, `labels_b`.
+    """Batches of two domains for `MMSSIT`: dicts of `images_a`, `labels_a`, `images_b` and `labels_b`.
 
-    Half of a batch are samples with labels, the classes in turn, the other half samples without; where a domain has
-    only one kind, all of a batch is of it. Each epoch takes every pool in a new order, and again where it is at its
-    end. Rows of the two domains have nothing to do with each other. The order depends on `seed` and the epoch alone.
+    For each domain, half of a batch is labelled, with the classes in turn, and half is unlabelled. If a domain has only
+    labelled or only unlabelled samples, they fill the batch. Each epoch goes through the samples in a new order, which
+    depends only on `seed` and the epoch. Samples repeat, in another order, once they are used up. The rows of the two
+    domains are unrelated.
 
     Args:
-        a, b: `(images, labels)`, arrays `(n, height, width, 3)` and int `(n,)`, -1 for a sample without a label.
-        batch_size: rows of a batch; an even number.
+        a, b: `(images, labels)` of each domain, arrays `(n, height, width, 3)` and int `(n,)`; -1 is unlabelled.
+        batch_size: samples per batch and domain; an even number.
         seed: non-negative int.
         initial_epoch: as in `Batches`.
-        steps_per_epoch: how many batches an epoch has; None for one pass over the larger domain.
-        shift: pixels; each image is moved by up to as many, down or up and to either side, each time anew, and what it
-            leaves free repeats its edge. It makes more of few labels.
+        steps_per_epoch: number of batches per epoch; None for one pass over the larger domain.
+        shift: largest random shift of each image in pixels, vertically and horizontally; 0 for none. The image's edge
+            is repeated in the uncovered area. A shift is drawn each time, which augments a small labelled set.
 
     Raises:
-        ValueError: a domain has no samples or as many labels as it has not images, or labels of some classes only; the
-            batch size is odd, or the shift negative.
+        ValueError: a domain has no samples, its images and labels differ in number, it has labels of some classes only,
+            `batch_size` is not a positive even number, or `shift` is negative.
 
     Example:
 
@@ -71,14 +72,14 @@ class PairBatches(EpochShuffledDataset):
 
     def __init__(self, a, b, batch_size=100, seed=0, initial_epoch=0, steps_per_epoch=None, shift=0):
         if batch_size < 2 or batch_size % 2:
-            raise ValueError(f"batch_size={batch_size}: half of a batch has labels, so it must be even")
+            raise ValueError(f"batch_size={batch_size}: it must be even and at least 2, since half a batch is labelled")
         if shift < 0:
-            raise ValueError(f"shift={shift}: pass 0 for none, or how many pixels at most")
+            raise ValueError(f"shift={shift}: pass the largest shift in pixels, or 0 for none")
         self.domains, self.pools, self.shift = {}, {}, shift
         for name, (images, labels) in (("a", a), ("b", b)):
             labels = np.asarray(labels, "int32")
             if not len(images) or labels.shape != (len(images),):
-                raise ValueError(f"domain {name}: {len(images)} images and labels {labels.shape}: pass one for each")
+                raise ValueError(f"domain {name}: {len(images)} images and labels {labels.shape}: pass one per image")
             self.domains[name] = images, labels
             classes = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
             self.pools[name] = classes, np.flatnonzero(labels < 0)
@@ -86,7 +87,7 @@ class PairBatches(EpochShuffledDataset):
         for name, (_, labels) in self.domains.items():
             missing = set(range(num_classes)) - set(labels.tolist())
             if missing and (labels >= 0).any():
-                raise ValueError(f"domain {name}: class {min(missing)} has no sample with a label")
+                raise ValueError(f"domain {name}: class {min(missing)} has no labelled sample: label at least one")
         passes = []
         for name, (classes, rest) in self.pools.items():
             size = batch_size if not classes or not len(rest) else batch_size // 2
@@ -95,7 +96,7 @@ class PairBatches(EpochShuffledDataset):
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
+            raise IndexError(f"batch {index} is out of range: there are {len(self)} batches")
         batch = {}
         for name, (images, labels) in self.domains.items():
             chosen = self._rows(name, index)
@@ -126,7 +127,7 @@ def _shifted(images, most, rng):
 
 
 def _endless(pool, stream, place):
-    """What stands at a place of the endless sequence of a pool, one random order after the other."""
+    """Returns the item at a place of an endless sequence: one random order of the pool after another."""
     lap, place = divmod(place, len(pool))
     return pool[_order(len(pool), (*stream, lap))[place]]
 

@@ -1,4 +1,4 @@
-"""What every data set in memory or on disk has in common: sampling, conversion, and the way from samples to `fit`."""
+"""The base of all data sets in memory or on disk: splits, subsets, conversion to images, arrays and batches."""
 
 import numpy as np
 from PIL import Image
@@ -7,7 +7,7 @@ from kgan.data.batches import SourceBatches
 
 
 class Source:
-    """Samples that become images only when they are asked for.
+    """Base class of labelled samples that become images on demand.
 
     Args:
         labels: int array `(n,)`, the class of each sample.
@@ -24,7 +24,7 @@ class Source:
 
     @property
     def nbytes(self):
-        """Size in bytes of all images as float32."""
+        """The size in bytes of all images as float32."""
         return 4 * len(self.labels) * self.image_size**2 * self.channels
 
     def images(self, indices):
@@ -36,16 +36,16 @@ class Source:
         return self.images(np.arange(len(self.labels))), self.labels
 
     def batches(self, batch_size, seed):
-        """Returns a `keras.utils.PyDataset` that makes the images batch by batch."""
+        """Returns a `keras.utils.PyDataset` that makes the images one batch at a time."""
         return SourceBatches(self, batch_size, seed)
 
 
 class GreyArray(Source):
-    """Grey pictures held in memory at their own size, resized and scaled when they are asked for.
+    """Grey images held in memory at their original size; resized and scaled on demand.
 
     Args:
         pixels: array `(n, height, width)` in [0, `peak`].
-        peak: the value of white.
+        peak: pixel value of white.
     """
 
     def __init__(self, pixels, labels, class_names, image_size, channels, peak):
@@ -66,7 +66,7 @@ class GreyArray(Source):
 
 
 class ColourArray(Source):
-    """Colour pictures held in memory at their own size, resized and scaled when they are asked for.
+    """Colour images held in memory at their original size; resized and scaled on demand.
 
     Args:
         pixels: uint8 `(n, height, width, 3)`.
@@ -88,7 +88,7 @@ class ColourArray(Source):
 
 
 def ranks_in_class(labels, seed):
-    """Returns int `(n,)`: the place of each sample in a random order of its own class, drawn from `seed`."""
+    """Returns int `(n,)`: the rank of each sample in a random order of its class, drawn from `seed`."""
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)
@@ -98,16 +98,16 @@ def ranks_in_class(labels, seed):
 
 
 def stratified_split(labels, split, seed, test_share=0.2):
-    """Chooses the samples of one side of a random split that keeps the share of each class.
+    """Chooses the samples of one side of a random split that preserves the share of each class.
 
     Args:
         labels: int array `(n,)`.
         split: `"train"` or `"test"`.
-        seed: the split's seed; both sides must be asked for with the same one.
-        test_share: share of each class that goes to the test side, rounded to whole samples.
+        seed: seed of the split; both sides must use the same one.
+        test_share: share of each class in the test split, rounded to whole samples.
 
     Returns:
-        Increasing int array, the indices of the chosen samples.
+        Increasing int array of the indices of the chosen samples.
     """
     check_split(split, ("train", "test"))
     in_test = ranks_in_class(labels, seed) < np.round(test_share * np.bincount(labels))[labels]
@@ -115,15 +115,15 @@ def stratified_split(labels, split, seed, test_share=0.2):
 
 
 def balanced_subset(labels, count, seed):
-    """Chooses `count` random samples, as many of each class as there are.
+    """Chooses `count` random samples, equally many of each class until a class is used up.
 
     Args:
         labels: int array `(n,)`.
         count: number of samples, or None for all.
-        seed: the seed of the choice. A smaller subset of the same seed lies inside a larger one.
+        seed: seed of the choice. With the same seed, a larger subset contains every smaller one.
 
     Returns:
-        Increasing int array `(count,)`, the indices of the chosen samples.
+        Increasing int array `(count,)` of the indices of the chosen samples.
     """
     if count is None:
         return np.arange(len(labels))
@@ -133,6 +133,6 @@ def balanced_subset(labels, count, seed):
 
 
 def check_split(split, available):
-    """Raises ValueError when `split` is not one of `available`."""
+    """Raises ValueError if `split` is not one of `available`."""
     if split not in available:
         raise ValueError(f"split={split!r} is not one of {', '.join(map(repr, available))}")

@@ -1,4 +1,4 @@
-"""A folder or zip archive that images are read from, with whatever else its maker left in it."""
+"""Safe access to the files of a folder or zip archive, which may hold other files than images."""
 
 import functools
 import os
@@ -16,17 +16,17 @@ MAX_FILE_BYTES = 2**28
 class Store:
     """The files of a folder or zip archive, at any depth; nothing outside it can be read.
 
-    Hidden files, and those that macOS and Windows leave behind (`__MACOSX`, `Thumbs.db`), are passed over. Links are
-    followed within a folder, but not in circles. Links that lead out of the folder, all links in an archive, and
-    members with absolute names or `..` in them are passed over with one warning.
+    Hidden files and those that macOS and Windows leave behind (`__MACOSX`, `Thumbs.db`) are ignored. Links inside a
+    folder are followed, but not in cycles. One warning reports what is ignored for safety: links that lead out of the
+    folder, all links in an archive, and members whose name is absolute or contains `..`.
 
-    A store can be pickled. Each process opens an archive for itself, and opens it again when the file has changed.
+    A store can be pickled. Each process opens an archive itself, and reopens it when the file has changed.
 
     Args:
-        path: the folder or archive; `~` is the home folder.
+        path: folder or archive; `~` is the home folder.
 
     Raises:
-        FileNotFoundError: there is nothing at the path.
+        FileNotFoundError: the path does not exist.
 
     Example:
 
@@ -45,15 +45,15 @@ class Store:
             raise FileNotFoundError(f"no folder or zip archive {self.path!r}")
 
     def __reduce__(self):
-        # Without the names, which may be many: a worker only opens the files that it is told to.
+        # Leaves out the names, of which there may be many: a worker only opens the files that it is given.
         return Store, (self.path,)
 
     @functools.cached_property
     def names(self):
-        """Sorted paths of the files, relative to the folder or archive, with `/` between the parts.
+        """Sorted paths of the files, relative to the folder or archive, with `/` as separator.
 
         Raises:
-            ValueError: the file is not a whole zip archive.
+            ValueError: the file is not a complete zip archive.
         """
         if self._is_folder:
             names, outside = self._walk()
@@ -62,19 +62,19 @@ class Store:
             _, names, outside = self._archive()
             kind = "links, and names that lead outside the archive"
         if outside:
-            message = f"{self.path}: passed over {kind}: {len(outside)}, the first is {min(outside)}"
+            message = f"{self.path}: ignored {kind}: {len(outside)}, the first is {min(outside)}"
             warnings.warn(message, stacklevel=3)
         return sorted(names)
 
     def pictures(self, names=None, place=""):
-        """Returns the names with the suffix of an image.
+        """Returns the names that have the suffix of an image.
 
         Args:
             names: list of names to choose from; None for all.
-            place: words for the error message that say where these are, such as `" in train"`.
+            place: where these names are, for the error message, such as `" in train"`.
 
         Raises:
-            ValueError: no name has such a suffix.
+            ValueError: no name has the suffix of an image.
         """
         names = self.names if names is None else names
         found = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
@@ -87,14 +87,14 @@ class Store:
 
         Raises:
             Exception: the file has more than `most` bytes or is not in the store, or its archive is damaged, encrypted
-                or packed by an unsupported method; the type depends on `zipfile`.
+                or compressed by an unsupported method; the type depends on `zipfile`.
         """
         if self._is_folder:
             path = os.path.realpath(os.path.join(self._root, name))
             found = os.stat(path)
             # Opening a pipe would block.
             if not _lies_in(path, self._root) or not stat.S_ISREG(found.st_mode):
-                raise ValueError("not a file of this folder")
+                raise ValueError("not a regular file in this folder")
             size, start = found.st_size, functools.partial(open, path, "rb")
         else:
             archive, members, _ = self._archive()
@@ -102,27 +102,27 @@ class Store:
                 raise ValueError("not in this archive")
             size, start = members[name].file_size, functools.partial(archive.open, members[name])
         if size > most:
-            raise ValueError(f"{size} bytes, more than the {most} that are read")
+            raise ValueError(f"{size} bytes, more than the limit of {most}")
         return start()
 
     def read(self, name, most):
-        """Returns the bytes of a file that has at most `most` of them.
+        """Returns the bytes of a file.
 
         Raises:
-            ValueError: the file cannot be read; the error names it.
+            ValueError: the file cannot be read or has more than `most` bytes; the error names it.
         """
         try:
             with self.open(name, most) as file:
                 return file.read(most)
-        except Exception as error:  # zipfile raises almost anything on a damaged archive.
+        except Exception as error:  # zipfile raises many exception types on a damaged archive.
             raise ValueError(f"{self.path}: {name}: {error}") from None
 
     def attempt(self, name, task, *args):
-        """Returns `task(file, *args)` for an open file, or None with a warning that names a file it fails on."""
+        """Returns `task(file, *args)` for an open file; on failure, warns with the file's name and returns None."""
         try:
             with self.open(name) as file:
                 return task(file, *args)
-        except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
+        except Exception as error:  # Pillow's decoders raise many exception types on a broken file.
             warnings.warn(f"skipped {self.path}: {name}: {error}", stacklevel=2)
             return None
 
@@ -130,7 +130,7 @@ class Store:
         names, outside = [], []
         folders = [("", (self._root,))]
         while folders:
-            # `way` holds the real paths of the folders from the root down: a link to one of them would be a circle.
+            # `way` holds the real paths of the folders from the root down: a link to one of them would be a cycle.
             place, way = folders.pop()
             try:
                 entries = list(os.scandir(os.path.join(self._root, place)))
@@ -157,12 +157,12 @@ class Store:
         try:
             found = os.stat(self._root)
             return _open_archive(self._root, os.getpid(), found.st_ino, found.st_size, found.st_mtime_ns)
-        except Exception as error:  # zipfile raises almost anything on a damaged archive.
-            raise ValueError(f"{self.path} is not a whole zip archive ({error})") from None
+        except Exception as error:  # zipfile raises many exception types on a damaged archive.
+            raise ValueError(f"{self.path} is not a complete zip archive ({error})") from None
 
 
 def none_readable(path, count):
-    """The error for a folder or archive without any image that can be read."""
+    """Returns the error for a folder or archive without a readable image."""
     return ValueError(f"{path}: none of the {count} files can be read as an image")
 
 
@@ -172,15 +172,15 @@ def _lies_in(path, folder):
 
 @functools.lru_cache(maxsize=4)
 def _open_archive(path, process, *version):
-    """An archive, its members by name, and the names of those that are passed over.
+    """Returns an archive, a dict of its members by name, and the names of the members ignored for safety.
 
-    Opened once per `process`, because a forked worker must not share its parent's place in the file, and once per
-    `version` of the file.
+    The archive is opened once per `process`, because a forked worker must not share its parent's position in the file,
+    and once per `version` of the file.
     """
     archive = zipfile.ZipFile(path)
     members, outside = {}, []
     for info in archive.infolist():
-        # Windows paths know both kinds of slashes, and drives.
+        # `PureWindowsPath` understands both kinds of slash, and drives.
         name = PureWindowsPath(info.filename)
         if info.filename.endswith(("/", "\\")) or any(part != ".." and hidden(part) for part in name.parts):
             continue

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets by name, for any of its sets with an image and a label."""
+"""TensorFlow Datasets by name: any data set with an image and a class label."""
 
 import contextlib
 import difflib
@@ -9,19 +9,19 @@ import numpy as np
 
 from kgan.data.source import balanced_subset, check_split, stratified_split
 
-# Named where TFDS is not installed and cannot list its sets.
+# Suggested when TFDS is not installed and cannot list its data sets.
 WELL_KNOWN = ("oxford_flowers102", "mnist", "svhn_cropped", "caltech_birds2011", "lfw")
 INSTALL = "pip install tensorflow tensorflow-datasets"
 SHUFFLE_BYTES = 2**27
 
 
 def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_dir, others):
-    """Returns a `tf.data.Dataset` of batches `(images, labels)`; the train split is shuffled anew each epoch."""
+    """Returns a `tf.data.Dataset` of batches `(images, labels)`; the train split is reshuffled each epoch."""
     builder = open_builder(name, data_dir, others)
     import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
-        # Else TensorFlow takes the GPU's memory from the backend that computes.
+        # Otherwise TensorFlow takes the GPU's memory from the backend that computes.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     fetch(builder, name)
@@ -43,7 +43,7 @@ def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_d
         image = tf.image.resize(image, (image_size, image_size), tf.image.ResizeMethod.LANCZOS3, antialias=True)
         image = tf.ensure_shape(image, (image_size, image_size, channels))
         label = example["label"] if labels is None else tf.gather(labels, index)
-        # Bytes take a quarter of the shuffle buffer that floats would.
+        # uint8 takes a quarter of the memory of float32 in the shuffle buffer.
         return tf.image.convert_image_dtype(image, "uint8", saturate=True), tf.cast(label, "int32")
 
     dataset = builder.as_dataset(split=part).enumerate()
@@ -60,7 +60,7 @@ def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_d
 
 
 def tfds_class_names(name, data_dir, others):
-    """Returns the names of a set's classes; sorted where its labels are text, as in `"lfw"`."""
+    """Returns the class names of a data set, sorted if its labels are text, as in `"lfw"`."""
     builder = open_builder(name, data_dir, others)
     if has_text_labels(builder):
         fetch(builder, name)
@@ -69,12 +69,12 @@ def tfds_class_names(name, data_dir, others):
 
 
 def open_builder(name, data_dir, others):
-    """Returns the builder of a TFDS name, or raises an error that names what there is."""
+    """Returns the builder of a TFDS name, or raises an error that lists the known names."""
     try:
         import tensorflow_datasets as tfds
     except ImportError:
         if name in WELL_KNOWN:
-            raise ImportError(f"{name!r} comes from TensorFlow Datasets: {INSTALL}") from None
+            raise ImportError(f"{name!r} needs TensorFlow Datasets: {INSTALL}") from None
         names, also = WELL_KNOWN, f"those of TensorFlow Datasets ({INSTALL})"
     else:
         names = tfds.list_builders(with_community_datasets=False)
@@ -84,33 +84,33 @@ def open_builder(name, data_dir, others):
             features = dict(builder.info.features)
             label = features.get("label")
             if "image" not in features or not isinstance(label, tfds.features.ClassLabel | tfds.features.Text):
-                raise ValueError(f"{name!r} has no image with one class label, but {', '.join(features)}")
+                raise ValueError(f"{name!r} has no image with one class label; its features: {', '.join(features)}")
             return builder
     close = [own for own in others if name in own] or difflib.get_close_matches(name, [*others, *names])
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
-    raise ValueError(f"unknown data set {name!r}{hint} There are {', '.join(others)} and {also}")
+    raise ValueError(f"unknown data set {name!r}{hint} Known names: {', '.join(others)}, and {also}")
 
 
 def fetch(builder, name):
-    """Makes sure that the data are there."""
+    """Downloads and prepares the data unless they are present."""
     try:
         builder.download_and_prepare()
     except ImportError as error:
         raise ImportError(f"{name!r} needs a package that is not installed: pip install {error.name}") from error
-    except Exception as error:  # Whatever the network, the host or the set's own script raises.
+    except Exception as error:  # The network, the host and the data set's script can raise any type.
         folder = builder.data_dir_root
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise FileNotFoundError(
-            f"{name!r} is not in {folder} and could not be fetched ({reason}): tfds build {name} --data_dir {folder}"
+            f"{name!r} is not in {folder} and the download failed ({reason}): tfds build {name} --data_dir {folder}"
         ) from error
 
 
 def choose(builder, split, count, seed):
-    """Finds the samples of a split.
+    """Chooses the samples of a split.
 
     Returns:
         part: name of the split to read.
-        labels: int array of the labels of that split, or None when they are what the set has.
+        labels: int array of the labels of that split, or None to take them from the data set.
         kept: increasing int array of the samples to keep, or None for all.
     """
     available = tuple(builder.info.splits)
@@ -133,12 +133,12 @@ def has_text_labels(builder):
 
 
 def text_class_names(builder):
-    """Returns the sorted names that occur in any split."""
+    """Returns the sorted class names that occur in any split."""
     return sorted({label.decode() for part in builder.info.splits for label in read_labels(builder, part)})
 
 
 def read_labels(builder, part):
-    """Returns the labels of a split in the order of its samples, without decoding an image."""
+    """Returns the labels of a split in the order of its samples, without decoding the images."""
     import tensorflow_datasets as tfds
 
     examples = builder.as_dataset(split=part, decoders={"image": tfds.decode.SkipDecoding()})

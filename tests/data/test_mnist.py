@@ -53,12 +53,12 @@ def test_other_sizes_and_subsets(folder):
         ("train-images-idx3-ubyte", b"\0\0", "is not an idx file"),
         ("train-images-idx3-ubyte", idx(IMAGES)[:-1], "fewer than the 23520 bytes it claims"),
         ("train-images-idx3-ubyte", idx(IMAGES) + b"\0", "more than the 23520 bytes it claims"),
-        ("train-images-idx3-ubyte", idx(IMAGES, shape=(2**32 - 1, 2**16, 2**16)), "more than the 1073741824 that are"),
+        ("train-images-idx3-ubyte", idx(IMAGES, shape=(2**32 - 1, 2**16, 2**16)), "more than the limit of 1073741824"),
         ("train-images-idx3-ubyte", idx(IMAGES[:, :14]), r"expected \(30, 28, 28\)"),
         ("train-labels-idx1-ubyte", idx(LABELS[:29]), "29 labels"),
         ("train-labels-idx1-ubyte", idx(LABELS + 1), "the labels reach 10"),
-        ("t5k-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES))[:-9], "is not a whole gzip file"),
-        ("t5k-images-idx3-ubyte.gz", b"no gzip at all", "is not a whole gzip file"),
+        ("t5k-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES))[:-9], "is not a complete gzip file"),
+        ("t5k-images-idx3-ubyte.gz", b"no gzip at all", "is not a complete gzip file"),
     ],
 )
 def test_broken_files(folder, name, content, message):

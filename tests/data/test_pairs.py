@@ -27,7 +27,7 @@ def test_labels_are_kept_evenly():
     more = hide_labels(labels, 20, seed=1)
     assert (more[kept] >= 0).all()
     assert not np.array_equal(hidden, hide_labels(labels, 7, seed=2))
-    with pytest.raises(ValueError, match="200 labels a class"):
+    with pytest.raises(ValueError, match="per_class=200, but class"):
         hide_labels(labels, 200)
 
 
@@ -113,8 +113,8 @@ def test_order_depends_on_seed_and_epoch_alone():
 @pytest.mark.parametrize(
     "a, b, size, words",
     [
-        (domain([0, 1, -1]), domain([0, -1]), 4, "domain b: class 1 has no sample with a label"),
-        (domain([0, 2, -1]), domain([0, 2]), 4, "domain a: class 1 has no sample with a label"),
+        (domain([0, 1, -1]), domain([0, -1]), 4, "domain b: class 1 has no labelled sample"),
+        (domain([0, 2, -1]), domain([0, 2]), 4, "domain a: class 1 has no labelled sample"),
         (domain([]), domain([0]), 4, "domain a: 0 images"),
         ((domain([0, 1])[0], np.array([0])), domain([0, 1]), 4, "domain a: 2 images and labels"),
         (domain([0]), domain([0]), 3, "must be even"),

@@ -265,7 +265,7 @@ def test_names_with_backslashes(tmp_path, case):
 def test_half_an_archive(tmp_path, case, cut):
     path = as_zip(tmp_path, case.files)
     path.write_bytes(path.read_bytes()[cut])
-    with pytest.raises(ValueError, match=re.escape(f"{path} is not a whole zip archive")) as caught:
+    with pytest.raises(ValueError, match=re.escape(f"{path} is not a complete zip archive")) as caught:
         case.entry.read(path)
     assert "\n" not in str(caught.value)
 
@@ -330,14 +330,14 @@ def test_names_and_pictures(tmp_path, lay):
 @kinds
 def test_files_that_are_larger_than_asked_for(tmp_path, lay):
     store = Store(lay(tmp_path, FILES))
-    with pytest.raises(ValueError, match=f"^{re.escape(store.path)}: b/notes.txt: 10 bytes, more than the 9 that are"):
+    with pytest.raises(ValueError, match=f"^{re.escape(store.path)}: b/notes.txt: 10 bytes, more than the limit of 9"):
         store.read("b/notes.txt", most=9)
 
 
 def test_file_larger_than_is_read(tmp_path):
     with (tmp_path / "large.png").open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(ValueError, match="more than the 268435456"):
+    with pytest.raises(ValueError, match="more than the limit of 268435456"):
         Store(tmp_path).open("large.png")
 
 
@@ -346,7 +346,7 @@ def test_file_larger_than_is_read(tmp_path):
 def test_nothing_else_can_be_opened(tmp_path, lay, name):
     (tmp_path / "secret.png").write_bytes(plain(0))
     store = Store(lay(tmp_path, FILES))
-    with pytest.raises(ValueError, match="cannot|not (a file of|in) this|No such file"):
+    with pytest.raises(ValueError, match="cannot|not (a regular file )?in this|No such file"):
         store.read(name.format(root=tmp_path), most=2**20)
 
 
@@ -357,7 +357,7 @@ def test_a_link_that_is_turned_outside_after_the_look_is_not_read(tmp_path):
     (tmp_path / "secret.png").write_bytes(plain(0))
     (path / "a" / "1.png").unlink()
     (path / "a" / "1.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(ValueError, match="not a file of this folder"):
+    with pytest.raises(ValueError, match="not a regular file in this folder"):
         store.open("a/1.png")
 
 

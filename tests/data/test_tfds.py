@@ -187,7 +187,7 @@ def test_grey_is_luma(folder):
 def test_errors(folder, tmp_path):
     with pytest.raises(ValueError, match="split='no' is not one of 'train', 'test'"):
         load("kgan_toy_photos", "no", data_dir=folder)
-    with pytest.raises(ValueError, match="'kgan_toy_text' has no image with one class label, but text"):
+    with pytest.raises(ValueError, match="'kgan_toy_text' has no image with one class label; its features: text"):
         load("kgan_toy_text", data_dir=folder)
     with pytest.raises(ValueError, match="did you mean 'kgan_toy_faces'"):
         load("kgan_toy_face")

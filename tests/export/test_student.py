@@ -57,10 +57,10 @@ def test_both_files_are_replaced(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ({"card": CARD, "sizes": (365_000, 135_001)}, 1, "500001 bytes together, 500000 allowed"),
+        ({"card": CARD, "sizes": (365_000, 135_001)}, 1, "500001 bytes together, more than the limit of 500000"),
         ({"card": CARD, "failure": RuntimeError("decides otherwise")}, 1, "decides otherwise"),
         ({"card": {"licence": "for tests"}}, 2, "must state licence and data_card"),
-        ({"card": CARD, "names": ("a-float32.tflite", "a-int8.tflite")}, 2, "the model's name is not 'student'"),
+        ({"card": CARD, "names": ("a-float32.tflite", "a-int8.tflite")}, 2, "the model's name must be 'student'"),
     ],
 )
 def test_nothing_is_changed(run, capsys, arguments, status, message):

@@ -1,8 +1,8 @@
-"""Drawn flowers of twelve species: labelled pictures without a download, at any size and in any number.
+"""Drawn flowers of twelve species: labelled images without a download, at any size and in any number.
 
-A flower is drawn in its own plane, in which the longest petals have length 1: rings of petals, from the back to the
-front, then the centre. Every quantity is a formula of the pixel's place in that plane, and edges are as soft as a pixel
-is wide, so that there is nothing to sample more than once. One picture depends on (seed, split, index) alone.
+A flower is drawn in its own plane, in which the longest petals have length 1: first the rings of petals from back to
+front, then the centre. Every quantity is a formula of the pixel's position in that plane. Edges are one pixel soft, so
+no supersampling is needed. An image depends only on (seed, split, index).
 """
 
 from types import SimpleNamespace
@@ -17,13 +17,13 @@ CHUNK = 16
 
 
 def open_flowers(split, image_size, channels, count, seed):
-    """Opens the drawn flowers: 6,000 train and 1,200 test pictures by default, 64 x 64 RGB."""
+    """Opens the drawn flowers; 6,000 training and 1,200 test images, 64 x 64 RGB by default."""
     check_split(split, COUNTS)
     return Flowers(split, image_size or 64, channels or 3, count or COUNTS[split], seed)
 
 
 class Flowers(Source):
-    """Drawn flowers; picture `i` shows species `i % 12` and is the same whatever `count` is."""
+    """Drawn flowers; image `i` shows species `i % 12` and does not depend on `count`."""
 
     def __init__(self, split, image_size, channels, count, seed):
         super().__init__(np.arange(count) % len(CLASS_NAMES), CLASS_NAMES, image_size, channels)
@@ -32,7 +32,7 @@ class Flowers(Source):
 
     def images(self, indices):
         images = np.empty((len(indices), self.image_size, self.image_size, self.channels), "float32")
-        # Chunks keep the working arrays inside the processor's cache.
+        # Chunks keep the working arrays in the processor's cache.
         for start in range(0, len(indices), CHUNK):
             chunk = indices[start : start + CHUNK]
             draws = np.stack([np.random.default_rng([self.stream, i, self.seed]).random(96, "float32") for i in chunk])
@@ -46,7 +46,7 @@ class Flowers(Source):
 
 
 class Draws:
-    """Hands out the columns of an array of uniform numbers `(n, columns)`, scaled to a range, as `(n, 1, 1)`."""
+    """Returns one column of an array of uniform numbers `(n, columns)` per call, scaled to a range, as `(n, 1, 1)`."""
 
     def __init__(self, uniform):
         self.uniform = uniform
@@ -58,7 +58,7 @@ class Draws:
 
 
 def draw(labels, uniform, size):
-    """Draws one flower per label; returns float32 `(n, 3, size, size)`, about 0..1."""
+    """Draws one flower per label; returns float32 `(n, 3, size, size)`, approximately in [0, 1]."""
     draws = Draws(uniform)
     look = {name: values[labels].reshape(len(labels), *values.shape[1:], 1, 1) for name, values in TABLE.items()}
     look = SimpleNamespace(**look)
@@ -70,7 +70,7 @@ def draw(labels, uniform, size):
     centre_x, centre_y = draws(-0.16, 0.16), draws(-0.16, 0.16)
     draw_stem(image, draws, x - centre_x, y - centre_y, 2 / size)
 
-    # The flower's plane: tilted about a random axis, turned about its centre.
+    # The flower's plane: tilted about a random axis, then rotated about its centre.
     tilt_cos, tilt_sin = unit(draws(0, np.pi))
     dx, dy = (x - centre_x) / radius, (y - centre_y) / radius
     u = dx * tilt_cos + dy * tilt_sin
@@ -96,17 +96,17 @@ def unit(angle):
 
 
 def ramp(x):
-    """0 below 0, 1 above 1, straight between."""
+    """Clips to [0, 1]."""
     return np.clip(x, 0, 1)
 
 
 def paint(image, alpha, colour):
-    """Lays `colour` `(n, 3, 1, 1)` or `(n, 3, h, w)` over `image` `(n, 3, h, w)` with opacity `alpha` `(n, h, w)`."""
+    """Blends `colour` `(n, 3, 1, 1)` or `(n, 3, h, w)` into `image` `(n, 3, h, w)` with opacity `alpha` `(n, h, w)`."""
     image += alpha[:, None] * (colour - image)
 
 
 def shade(image, alpha):
-    """Darkens `image` by the share `alpha` `(n, h, w)`."""
+    """Darkens `image` by the fraction `alpha` `(n, h, w)`."""
     image *= 1 - alpha[:, None]
 
 
@@ -119,7 +119,7 @@ GROUNDS = np.array([
 
 
 def draw_background(draws, x, y):
-    """A gradient between two colours of a ground, with waves of light and discs out of focus."""
+    """Draws a gradient between two colours of a background, with waves of light and out-of-focus discs."""
     ground = GROUNDS[(draws(0, len(GROUNDS))[:, 0, 0]).astype(int)][..., None, None]
     cos, sin = unit(draws(0, 2 * np.pi))
     mix = 0.5 + 0.35 * (x * cos + y * sin)
@@ -128,7 +128,7 @@ def draw_background(draws, x, y):
         mix = mix + draws(0.03, 0.15) * np.sin(wave_x * x + wave_y * y + draws(0, 2 * np.pi))
     image = ground[:, 0] + ramp(mix)[:, None] * (ground[:, 1] - ground[:, 0])
     for _ in range(5):
-        # Discs stretch a little along a random direction, as leaves do.
+        # Discs are slightly elongated in a random direction, like leaves.
         cos, sin = unit(draws(0, np.pi))
         dx, dy = x - draws(-1, 1), y - draws(-1, 1)
         distance = np.hypot(dx * cos + dy * sin, (dy * cos - dx * sin) * draws(1, 2.2))
@@ -138,7 +138,7 @@ def draw_background(draws, x, y):
 
 
 def draw_stem(image, draws, dx, dy, pixel):
-    """A stem down from the flower and two leaves beside it."""
+    """Draws a stem below the flower and two leaves beside it."""
     green = np.concatenate([draws(0.12, 0.3), draws(0.35, 0.55), draws(0.08, 0.2)], axis=1)[..., None]
     bend = draws(-0.3, 0.3)
     across = np.abs(dx - bend * dy * np.abs(dy))
@@ -153,7 +153,7 @@ def draw_stem(image, draws, dx, dy, pixel):
 
 
 def draw_flower(image, draws, look):
-    """Petals ring by ring, then stamens and the centre."""
+    """Draws the petals ring by ring, then the stamens and the centre."""
     look.uneven, look.phase = draws(0, 0.07), draws(0, 6)
     look.tint = 1 + 0.16 * (np.stack([draws(), draws(), draws()], axis=1) - 0.5)
     for ring in range(int(look.rings.max())):
@@ -165,12 +165,15 @@ def draw_flower(image, draws, look):
 
 
 def draw_ring(image, look, ring):
-    """One ring of petals. `along` runs from 0 at the base of a petal to 1 at its tip, `across` from its middle line."""
+    """Draws one ring of petals.
+
+    `along` runs from 0 at the base of a petal to 1 at its tip; `across` is the distance from the petal's midline.
+    """
     length = 1 - ring * look.step
     turn = look.angle * look.petals / (2 * np.pi) + ring * 0.61
     petal = np.round(turn)
     off = turn - petal
-    # The angle comes round after the last petal.
+    # The angle wraps around after the last petal.
     petal = np.mod(petal, look.petals)
     length = length * (1 + look.uneven * np.cos(petal * 2.4 + look.phase))
     sector = off * (2 * np.pi / look.petals)
@@ -180,7 +183,7 @@ def draw_ring(image, look, ring):
     along_tip = along * (1 + look.notch * rim * rim)
     along_tip = along_tip * (1 + look.teeth * np.cos(across / look.width * 9.4))
 
-    # Half width: a power law from the base and one to the tip, 1 where the petal is widest.
+    # Half width: one power law from the base and one from the tip, scaled to 1 where the petal is widest.
     base_power = look.tip * look.widest / (1 - look.widest)
     inside = np.clip(along_tip, 1e-3, 1)
     width = (inside / look.widest) ** base_power * ((1 - inside) / (1 - look.widest)) ** look.tip
@@ -194,13 +197,13 @@ def draw_ring(image, look, ring):
     paint(colour, ramp((look.throat - along) / 0.1 + 0.5) * (look.throat > 0), look.throat_colour)
     spots = np.sin(along * 38) * np.sin(across / look.width * 9 + 1)
     paint(colour, look.spots * ramp(4 * (spots - 0.45)) * (along < 0.62), look.stripe_colour * 0.3)
-    # A petal is lighter on one side, so that neighbours seem to overlap, and darker at the base and beside the others.
+    # A petal is lighter on one side, so that neighbours seem to overlap, and darker at its base and its edges.
     light = (0.86 + 0.14 * ramp(along)) * (1 + 0.22 * off) * (0.78 + 0.22 * ramp(depth / 0.05))
     paint(image, ramp(depth / look.pixel + 0.5), colour * look.tint * light[:, None])
 
 
 def draw_centre(image, look):
-    """A ring of stamens, and the disc or cup in the middle."""
+    """Draws a ring of stamens and the disc or cup in the middle."""
     radius = look.centre * (1 + look.rim * np.cos(look.angle * 12))
     reach = look.centre + 0.16
     rays = ramp((np.cos(look.angle * look.stamens) - 0.75) * 4 + 0.5)

@@ -1,4 +1,4 @@
-"""The twelve species that `painter` draws, described by numbers."""
+"""The parameters of the twelve species that `painter` draws."""
 
 from dataclasses import dataclass, fields
 
@@ -7,21 +7,21 @@ import numpy as np
 
 @dataclass
 class Species:
-    """How a species looks; lengths are shares of the longest petal, colours are RGB in 0..1."""
+    """The appearance of a species; lengths are fractions of the longest petal, colours are RGB in [0, 1]."""
 
     name: str
     petals: int
     colour: tuple
-    width: float  # of half a petal at its widest
-    widest: float  # how far out a petal is widest, 0 to 1
-    tip: float = 0.5  # 0.3 blunt, 0.5 round, 1 and more pointed
-    notch: float = 0.0  # depth of the cut in the tip
+    width: float  # half the width of a petal where it is widest
+    widest: float  # distance from the base, in [0, 1], at which a petal is widest
+    tip: float = 0.5  # 0.3 is blunt, 0.5 round, 1 and above pointed
+    notch: float = 0.0  # depth of the notch in the tip
     teeth: float = 0.0  # depth of the teeth along the tip
     rings: int = 1
     step: float = 0.2  # how much shorter each ring is than the one behind it
     scale: float = 1.0
     tip_colour: tuple | None = None
-    throat: float = 0.0  # how far out the throat's colour reaches
+    throat: float = 0.0  # extent of the throat's colour from the base
     throat_colour: tuple = (0, 0, 0)
     stripe: float = 0.0  # strength of the stripe along each petal
     stripe_colour: tuple = (0, 0, 0)
@@ -31,7 +31,7 @@ class Species:
     centre: float = 0.15  # radius
     centre_colour: tuple = (0.95, 0.75, 0.1)
     seeds: float = 0.0  # contrast of the centre's texture
-    rim: float = 0.0  # > 0 turns the centre into a cup: depth of the frills
+    rim: float = 0.0  # depth of the frills; above 0, the centre is a cup
     stamens: int = 0
     stamen_colour: tuple = (0.95, 0.8, 0.2)
 

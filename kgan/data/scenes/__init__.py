@@ -1,1 +1,1 @@
-"""Drawn scenes that look like photographs, with and without text in them, and where that text is."""
+"""Drawn scenes that look like photographs, with and without text, and the outlines of that text."""

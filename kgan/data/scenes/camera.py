@@ -1,4 +1,4 @@
-"""What lens, light, sensor and file format do to a drawn scene."""
+"""The effects of lens, light, sensor and file format on a drawn scene."""
 
 import io
 import math
@@ -9,14 +9,14 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from kgan.data.scenes.surfaces import grain, lit
 from kgan.data.scenes.words import between, pick
 
-# People label the boards of shops in the photograph as it was taken, which then is reduced: by how much, and how often.
+# Factors by which a photograph is reduced after people have labelled its shop signs; one is picked at random.
 REDUCED = (1, 1, 1.5, 2, 3)
 
 
 class Camera:
-    """What lens, light, sensor and file format do to a scene; all of it is drawn at random beforehand.
+    """The effects of lens, light, sensor and file format on a scene, drawn at random in advance.
 
-    The canvas is larger than the picture by `scale`, so that reducing it smooths the edges.
+    The canvas is larger than the final image by `scale`, so that reducing it antialiases the edges.
     """
 
     def __init__(self, rng, size):
@@ -37,18 +37,18 @@ class Camera:
         self.state = rng.bit_generator.state
 
     def shifts(self, rng):
-        """The path of a shaking camera, a straight line of whole pixels; most often nearly level."""
+        """Returns the path of a shaking camera: a straight line in whole pixels, mostly near-horizontal."""
         length = max(2.0, self.unit * math.exp(rng.uniform(math.log(3), math.log(15))))
         angle = rng.normal(0, 0.12) if rng.random() < 0.7 else rng.uniform(0, math.pi)
         steps = np.linspace(-length / 2, length / 2, round(length) + 1)
         return np.unique(np.round(steps[:, None] * [math.cos(angle), math.sin(angle)]).astype(int), axis=0)
 
     def blur(self, canvas):
-        """Everything linear: the canvas brought to size, out of focus, shaken, reduced and enlarged again."""
+        """Applies the linear effects: resizing, defocus, camera shake, and reduction followed by enlargement."""
         height, width = self.size
         image = canvas.resize((width, height), self.filter)
         if self.glow and image.mode == "RGB":
-            # Lamps and lit signs shine over what is about them.
+            # Lamps and lit signs shine over their surroundings.
             lights = image.point([max(0, round(3 * self.glow * (v - 215))) for v in range(256)] * 3)
             image = ImageChops.screen(image, lights.filter(ImageFilter.BoxBlur(6 * self.unit)))
         if self.defocus:
@@ -67,14 +67,14 @@ class Camera:
         return pixels
 
     def take_ink(self, layer):
-        """Returns where the letters of an `ink_layer` are in the finished picture, uint8 `(height, width)`."""
+        """Returns the letters of an `ink_layer` as they appear in the final image, uint8 `(height, width)`."""
         ink = self.blur(layer)
         return ink if self.frame is None else np.where(np.asarray(self.frame) > 0, np.uint8(0), ink)
 
     def take(self, canvas):
-        """Returns the finished picture, uint8 `(height, width, 3)`."""
+        """Returns the final image, uint8 `(height, width, 3)`."""
         rng = self.rng
-        # The same draws each time a picture is taken again.
+        # Each retake uses the same random draws.
         rng.bit_generator.state = self.state
         height, width = self.size
         image = Image.fromarray(self.blur(canvas))
@@ -99,7 +99,7 @@ class Camera:
 
 
 def tone(rng, image):
-    """Exposure, contrast, gamma and colour cast, as one table per channel; some pictures are grey."""
+    """Applies exposure, contrast, gamma and colour cast as one table per channel; some images become grey."""
     if rng.random() < 0.06:
         image = image.convert("L").convert("RGB")
     level = np.arange(256) / 255
@@ -113,7 +113,7 @@ def tone(rng, image):
 
 
 def draw_frame(rng, width, height):
-    """A plain border, or the empty corners of a picture that was turned: a mask of mode L, or most often None."""
+    """Returns a mask (mode L) of a plain border or of the empty corners of a rotated image; mostly None."""
     kind = rng.random()
     if kind > 0.05:
         return None

@@ -1,9 +1,8 @@
-"""Scenes with and without text, drawn in any number, with the exact outline of each line of text.
+"""Drawn scenes with and without text, in any number, with the exact outline of each line of text.
 
-A scene is a background, panels and lettering laid on it in perspective, things in front of them, and what a camera and
-a file format do to a picture. Scenes without text get the same backgrounds, panels (blank, or with patterns that are no
-letters), things and camera, drawn from the same distributions. One scene depends on (seed, split, index) alone, and on
-the fonts that are there.
+A scene consists of a background, panels and lettering in perspective, objects in front of them, and the effects of a
+camera and a file format. Scenes without text draw backgrounds, panels (blank, or with patterns that are not letters),
+objects and camera from the same distributions. A scene depends only on (seed, split, index) and the installed fonts.
 """
 
 import math
@@ -33,34 +32,36 @@ from kgan.data.source import check_split
 from kgan.filter.regions import line_height, polygon_mask
 
 SPLITS = ("train", "test")
-SMALLEST = 5.5  # pixels of the photograph: lines less high are left out
-# A line is visible where its pattern stands out by this many grey levels (root mean square) and by this share of
-# whatever else there is about it, and where blur has left this share of the contrast of sharp strokes.
+SMALLEST = 5.5  # smallest height of a line, in pixels of the photograph
+# A line is visible if three conditions hold: its pattern has a contrast of at least this many grey levels (root mean
+# square), at least this fraction of the contrast of everything else around it, and blur has left at least this fraction
+# of the contrast of sharp strokes.
 VISIBLE_LEVELS, VISIBLE_SHARE, VISIBLE_DETAIL = 3.0, 0.2, 0.04
 
 
 def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5, photos=None, fonts=None):
-    """Draws scenes that look like photographs, a share of them with text.
+    """Draws scenes that look like photographs, some of them with text.
 
-    Text is printed on signs, plates and labels or straight on a surface, from 2 pixels high, as it is in photographs
-    that were larger when people read them, to half the picture, in the scripts that the fonts have; it may be small,
-    blurred, noisy, low in contrast, bent, seen at a slant or partly hidden. Lines that are not visible in the finished
-    picture are left out of it.
+    Text is printed on signs, plates and labels or directly on a surface, in the scripts that the fonts support. It may
+    be blurred, noisy, low in contrast, bent, seen at an angle or partly hidden. Its height ranges from 2 pixels to half
+    the image; such small text occurs in photographs that were larger when people labelled them. Lines that are not
+    visible in the final image are removed from it.
 
     Args:
         indices: number of scenes, or a sequence of ints, the indices of the scenes.
         size: `(height, width)` in pixels, each from 32 to 2048.
         seed: non-negative int.
-        split: `"train"` or `"test"`; they share no scene, and no photo.
-        text_share: the share of scenes with text, in [0, 1].
-        photos: photographs without text, which then are three of four backgrounds: a list of uint8 arrays
-            `(height, width, 3)`, or what `load_photos` gives. At least five; every fifth belongs to the test split.
-        fonts: sequence of `Font`; `find_fonts()`, all that are there, by default. The same fonts give the same scenes.
+        split: `"train"` or `"test"`; the splits share no scene and no photo.
+        text_share: fraction of scenes with text, in [0, 1].
+        photos: photographs without text, used for three out of four backgrounds: a list of at least five uint8 arrays
+            `(height, width, 3)`, such as `load_photos` returns. Every fifth belongs to the test split. None uses drawn
+            backgrounds only.
+        fonts: sequence of `Font`; by default all installed fonts, `find_fonts()`. The same fonts give the same scenes.
 
     Returns:
         images: uint8 `(n, height, width, 3)`.
-        polygons: list of `n` lists with one float32 array `(k, 2)` per line of text, its corners as x, y in pixels;
-            four of them, or more along a bent line; where the edge of the picture cuts a line they are outside of it.
+        polygons: list of `n` lists with one float32 array `(k, 2)` per line of text: its corners as x, y in pixels.
+            A straight line has four corners, a bent line more. Corners lie outside the image if its edge cuts the line.
             The list of a scene without text is empty.
 
     Raises:
@@ -78,7 +79,7 @@ def draw_scenes(indices, size=(240, 240), seed=0, split="train", text_share=0.5,
     check_split(split, SPLITS)
     indices = range(indices) if isinstance(indices, numbers.Integral) else [int(index) for index in indices]
     if any(index < 0 for index in indices):
-        raise ValueError("an index of a scene is negative: pass whole numbers of at least 0")
+        raise ValueError("indices has a negative value: pass whole numbers of at least 0")
     painter = ScenePainter(size, seed, split, text_share, photos, fonts)
     scenes = [painter.draw(index) for index in indices]
     images = np.stack([image for image, _ in scenes]) if scenes else np.empty((0, *size, 3), "uint8")
@@ -91,26 +92,28 @@ def check_arguments(size, seed, text_share, photos):
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise ValueError(f"seed={seed!r}: pass a whole number of at least 0")
     if not 0 <= text_share <= 1:
-        raise ValueError(f"text_share={text_share!r}: pass a share in [0, 1]")
+        raise ValueError(f"text_share={text_share!r}: pass a fraction in [0, 1]")
     if photos is None:
         return
     if len(photos) < 5:
-        raise ValueError(f"{len(photos)} photos: pass at least 5, of which every fifth is for the test split")
+        raise ValueError(f"{len(photos)} photos: pass at least 5, since every fifth belongs to the test split")
     for i, photo in enumerate(photos):
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < 32:
-            raise ValueError(f"photo {i} is {photo.dtype} {photo.shape}: pass uint8 (height, width, 3) from 32 x 32")
+            raise ValueError(
+                f"photo {i} is {photo.dtype} {photo.shape}: pass uint8 (height, width, 3), 32 x 32 or more"
+            )
 
 
 def contact_sheet(images, polygons, columns=6):
-    """Lays scenes side by side, with the outlines of the text drawn in.
+    """Arranges scenes in a grid, with the outlines of their text.
 
     Args:
         images: uint8 `(n, height, width, 3)`.
         polygons: list of `n` lists of `(k, 2)` arrays.
-        columns: scenes in a row.
+        columns: number of scenes per row.
 
     Returns:
-        A Pillow image.
+        A `PIL.Image`.
 
     Example:
 
@@ -131,10 +134,10 @@ def contact_sheet(images, polygons, columns=6):
 
 @dataclass
 class Lettering:
-    """One block of text as it lies in the picture, or the panel of one that is not there.
+    """One block of text in the image, or a panel without text.
 
-    `layers` are the sheets to lay over the picture, each a mask of mode L with a colour and an offset on the sheet.
-    `reduction` says how many times larger the photograph was in which people saw it.
+    `layers` are the sheets to draw over the image, each a mask of mode L with a colour and an offset on the sheet.
+    `reduction` says how many times larger the photograph was when people labelled it.
     """
 
     plane: Plane
@@ -153,7 +156,7 @@ class ScenePainter:
         self.photos = photos and [p for i, p in enumerate(photos) if (i % 5 == 4) == (split == "test")]
         self.typesetter = typesetter(find_fonts() if fonts is None else tuple(fonts))
         if not self.typesetter.scripts:
-            raise ValueError("no font has letters: install matplotlib's fonts again, or pass find_fonts() as fonts")
+            raise ValueError("no font has letters: reinstall matplotlib, which includes fonts, or pass find_fonts()")
 
     def draw(self, index):
         """Returns the image, uint8 `(height, width, 3)`, and the polygons of scene `index`."""
@@ -164,7 +167,7 @@ class ScenePainter:
         has_text = rng.random() < self.text_share
         background, spots = self.background(rng, *camera.canvas_size, has_text)
         for attempt in range(8):
-            # Where nothing could be seen, the next text is larger.
+            # If no line was visible, the next attempt has larger text.
             scale = float(camera.scale.min()) * 1.15**attempt
             blocks = self.plan(text_rng, background, spots, has_text, scale, camera.reduction)
             image, polygons = self.shoot(background, blocks, front_rng, camera)
@@ -183,7 +186,7 @@ class ScenePainter:
         return canvas, []
 
     def shoot(self, background, blocks, front_rng, camera):
-        """Puts the scene together, takes its picture, and takes it again without the lines that are not visible."""
+        """Composes the scene, photographs it, and photographs it again without the lines that are not visible."""
         state = front_rng.bit_generator.state
         while True:
             front_rng.bit_generator.state = state
@@ -206,7 +209,7 @@ class ScenePainter:
                 erase(block, hidden)
 
     def plan(self, rng, background, spots, has_text, scale, reduction=1):
-        """Chooses the blocks of a scene. Without text they are panels that bear no letters, or nothing."""
+        """Chooses the blocks of a scene; without text, they are panels without letters, or none."""
         unit = min(background.size) / 240
         smallest = 7 * scale
         blocks, taken = [], []
@@ -222,7 +225,7 @@ class ScenePainter:
             return blocks
         kind = rng.random()
         if kind < 0.55 - 0.35 * bool(taken):
-            # Signs, small ones above all.
+            # Signs, mostly small.
             low = smallest * pick(rng, (0.8, 0.85, 1, 1))
             high = max(1.4 * low, pick(rng, (14, 20, 30)) * unit)
             sizes = [math.exp(rng.uniform(math.log(low), math.log(high))) for _ in range(pick(rng, (1, 2, 3, 5, 8)))]
@@ -259,12 +262,12 @@ class ScenePainter:
         return typeset(rng, lines, font, target * 1.2, script in JOINED)
 
     def block(self, rng, background, target, count, longest, has_text, scale, taken, place=None, panel=None):
-        """Sets a block of lines `target` canvas pixels high and finds room for it; None where there is none.
+        """Sets a block of lines `target` canvas pixels high and places it; returns None if there is no room.
 
-        `taken` is a list of the corners of what is there already; the block is added to it.
+        `taken` lists the bounding boxes of the blocks placed so far; the new block's is appended.
         """
         plate = count == 1 and rng.random() < 0.15
-        # Large print is short, or it would be reduced to fit in.
+        # Large print is short; otherwise it would be reduced to fit.
         count = max(1, min(count, int(background.height / (1.7 * target))))
         longest = max(2, min(longest, int(background.width / (0.6 * target))))
         text = self.set_lines(rng, target, count, longest, plate)
@@ -274,7 +277,7 @@ class ScenePainter:
         roll = rng.normal(0, pick(rng, (0.02, 0.06, 0.15))) if rng.random() < 0.94 else rng.uniform(-1.6, 1.6)
         quad = tilted_quad(width, height, rng.uniform(-steep, steep), 0.6 * rng.uniform(-steep, steep), roll)
         bend = rng.uniform(-1.3, 1.3) if count == 1 and place is None and rng.random() < 0.12 else 0.0
-        # A strongly bent line that is short for its height would turn in on itself.
+        # A strongly bent line that is short for its height would fold onto itself.
         if abs(bend) > 0.9 * text.ink.width / text.ink.height:
             bend = 0.0
         plane = Plane(*text.ink.size, quad, bend)
@@ -299,7 +302,7 @@ class ScenePainter:
         return dress(rng, background, plane, text, target * shrink, has_text, panel)
 
     def stack(self, rng, background, specs, has_text, scale, taken):
-        """A large line with smaller ones above and below, on a ground that fills the picture."""
+        """Returns a large line with smaller ones above and below, often on a panel that fills the image."""
         ground = None
         blocks = []
         if rng.random() < 0.75:
@@ -335,7 +338,7 @@ class ScenePainter:
         return blocks
 
     def plate(self, rng, quad, has_text, scale):
-        """The plate of a vehicle."""
+        """Returns the number plate of a vehicle."""
         text = self.set_lines(rng, 0.6 * sides(quad)[1], 1, 8, plate=True)
         ground = pick(rng, PLATES)
         pad = text.line_height * rng.uniform(0.5, 2) * np.array((0.15, 0.25))
@@ -344,12 +347,12 @@ class ScenePainter:
         return lettered(block, text, colour, scale) if has_text else block
 
     def board(self, rng, spot, has_text, scale, reduction):
-        """The board of a shop, a sign or a poster: most often one line, of a poster several."""
+        """Returns a shop sign or a poster; signs mostly have one line, posters several."""
         wide, high = sides(spot.quad)
         count = 1 if spot.kind == "board" and rng.random() < 0.85 else between(rng, 1, 7)
         longest = int(min(40, max(2, count * wide / max(high, 1) / rng.uniform(0.5, 1))))
         text = self.set_lines(rng, 0.6 * high / count, count, longest)
-        # Letters keep their shape: what is too wide or too high for the board gets room about it.
+        # Letters keep their proportions: the padding adapts the text to the shape of the sign.
         pad = text.line_height * rng.uniform(0.5, 2) * np.array((0.15, 0.25))
         low, far = ink_corners(text)
         across, down = far - low + 2 * pad
@@ -360,7 +363,7 @@ class ScenePainter:
             ground = mixed(ground, pick(rng, ((255, 255, 255), (255, 255, 255), (20, 20, 25))), rng.uniform(0.5, 1))
         block = fitted(rng, spot.quad, text, pad, ground)
         if rng.random() < 0.3:
-            block.panel = None  # letters alone, on the wall or the glass
+            block.panel = None  # letters directly on the wall or the glass
         elif rng.random() < (0.15 if has_text else 0.4):
             block.panel = (block.panel[0], picture_panel(rng, ground), ground)
         block.reduction = reduction
@@ -372,23 +375,23 @@ PLATE_INKS = ((15, 15, 18), (15, 15, 18), (20, 40, 110), (140, 20, 25), (20, 90,
 
 
 def sides(quad):
-    """The width and height of a quadrilateral between the middles of its edges."""
+    """Returns the width and height of a quadrilateral, measured between the midpoints of its edges."""
     left, right = quad[[0, 3]].mean(axis=0), quad[1:3].mean(axis=0)
     top, bottom = quad[:2].mean(axis=0), quad[2:].mean(axis=0)
     return np.linalg.norm(right - left), np.linalg.norm(bottom - top)
 
 
 def ink_corners(text):
-    """The upper left and lower right corner of all lines of a block set by `typeset`."""
+    """Returns the top left and bottom right corners of the lines of a block set by `typeset`."""
     boxes = np.array(text.boxes, "float64")
     return boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
 
 
 def fitted(rng, quad, text, pad, ground):
-    """A panel on a quadrilateral, a little turned, whose plane has the text's ink and `pad` about it inside."""
+    """Returns a panel on a slightly rotated quadrilateral that the text's ink with a margin of `pad` fills."""
     turned = (quad - quad.mean(axis=0)) @ rotation(rng.normal(0, 0.03)) + quad.mean(axis=0)
     low, far = ink_corners(text)
-    # The corners of the whole sheet, where those of the padded ink are to lie on the quadrilateral.
+    # The corners of the whole sheet, such that those of the padded ink coincide with the quadrilateral.
     sheet = np.array([(0, 0), (text.ink.width, 0), text.ink.size, (0, text.ink.height)])
     corners = Plane(1, 1, turned).to_picture((sheet - low + pad) / (far - low + 2 * pad))
     face = gradient(rng, 16, 16, [ground, shifted(rng, ground, 30)])
@@ -396,7 +399,7 @@ def fitted(rng, quad, text, pad, ground):
 
 
 def lettered(block, text, colour, scale):
-    """Puts text on a block whose plane is that of the text, unless it is too small or seen from far too near."""
+    """Adds text to a block with the same plane, unless a line is too small or extremely enlarged by perspective."""
     outlines = [block.plane.outline(*box) for box in text.boxes]
     if all(line_height(o) >= SMALLEST * scale and np.ptp(o[:, 0]) < 2000 for o in outlines):
         block.layers = [(text.ink, colour, (0, 0))]
@@ -413,7 +416,7 @@ def luminance(colour):
 
 
 def ink_against(rng, ground):
-    """A colour that is lighter or darker than the ground by much, some or little."""
+    """Returns a colour lighter or darker than the ground, with high, medium or low contrast."""
     contrast = pick(rng, ((90, 230), (90, 230), (90, 230), (45, 100), (45, 100), (22, 50)))
     contrast = rng.uniform(*contrast)
     level = luminance(ground)
@@ -428,7 +431,7 @@ def ink_against(rng, ground):
 
 
 def panel_paint(rng, colour, size):
-    """The face of a panel: one colour, a change of colours, a rough or patterned surface, with light on it."""
+    """Returns the face of a panel: a slight or strong gradient, or a texture; half of them with light and shadow."""
     small = [max(8, n // 3) for n in size]
     kind = rng.random()
     if kind < 0.45:
@@ -443,7 +446,7 @@ def panel_paint(rng, colour, size):
 
 
 def dress(rng, background, plane, text, height, has_text, ground=None):
-    """Gives a block its panel, colours, outline and shadow; without text, the panel alone with other things on it."""
+    """Returns a block with panel, colours, outline and shadow; without text, a panel that is blank or has a picture."""
     boxes = np.array(text.boxes)
     left, top = boxes[:, :2].min(axis=0)
     right, bottom = boxes[:, 2:].max(axis=0)
@@ -470,7 +473,7 @@ def dress(rng, background, plane, text, height, has_text, ground=None):
     colour = ink_against(rng, ground)
     ink = text.ink
     if rng.random() < 0.08:
-        # Worn or badly printed.
+        # Worn or badly printed letters.
         wear = noise(rng, *ink.size, coarse=12, gain=0.8, octaves=3).point(
             [min(255, max(0, 4 * (v - 85))) for v in range(256)]
         )
@@ -488,7 +491,7 @@ def dress(rng, background, plane, text, height, has_text, ground=None):
 
 
 def picture_panel(rng, ground):
-    """What a panel without letters shows: a pattern, a picture, an arrow or another sign."""
+    """Returns the face of a panel without letters: a texture or a few shapes, like a pictogram."""
     face = Image.new("RGB", (64, 64), ground)
     if rng.random() < 0.4:
         return surface(rng, 64, 64, 64 / 240 * rng.uniform(0.7, 2))
@@ -500,7 +503,7 @@ def picture_panel(rng, ground):
 
 
 def lay(canvas, block):
-    """Draws a block onto the canvas."""
+    """Draws a block on the canvas."""
     if block.panel:
         corners, face, ground = block.panel
         low = np.clip(np.floor(corners.min(axis=0)), 0, canvas.size).astype(int)
@@ -513,7 +516,7 @@ def lay(canvas, block):
             face = face.resize((wide, tall), Image.Resampling.BILINEAR)
             line = sum(corners[0]) % 7
             if line < 3:
-                # Some panels have a rim.
+                # Some panels have a border.
                 edge = mixed(ground, (0, 0, 0) if line < 1.5 else (255, 255, 255), 0.6)
                 ImageDraw.Draw(face).line([*shape, shape[0]], edge, 1 + int(0.03 * min(wide, tall)))
             canvas.paste(face, tuple(low.tolist()), mask)
@@ -527,7 +530,7 @@ def line_polygon(block, i):
 
 
 def ink_layer(blocks, behind, canvas):
-    """Where letters can be seen: an image of mode L, white on black, without what was painted over them."""
+    """Returns the uncovered letters as an image of mode L, white on black."""
     layer = Image.new("L", canvas.size)
     for block in blocks:
         if block.panel:
@@ -541,7 +544,7 @@ def ink_layer(blocks, behind, canvas):
 
 
 def erase(block, hidden):
-    """Takes lines off a block."""
+    """Removes the lines marked in `hidden` from a block."""
     if not any(hidden):
         return
     for k, (sheet, colour, offset) in enumerate(block.layers):
@@ -558,24 +561,24 @@ def erase(block, hidden):
 
 
 def is_visible(image, ink, polygon, reduction=1):
-    """Whether a line of text can be seen in the finished picture.
+    """Returns whether a line of text is visible in the final image.
 
-    The picture about the line is regressed on the pattern of its letters, blurred as the picture is: what the pattern
-    explains is the text's contrast, and what is left over is what hides it.
+    The image around the line is regressed on the pattern of its letters. The part that the pattern explains is the
+    contrast of the text; the residual is what hides it.
 
     Args:
         image: uint8 `(height, width, 3)`, after all effects.
-        ink: uint8 `(height, width)`, the letters, blurred as the picture.
-        polygon: `(k, 2)`, the line's outline.
-        reduction: how many times larger the photograph was in which people saw the text.
+        ink: uint8 `(height, width)`, the letters, blurred like the image.
+        polygon: `(k, 2)`, the outline of the line.
+        reduction: how many times larger the photograph was when people labelled it.
     """
     high = line_height(polygon)
     if high < (SMALLEST - 0.5) / reduction:
         return False
-    # A line that ends at the edge is no text of this picture, whatever its surroundings look like.
+    # A line outside the image, or that reaches at most one pixel into it, is not text of this image.
     if (polygon.max(axis=0) <= 1).any() or (polygon.min(axis=0) >= np.array(ink.shape[::-1]) - 1).any():
         return False
-    # A band of letters too small to tell apart stands out from what is above and below it.
+    # Letters too small to tell apart form a band, which contrasts with the area above and below it.
     grown = polygon + 0.25 * (reduction - 1) * high * np.sign(polygon - polygon.mean(axis=0))
     inside = polygon_mask(grown, ink.shape)
     if inside.sum() < 12:
@@ -594,7 +597,7 @@ def is_visible(image, ink, polygon, reduction=1):
 
 
 def cover(canvas, rng):
-    """Things in front of everything else: they may hide part of the text."""
+    """Draws an object in front of everything else in some scenes; it may hide part of the text."""
     if rng.random() < 0.82:
         return
     width, height = canvas.size

@@ -1,4 +1,4 @@
-"""Photographs without text, which scenes are drawn on."""
+"""Photographs without text, used as backgrounds of drawn scenes."""
 
 import math
 
@@ -15,16 +15,16 @@ def load_photos(path, short_edge=320):
     """Reads all photographs of a folder or zip archive, at any depth, for `draw_scenes`.
 
     Args:
-        path: the folder or archive. Hidden files are passed over, and photographs that cannot be read are skipped with
-            a warning.
-        short_edge: larger photographs are reduced to this height or width, whichever is shorter, in pixels.
+        path: folder or zip archive. Hidden files are ignored, and photographs that cannot be read are skipped with a
+            warning.
+        short_edge: largest length of the shorter side in pixels; larger photographs are reduced to it.
 
     Returns:
-        List of uint8 arrays `(height, width, 3)`, in the order of the files' names.
+        List of uint8 arrays `(height, width, 3)`, sorted by file name.
 
     Raises:
-        FileNotFoundError: there is nothing at the path.
-        ValueError: it is not a whole zip archive, or has no photographs that can be read.
+        FileNotFoundError: the path does not exist.
+        ValueError: the file is not a complete zip archive, or no photograph can be read.
 
     Example:
 
@@ -54,9 +54,9 @@ def _decode_reduced(file, short_edge):
 
 
 def photo_background(rng, photos, width, height):
-    """A piece of a photograph at the canvas' size, or several, cut out and laid over each other.
+    """Returns a crop of a photograph at the canvas size, often with pieces of others pasted over it.
 
-    From near or from afar, and mixed, a few photographs show many textures and edges between them.
+    Crops at different scales and mixtures of them give many textures and edges from a few photographs.
     """
     picture = piece(rng, pick(rng, photos), width, height)
     for _ in range(pick(rng, (0, 0, 0, 1, 2, 4))):
@@ -70,7 +70,7 @@ def photo_background(rng, photos, width, height):
 
 
 def with_grain(rng, canvas, photos):
-    """A drawn place with the fine light and dark of photographs all over it: drawn surfaces are too smooth."""
+    """Adds the fine detail of photographs to a drawn place, because drawn surfaces are too smooth."""
     photo = np.asarray(photo_background(rng, photos, *canvas.size), "int16")
     smooth = Image.fromarray(photo.astype("uint8")).filter(ImageFilter.BoxBlur(rng.uniform(4, 30)))
     detail = rng.uniform(0.3, 1.2) * (photo - np.asarray(smooth, "int16"))
@@ -80,12 +80,12 @@ def with_grain(rng, canvas, photos):
 
 
 def piece(rng, photo, width, height):
-    """A piece of a photograph, at random mirrored or upside down, its colours often changed."""
+    """Returns a random crop of a photograph, randomly mirrored or upside down, sometimes with its channels permuted."""
     rows, columns = photo.shape[:2]
     widest = min(columns / width, rows / height)
-    # Enlarged pieces are too smooth.
+    # Enlarged crops are too smooth.
     share = math.exp(rng.uniform(math.log(min(widest, 0.8)), math.log(widest)))
-    # Of a photo with the canvas' own shape the piece must not be larger than the whole by a rounding error.
+    # If the photo has the shape of the canvas, a rounding error must not make the crop larger than the photo.
     w, h = min(share * width, columns), min(share * height, rows)
     x, y = rng.random() * (columns - w), rng.random() * (rows - h)
     box = tuple(int(n) for n in (x, y, math.ceil(x + w), math.ceil(y + h)))

@@ -1,7 +1,7 @@
 """Places without text that look like photographs: halls, streets, shelves, landscapes, close-ups.
 
-A place puts surfaces together in perspective and sets things before them. Where people build it says, too, where
-number plates, signs and shop fronts' boards would be, so that text can be put where it belongs.
+A place combines surfaces in perspective and puts objects in front of them. It also returns the positions of number
+plates, shop signs and posters, so that text can be placed where it belongs.
 """
 
 import math
@@ -51,14 +51,14 @@ from kgan.data.scenes.words import between, pick
 
 
 class Spot(NamedTuple):
-    """Where text would be: on a number plate, on the board of a shop or a sign, on a poster."""
+    """A position for text; `kind` is `"plate"` (number plate), `"board"` (shop or other sign) or `"poster"`."""
 
     kind: str
     quad: np.ndarray  # (4, 2): top left, top right, bottom right, bottom left
 
 
 def close_up(rng, width, height, unit):
-    """One surface fills the picture, at any slant."""
+    """Draws one surface that fills the image, at any angle."""
     canvas = surface(rng, width, height, unit)
     if rng.random() < 0.4:
         far = rng.uniform(0.05, 0.6) * pick(rng, (-1, 1))
@@ -74,7 +74,7 @@ def close_up(rng, width, height, unit):
 
 
 def landscape(rng, width, height, unit):
-    """Sky, hills one before the other, ground, and things that stand on it."""
+    """Draws sky, overlapping hills, ground, and objects on it."""
     sky = mixed(random_colour(rng), pick(rng, ((135, 175, 225), (225, 230, 235), (240, 180, 130), (20, 25, 50))), 0.8)
     canvas = coloured(
         noise(rng, width, height, 2, 0.55, 5, pick(rng, (1, 3, 6))),
@@ -102,7 +102,7 @@ def landscape(rng, width, height, unit):
 
 
 def populate(canvas, rng, horizon, unit, things):
-    """Sets things on the ground, the farther the smaller; returns the plates of vehicles."""
+    """Draws objects on the ground, smaller with distance; returns the number plates of vehicles."""
     width, height = canvas.size
     spots = []
     feet = np.sort(rng.uniform(horizon, height * 1.05, pick(rng, (0, 1, 2, 3, 5, 8))))
@@ -117,7 +117,7 @@ def populate(canvas, rng, horizon, unit, things):
 
 
 def room(rng, width, height, unit):
-    """A corridor, a hall, a shop: floor, ceiling and walls about a vanishing point, lamps, openings, goods, people."""
+    """Draws a corridor, a hall or a shop: floor, ceiling and walls about a vanishing point, lamps, goods, people."""
     canvas = Image.new("RGB", (width, height), random_colour(rng))
     left, right = width * rng.uniform(-0.1, 0.45), width * rng.uniform(0.55, 1.1)
     top, bottom = height * rng.uniform(0.0, 0.4), height * rng.uniform(0.55, 0.85)
@@ -136,7 +136,7 @@ def room(rng, width, height, unit):
     put(canvas, wall, [far[1], out[1], out[2], far[2]])
     put(canvas, surface(rng, n, n, unit), far)
     for k in range(2):
-        # Shop windows and doors along the walls, bright and full of goods, or dark.
+        # Shop windows and doors along the walls: bright and full of goods, or dark.
         ends = ((out[0], far[0], far[3], out[3]), (far[1], out[1], out[2], far[2]))[k]
         plane = Plane(1, 1, ends)
         for _ in range(between(rng, 0, 3)):
@@ -164,11 +164,11 @@ def room(rng, width, height, unit):
 
 
 def mall(rng, width, height, unit):
-    """A passage between shops: lit windows and boards above them, lamps, signs that hang, pillars, people."""
+    """Draws a shopping mall: lit windows with signs above them, lamps, hanging signs, pillars and people."""
     canvas = Image.new("RGB", (width, height), random_colour(rng))
     light = np.array(pick(rng, ((255, 250, 240), (255, 235, 205), (235, 245, 255), (255, 225, 175))))
     x, y = width * rng.uniform(0.15, 0.85), height * rng.uniform(0.3, 0.6)
-    # Half the width and height of the far end; of a wide one there is a front across the passage.
+    # Half the width and height of the far end; a wide one shows a shop front across the passage.
     far_x, far_y = width * math.exp(rng.uniform(math.log(0.05), math.log(0.5))), height * rng.uniform(0.08, 0.3)
     far = [(x - far_x, y - far_y), (x + far_x, y - far_y), (x + far_x, y + far_y), (x - far_x, y + far_y)]
     near = 1 + max(x, width - x, 0.55 * width) / far_x
@@ -212,7 +212,7 @@ def mall(rng, width, height, unit):
 
 
 def shop_fronts(canvas, rng, wall, count, light, unit):
-    """Draws shops side by side on a wall, a plane of 1 x 1; returns their boards and posters."""
+    """Draws shops side by side on a wall, a plane of 1 x 1; returns their signs and posters."""
     spots = []
     n = max(16, int(min(canvas.size) * 0.6))
     put(canvas, bright(surface(rng, n, n, unit, CALM), rng.uniform(0.2, 1)), wall.outline(0, 0, 1, 1).tolist())
@@ -254,7 +254,7 @@ def bright(picture, factor):
 
 
 def ceiling_lamps(canvas, rng, vanish, light, unit):
-    """Rows of round lamps or tubes that run towards the vanishing point."""
+    """Draws rows of round lamps or tubes that run towards the vanishing point."""
     pen = ImageDraw.Draw(canvas)
     width, height = canvas.size
     colour, tubes = tuple(light.tolist()), rng.random() < 0.4
@@ -273,7 +273,7 @@ def ceiling_lamps(canvas, rng, vanish, light, unit):
 
 
 def reflect(canvas, rng, edge, unit):
-    """A polished floor mirrors what is above its far edge."""
+    """Draws a polished floor that mirrors the image above its far edge."""
     width, height = canvas.size
     edge = int(min(max(edge, 1), height - 2))
     mirror = canvas.crop((0, max(0, 2 * edge - height), width, edge)).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
@@ -283,7 +283,7 @@ def reflect(canvas, rng, edge, unit):
 
 
 def street(rng, width, height, unit):
-    """A road between facades, or a facade seen from the front, with cars, people, trees and poles."""
+    """Draws a road between facades, or a facade seen from the front, with cars, people, trees and poles."""
     canvas, _ = landscape(rng, width, height, unit)
     horizon = height * rng.uniform(0.35, 0.65)
     n = max(16, int(min(width, height) * 0.8))
@@ -345,13 +345,13 @@ def street(rng, width, height, unit):
 
 
 def ground_floor(quad, share):
-    """The lower part of a wall, its corners as those of the wall."""
+    """Returns the lower part of a wall, with its corners in the order of the wall's."""
     quad = np.array(quad)
     return np.array([*(quad[3:1:-1] + share * (quad[:2] - quad[3:1:-1])), quad[2], quad[3]])
 
 
 def parked(rng, width, height, unit):
-    """One vehicle, near, on a road or a yard."""
+    """Draws a nearby vehicle on a road, in a yard or in a room."""
     canvas, _ = pick(rng, (street, landscape, room, close_up))(rng, width, height, unit)
     if rng.random() < 0.5:
         y = height * rng.uniform(0.3, 0.8)
@@ -365,7 +365,7 @@ def parked(rng, width, height, unit):
 
 
 def studio(rng, width, height, unit):
-    """A thing before a white, grey or coloured backdrop, as in a catalogue."""
+    """Draws one or more objects in front of a white, black or coloured backdrop, as in a catalogue."""
     kind = rng.random()
     back = (255, 255, 255) if kind < 0.4 else (0, 0, 0) if kind < 0.48 else random_colour(rng)
     canvas = (
@@ -381,7 +381,7 @@ def studio(rng, width, height, unit):
 
 
 def drawing(rng, width, height, unit):
-    """A line drawing, a diagram without lettering, a cartoon: outlines on plain paper, hatched or filled."""
+    """Draws a sketch, a diagram without lettering or a cartoon: outlines on plain paper, some hatched or filled."""
     paper = pick(rng, ((255, 255, 255), (255, 255, 255), (245, 240, 225), (225, 225, 225), random_colour(rng)))
     canvas = Image.new("RGB", (width, height), paper)
     pen = ImageDraw.Draw(canvas)
@@ -405,7 +405,7 @@ def drawing(rng, width, height, unit):
 
 
 def shelf(rng, width, height, unit):
-    """Rows of goods, books or boxes."""
+    """Draws shelves with rows of goods, books or boxes."""
     canvas = surface(rng, width, height, unit, CALM)
     pen = ImageDraw.Draw(canvas)
     rows, spots = between(rng, 1, 5), []
@@ -440,7 +440,7 @@ def leaves(rng, width, height, unit):
 
 
 DAYLIGHT = np.array((235, 240, 245))
-# How often a scene without and with text is at a place: where people build there is more to read.
+# Weights of the places for scenes without and with text: built-up places have more text.
 PLACES = {
     close_up: (2.5, 1.5), landscape: (4, 0.7), leaves: (1.3, 0.5), studio: (3, 1.2), drawing: (1, 0.7),
     shelf: (0.5, 2), room: (0.8, 1), mall: (0.2, 6), street: (1, 4), parked: (0.6, 2.5),
@@ -449,21 +449,21 @@ SHARES = np.array(list(PLACES.values())).cumsum(axis=0) / np.sum(list(PLACES.val
 
 
 def draw_background(rng, width, height, has_text):
-    """Draws a place; nothing is written on it yet.
+    """Draws a random place without text.
 
     Args:
         rng: NumPy Generator.
         width, height: size in pixels.
-        has_text: whether text is to come; places where people build are then more frequent.
+        has_text: whether text will be added; built-up places are then more likely.
 
     Returns:
-        RGB image, and a list of `Spot`: where there would be text.
+        RGB image, and a list of `Spot`, the positions for text.
     """
     unit = min(width, height) / 240
     place = list(PLACES)[np.searchsorted(SHARES[:, int(has_text)], rng.random())]
     canvas, spots = place(rng, width, height, unit)
     if place in (room, mall, street, parked) and rng.random() < 0.35:
-        # Dim halls and streets at night, in which lamps, and the signs to come, are bright.
+        # Dim halls and streets at night, in which the lamps and the signs added later look bright.
         gamma = rng.uniform(1.4, 3)
         warm = 1 + rng.uniform(0, 0.25) * np.array([0, -0.4, -1])
         curve = 255 * (np.arange(256) / 255) ** gamma
@@ -472,7 +472,7 @@ def draw_background(rng, width, height, has_text):
         size = min(width, height) * rng.uniform(0.3, 0.9)
         pick(rng, THINGS)(canvas, rng, rng.random() * width, height * rng.uniform(0.7, 1.2), size)
     if rng.random() < 0.7:
-        # No surface of the world is even: a fractal field makes everything a little lighter or darker.
+        # Real surfaces are never even: a fractal field makes everything slightly lighter or darker.
         veil = noise(rng, width, height, pick(rng, (2, 6, 20)), rng.uniform(0.6, 1.0), 6, pick(rng, (1, 1, 1, 3, 0.3)))
         strength = pick(rng, (0.2, 0.35, 0.6))
         veil = veil.point([round(128 + strength * (v - 128)) for v in range(256)])

@@ -1,7 +1,7 @@
-"""What drawn scenes are made of: surfaces and patterns that resemble text.
+"""The surfaces of drawn scenes, including patterns that resemble text.
 
-A surface is a picture of one material or pattern. Things (`things.py`) stand before them. All drawing is
-Pillow's; random fields are cut from one bank of noise and added up over a few octaves.
+A surface is an image of one material or pattern; the objects of `things.py` stand in front. Everything is drawn with
+Pillow. Random fields are cut from one bank of noise and summed over a few octaves.
 """
 
 import colorsys
@@ -19,12 +19,12 @@ BANK = 640
 
 @functools.cache
 def bank():
-    """Gaussian noise `(BANK, BANK, 3)` of variance 1, from which random pieces are cut."""
+    """Returns Gaussian noise `(BANK, BANK, 3)` of variance 1, from which random pieces are cut."""
     return np.random.default_rng(2019).standard_normal((BANK, BANK, 3), "float32")
 
 
 def grain(rng, width, height, channels=1):
-    """A piece of the bank, float32 `(height, width, channels)`, mirrored at random."""
+    """Returns a randomly mirrored piece of the bank, float32 `(height, width)`, or `(height, width, 3)` for colour."""
     y, x = (int(rng.random() * (BANK - n + 1)) for n in (height, width))
     piece = bank()[y : y + height, x : x + width]
     piece = piece[:: pick(rng, (1, -1)), :: pick(rng, (1, -1))]
@@ -32,21 +32,21 @@ def grain(rng, width, height, channels=1):
 
 
 def noise(rng, width, height, coarse=3, gain=0.6, octaves=5, stretch=1.0):
-    """A random field as an image of mode L with mean 128.
+    """Returns a random field as an image of mode L with mean 128.
 
     Args:
-        width, height: its size in pixels.
-        coarse: waves of the first octave along the shorter side; each octave has 2.2 times more.
-        gain: how much weaker each octave is than the one before; 1 is rough, 0.3 smooth.
-        octaves: their number; those finer than a pixel are left out.
-        stretch: how many times longer than high its marks are.
+        width, height: size in pixels.
+        coarse: number of waves of the first octave along the shorter side; each octave has 2.2 times more.
+        gain: amplitude of each octave relative to the previous one; 1 is rough, 0.3 smooth.
+        octaves: number of octaves; those finer than a pixel are left out.
+        stretch: ratio of width to height of the marks.
     """
     short = min(width, height)
     scale = math.sqrt(stretch)
     field, amplitude, power = None, 1.0, 0.0
     for _ in range(octaves):
         w, h = max(2, round(coarse * width / short / scale)), max(2, round(coarse * height / short * scale))
-        # Two thirds of the size are fine enough: the picture is reduced from the canvas later.
+        # Two thirds of the size is fine enough, because the canvas is reduced later.
         w, h = min(w, 2 * width // 3 + 1, BANK), min(h, 2 * height // 3 + 1, BANK)
         if field is not None and field.size == (w, h):
             break
@@ -63,7 +63,7 @@ def noise(rng, width, height, coarse=3, gain=0.6, octaves=5, stretch=1.0):
 
 
 def random_colour(rng):
-    """Returns a colour as (r, g, b): mostly those of stone, earth, plants, sky and paint, now and then a vivid one."""
+    """Returns a colour (r, g, b): mostly one of stone, earth, plants, sky and paint, sometimes a vivid one."""
     kind = rng.random()
     if kind < 0.34:
         hue, saturation, value = rng.random(), 0.12 * rng.random(), rng.random()
@@ -79,13 +79,13 @@ def random_colour(rng):
 
 
 def shifted(rng, colour, amount):
-    """A colour lighter or darker by up to `amount`, and a little of another hue."""
+    """Returns a colour lighter or darker by up to `amount`, with a slightly different hue."""
     light, r, g, b = (amount * (2 * rng.random(4) - 1)).tolist()
     return tuple(min(255, max(0, round(c + light + 0.25 * d))) for c, d in zip(colour, (r, g, b), strict=True))
 
 
 def tints(rng, colour, amount):
-    """Sixteen colours such as `shifted` gives, for things of which there are many."""
+    """Returns sixteen colours like those of `shifted`, for things drawn in large numbers."""
     light, hue = 2 * amount * (rng.random((16, 1)) - 0.5), 0.5 * amount * (rng.random((16, 3)) - 0.5)
     return list(map(tuple, np.clip(colour + light + hue, 0, 255).astype(int).tolist()))
 
@@ -95,27 +95,27 @@ def mixed(a, b, share):
 
 
 def coloured(field, colours):
-    """Maps a field of mode L to a picture: black to the first colour, white to the last."""
+    """Maps a field of mode L to colours, from black (the first) to white (the last)."""
     stops = np.linspace(0, 255, len(colours))
     tables = [np.interp(np.arange(256), stops, [c[k] for c in colours]).round().astype(int).tolist() for k in range(3)]
     return field.convert("RGB").point(tables[0] + tables[1] + tables[2])
 
 
 def gradient(rng, width, height, colours=None):
-    """A smooth change between the colours of the four corners."""
+    """Returns a smooth gradient between the colours of the four corners."""
     base = colours or [random_colour(rng), random_colour(rng)]
     corners = np.array([[mixed(base[0], base[-1], rng.random()) for _ in range(2)] for _ in range(2)], "uint8")
     return Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
 
 
 def lit(rng, image, amount=0.5):
-    """Multiplies a picture by soft light and shadow."""
+    """Multiplies an image by soft light and shadow."""
     field = noise(rng, *image.size, coarse=pick(rng, (1, 2, 3)), gain=0.4, octaves=2)
     low = 255 * (1 - amount * rng.random())
     return ImageChops.multiply(image, coloured(field, [(round(low),) * 3, (255, 255, 255)]))
 
 
-# Surfaces. Each takes (rng, width, height, unit) and returns a picture; `unit` is 1/240 of the scene's short edge.
+# Surfaces. Each takes (rng, width, height, unit) and returns an image; `unit` is 1/240 of the scene's shorter side.
 
 
 def plain(rng, width, height, unit):
@@ -134,14 +134,14 @@ def rough(rng, width, height, unit):
 
 
 def streaks(rng, width, height, unit):
-    """Wood, fur, hair, grass, curtains, water: noise that is far longer one way."""
+    """Wood, fur, hair, grass, curtains, water: noise stretched strongly in one direction."""
     base = random_colour(rng)
     colours = [shifted(rng, base, pick(rng, (20, 50, 90))) for _ in range(3)]
     stretch = pick(rng, (10, 25, 60, 1 / 10, 1 / 25, 1 / 60))
     field = noise(rng, width, height, pick(rng, (4, 10, 20)), rng.uniform(0.6, 1.0), 4, stretch)
     picture = coloured(field, colours)
     if rng.random() < 0.2:
-        # Fur and grass do not run straight: the rows or columns are pushed about by a smooth wave.
+        # Fur and grass do not run straight: the image is bent along an arc.
         plane = Plane(width, height, [(0, 0), (width, 0), (width, height), (0, height)], rng.uniform(-1.2, 1.2))
         bent, place = plane.lay(picture, (width, height))
         mask, _ = plane.lay(Image.new("L", picture.size, 255), (width, height))
@@ -150,7 +150,7 @@ def streaks(rng, width, height, unit):
 
 
 def bricks(rng, width, height, unit):
-    """Bricks, tiles, slabs, ashlar."""
+    """Bricks, tiles, slabs, ashlar: rows of rectangles, often with an offset."""
     mortar, base = random_colour(rng), random_colour(rng)
     high = max(3.0, unit * rng.uniform(5, 40))
     wide = high * rng.uniform(0.8, 3.2)
@@ -173,7 +173,7 @@ def bricks(rng, width, height, unit):
 
 
 def stripes(rng, width, height, unit):
-    """Blinds, planks, corrugated sheet, railings, zebra crossings, radiators, piano keys."""
+    """Blinds, planks, corrugated sheet, railings, zebra crossings, radiators, piano keys: evenly spaced bars."""
     base = random_colour(rng)
     others = [random_colour(rng) if rng.random() < 0.5 else shifted(rng, base, 90) for _ in range(between(rng, 1, 2))]
     pitch = unit * math.exp(rng.uniform(math.log(2.5), math.log(40)))
@@ -207,7 +207,7 @@ def bars_of_many_widths(rng, width, height, unit):
 
 
 def grid(rng, width, height, unit):
-    """Windows of a facade, a keyboard without letters, tiles, crates, solar panels, circuits' pads."""
+    """Windows of a facade, a keyboard without letters, tiles, crates, solar panels, solder pads: a grid of cells."""
     wall = random_colour(rng)
     panes = [tint for _ in range(between(rng, 1, 3)) for tint in tints(rng, random_colour(rng), 25)]
     wide, high = (unit * math.exp(rng.uniform(math.log(5), math.log(45))) for _ in range(2))
@@ -233,7 +233,7 @@ def grid(rng, width, height, unit):
 
 
 def pebbles(rng, width, height, unit):
-    """Pebbles, fruit, leaves, scales, crowds: many like shapes over each other, each with light and shade."""
+    """Pebbles, fruit, leaves, scales, crowds: many similar, overlapping shapes, each with light and shade."""
     base = [random_colour(rng) for _ in range(between(rng, 1, 3))]
     spread = pick(rng, (15, 40, 80))
     lights = [tint for colour in base for tint in tints(rng, colour, spread)]
@@ -262,7 +262,7 @@ def pebbles(rng, width, height, unit):
 
 
 def lines_and_dots(rng, width, height, unit):
-    """Wires, branches, cracks, spokes, nets, circuits, spots of fur: thin lines or dots over a surface."""
+    """Wires, branches, cracks, spokes, nets, circuits, spotted fur: thin lines or dots on a surface."""
     picture = rough(rng, width, height, unit)
     pen = ImageDraw.Draw(picture)
     ink = random_colour(rng)
@@ -304,7 +304,7 @@ def lines_and_dots(rng, width, height, unit):
 
 
 def squiggles(rng, width, height, unit):
-    """Coral, foam, bark, the coats of zebras and leopards, lace: waves of one length, cut into two or three tones."""
+    """Coral, foam, bark, zebra and leopard coats, lace: noise of one wavelength in two or three tones."""
     waves = min(width, height) / (unit * math.exp(rng.uniform(math.log(5), math.log(40))))
     field = noise(rng, width, height, max(2, waves), 0.35, 2, pick(rng, (1, 1, 1, 2, 4, 0.4)))
     level, steep = rng.uniform(85, 170), pick(rng, (3, 8, 8))
@@ -314,7 +314,7 @@ def squiggles(rng, width, height, unit):
 
 
 def scribbles(rng, width, height, unit):
-    """Strokes of a pen that are no letters: loops and waves of uneven size, far apart and in no line."""
+    """Pen strokes that are not letters: loops and waves of uneven size, far apart and not in lines."""
     picture = gradient(rng, width, height)
     pen = ImageDraw.Draw(picture)
     ink = random_colour(rng)
@@ -329,7 +329,7 @@ def scribbles(rng, width, height, unit):
 
 
 def dead_leaves(rng, width, height, unit):
-    """Opaque shapes of all sizes over each other, which has the statistics of edges of natural photographs."""
+    """Overlapping opaque shapes of all sizes, whose edges have the statistics of natural photographs."""
     picture = rough(rng, width, height, unit)
     textures = [rough(rng, width, height, unit) for _ in range(2)]
     palette = [random_colour(rng) for _ in range(between(rng, 2, 7))]
@@ -350,7 +350,7 @@ def dead_leaves(rng, width, height, unit):
 
 @functools.cache
 def shapes():
-    """A few hundred closed outlines of radius 1, each `(k, 2)`: round, ragged, angular, long, stars."""
+    """Returns a few hundred closed outlines `(k, 2)` of radius 1: round, ragged, angular, long, and stars."""
     rng = np.random.default_rng(2020)
     bank = []
     for i in range(400):
@@ -373,7 +373,7 @@ def shapes():
 
 
 def outline(rng, x, y, size):
-    """The corners of a random shape of radius `size` about (x, y), turned at random."""
+    """Returns the corners of a random shape of radius `size` about (x, y), randomly rotated."""
     turn = rng.random() * 6.2832
     c, s = size * math.cos(turn), size * math.sin(turn)
     points = pick(rng, shapes()) @ np.array([(c, s), (-s, c)]) + (x, y)
@@ -386,15 +386,15 @@ CALM = (plain, plain, rough, rough, streaks, stripes, bricks)
 
 
 def surface(rng, width, height, unit, kinds=SURFACES):
-    """Returns a picture of a random surface; patterns are now and then turned and seen at a slant."""
+    """Returns an image of a random surface."""
     return pick(rng, kinds)(rng, width, height, unit)
 
 
 def put(canvas, picture, quad):
-    """Lays a picture on a quadrilateral of the canvas, in perspective."""
+    """Draws an image on a quadrilateral of the canvas, in perspective."""
     plane = Plane(*picture.size, quad)
     cut, place = plane.lay(picture, canvas.size)
-    # The mask is drawn, not warped: it is exact at the border, where neighbours must meet without a gap.
+    # The mask is drawn, not warped, so that it is exact at the border, where neighbours must meet without a gap.
     mask = Image.new("L", cut.size)
     ImageDraw.Draw(mask).polygon([(x - place[0], y - place[1]) for x, y in quad], 255)
     canvas.paste(cut, place, mask)

@@ -1,6 +1,6 @@
-"""Things to set into a scene: animals, people, cars, trees, boxes, instruments, ships; none bears letters.
+"""Objects without letters for a scene: animals, people, cars, trees, boxes, instruments, ships.
 
-Each takes (canvas, rng, x, y, size): the middle of its foot, and its height.
+Each function takes (canvas, rng, x, y, size): (x, y) is the middle of the object's base, and `size` its height.
 """
 
 import functools
@@ -27,12 +27,12 @@ from kgan.data.scenes.words import between, pick
 
 @functools.cache
 def radial():
-    """Black in the middle, white at the rim."""
+    """Returns a radial gradient, black in the middle and white at the rim."""
     return Image.radial_gradient("L")
 
 
 def shaded(canvas, rng, mask, colours, place=(0, 0), fine=None):
-    """Fills a mask with a texture that is lighter on one side and darker at the foot."""
+    """Fills a mask with a texture that is lighter on one side and darker at the base."""
     width, height = mask.size
     field = noise(
         rng, width, height, fine or pick(rng, (3, 8, 25)), rng.uniform(0.4, 0.9), 4, pick(rng, (1, 1, 4, 0.25))
@@ -45,7 +45,7 @@ def shaded(canvas, rng, mask, colours, place=(0, 0), fine=None):
 
 
 def draw_shadow(canvas, x, y, wide, high, strength):
-    """A soft shadow on the ground."""
+    """Draws a soft shadow on the ground."""
     box = [int(x - wide), int(y - high), int(x + wide), int(y + high)]
     if box[2] - box[0] < 2 or box[3] - box[1] < 2:
         return
@@ -58,7 +58,7 @@ def draw_shadow(canvas, x, y, wide, high, strength):
 
 
 def creature(canvas, rng, x, y, size):
-    """An animal, a figure, a fruit, a shell: a lumpy body with limbs, spots or stripes."""
+    """Draws an animal, a figure, a fruit or a shell: a lumpy body with limbs, spots or stripes."""
     side = max(8, int(size * 1.5))
     mask = Image.new("L", (side, side))
     pen = ImageDraw.Draw(mask)
@@ -86,7 +86,7 @@ def creature(canvas, rng, x, y, size):
 
 
 def person(canvas, rng, x, y, size):
-    """A figure seen from afar: head, trunk, arms, legs."""
+    """Draws a person seen from afar: head, trunk, arms and legs."""
     pen = ImageDraw.Draw(canvas)
     skin = mixed((225, 180, 150), (70, 45, 35), rng.random())
     shirt, trousers = random_colour(rng), mixed(random_colour(rng), (20, 20, 30), 0.6)
@@ -108,7 +108,7 @@ def person(canvas, rng, x, y, size):
 
 
 def vehicle(canvas, rng, x, y, size):
-    """A car from behind or in front; returns the quadrilateral where its plate is screwed on."""
+    """Draws a car from the front or behind; returns the quadrilateral of its number plate."""
     pen = ImageDraw.Draw(canvas)
     paint = random_colour(rng)
     dark, light = mixed(paint, (0, 0, 0), 0.45), mixed(paint, (255, 255, 255), 0.3)
@@ -157,7 +157,7 @@ def sorted_box(x0, y0, x1, y1):
 
 
 def tree(canvas, rng, x, y, size):
-    """A trunk, branches and a crown of leaves."""
+    """Draws a tree: a trunk, branches and a crown of leaves."""
     pen = ImageDraw.Draw(canvas)
     bark = mixed(random_colour(rng), (60, 45, 35), 0.7)
     pen.line(
@@ -181,7 +181,7 @@ def tree(canvas, rng, x, y, size):
 
 
 def box(canvas, rng, x, y, size):
-    """A box, a book, a cupboard, a screen: three faces in perspective, each with a surface."""
+    """Draws a box, a book, a cupboard or a screen: up to three faces in perspective."""
     unit = min(canvas.size) / 240
     w, d = size * rng.uniform(0.4, 1.5), size * rng.uniform(0.1, 0.6) * pick(rng, (-1, 1))
     rise = size * rng.uniform(0, 0.25)
@@ -201,7 +201,7 @@ def box(canvas, rng, x, y, size):
 
 
 def round_thing(canvas, rng, x, y, size):
-    """A wheel, a clock without figures, a ball, a plate, a flower: rings and spokes, or petals."""
+    """Draws a wheel, a clock without numerals, a ball, a plate or a flower: rings and spokes, or petals."""
     pen = ImageDraw.Draw(canvas)
     r, cy = size / 2, y - size / 2
     flat = rng.uniform(0.5, 1) if rng.random() < 0.4 else 1
@@ -231,7 +231,7 @@ def round_thing(canvas, rng, x, y, size):
 
 
 def frame(canvas, rng, x, y, size):
-    """A chair, a lamp, a ladder, a bicycle, a candlestick: bars, arcs and rings, mirrored about the middle."""
+    """Draws a chair, a lamp, a ladder, a bicycle or a candlestick: bars and arcs, mostly mirrored about the middle."""
     pen = ImageDraw.Draw(canvas)
     ink = random_colour(rng)
     line = max(1, int(size * rng.uniform(0.012, 0.06)))
@@ -259,7 +259,7 @@ def frame(canvas, rng, x, y, size):
 
 
 def herd(canvas, rng, x, y, size):
-    """Animals on the plain, people, boats, houses, posts: a row of like things, small and unevenly spaced."""
+    """Draws a herd, people, boats, houses or posts: a row of small, similar objects, unevenly spaced."""
     pen = ImageDraw.Draw(canvas)
     colour = random_colour(rng)
     small = size * rng.uniform(0.04, 0.2)
@@ -285,7 +285,7 @@ def herd(canvas, rng, x, y, size):
 
 
 def fretted(canvas, rng, x, y, size):
-    """A guitar, a ladder, a rake, a rail: a long bar with rungs across, strings along it, pegs and a body."""
+    """Draws a guitar, a ladder, a rake or a rail: a long bar with rungs across, strings along it, pegs and a body."""
     angle = rng.uniform(0, 2 * math.pi)
     along = size * rng.uniform(0.6, 1.4) * np.array([math.cos(angle), math.sin(angle)])
     across = size * rng.uniform(0.015, 0.08) * np.array([-math.sin(angle), math.cos(angle)])
@@ -295,7 +295,7 @@ def fretted(canvas, rng, x, y, size):
     wood, metal = random_colour(rng), random_colour(rng)
     thin = max(1, int(size * rng.uniform(0.004, 0.02)))
     if rng.random() < 0.6:
-        # The body, most often in two parts, with a hole.
+        # The body, in two parts, with a hole.
         r = size * rng.uniform(0.12, 0.25)
         for u, part in ((1.0, r), (1.0 + 0.9 * r / size, 1.25 * r)):
             cx, cy = at(u, 0)
@@ -317,7 +317,7 @@ def fretted(canvas, rng, x, y, size):
 
 
 def decked(canvas, rng, x, y, size):
-    """A ship, a train, a hotel: decks one above the other, each a wall with a row of windows."""
+    """Draws a ship, a train or a hotel: stacked decks, each a wall with a row of windows."""
     pen = ImageDraw.Draw(canvas)
     paint = mixed(random_colour(rng), (245, 245, 245), pick(rng, (0, 0.5, 0.9)))
     long = size * rng.uniform(1, 3)
@@ -351,7 +351,7 @@ def decked(canvas, rng, x, y, size):
 
 
 def ornamented(canvas, rng, x, y, size):
-    """A vase, a rug, a mask, a butterfly, a carving: a shape full of ornaments, mirrored about its middle."""
+    """Draws a vase, a rug, a mask, a butterfly or a carving: a shape full of ornaments, mirrored about its middle."""
     side = max(12, int(size))
     ground, ink = random_colour(rng), random_colour(rng)
     half = Image.new("RGB", (side // 2, side), ground)
@@ -359,7 +359,7 @@ def ornamented(canvas, rng, x, y, size):
     line = max(1, int(side * rng.uniform(0.006, 0.03)))
     rows = between(rng, 3, 12)
     for row in range(rows):
-        # One ornament, over and over along a band.
+        # One ornament, repeated along a band.
         centre, r = side * (row + 0.5) / rows, side / rows * rng.uniform(0.3, 0.6)
         kind, step = rng.random(), side / rows * rng.uniform(0.7, 2.5)
         figure = np.array(outline(rng, 0, 0, r))
@@ -380,7 +380,7 @@ def ornamented(canvas, rng, x, y, size):
     if rng.random() < 0.2:
         pen.polygon(outline(rng, side / 2, side / 2, side * 0.55), 255)
     else:
-        # Turned on a wheel.
+        # A silhouette as if turned on a potter's wheel.
         profile = np.interp(np.arange(side), np.linspace(0, side, 6), rng.uniform(0.15, 0.5, 6)) * side
         rim = [(side / 2 - p, row) for row, p in enumerate(profile)]
         pen.polygon([*rim, *((side - px, row) for px, row in reversed(rim))], 255)

@@ -1,4 +1,4 @@
-"""Planes in a picture, seen in perspective or bent along an arc, and lines of text set on them."""
+"""Planes in perspective or bent along an arc, and the lines of text set on them."""
 
 import functools
 import math
@@ -12,25 +12,25 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, features
 from kgan.data.scenes import words
 from kgan.data.scenes.words import between, pick
 
-# Fonts of pictures and of mathematical symbols, some of which draw signs in the place of letters.
+# Parts of the names of picture and mathematical fonts, some of which draw symbols in place of letters.
 NOT_LETTERS = (
     "symbol", "ding", "emoji", "icon", "barcode", "awesome", "math", "music", "lastresort", "display", "fallback",
     "cmex", "cmmi", "cmsy", "stixsiz", "stixnonuni", "opens___", "braille", "d050000l",
 )  # fmt: skip
 BASE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-# Text is set at one of these sizes and brought to its own by the plane it lies on, so that few fonts are opened.
+# Text is set at one of these sizes and scaled to its own by its plane, so that few fonts are opened.
 SIZES = (12, 16, 21, 28, 37, 48, 64, 84, 110)
 MESH = 16
 
 
 class Plane:
-    """A flat sheet of `width` x `height` pixels as it lies in the picture.
+    """The position of a sheet of text in the image.
 
     Args:
-        width, height: size of the sheet.
-        quad: `(4, 2)`, where its corners lie in the picture: top left, top right, bottom right, bottom left.
-        bend: angle in radians through which the sheet is bent along an arc before it is laid on `quad`, upwards where
-            positive; 0 leaves it flat.
+        width, height: size of the sheet in pixels.
+        quad: `(4, 2)`, the sheet's corners in the image: top left, top right, bottom right, bottom left.
+        bend: angle in radians of the arc along which the sheet is bent before it is mapped to `quad`; upwards if
+            positive, flat if 0.
     """
 
     def __init__(self, width, height, quad, bend=0.0):
@@ -41,7 +41,7 @@ class Plane:
         self.inverse = np.linalg.inv(self.matrix)
 
     def to_picture(self, points):
-        """Maps points `(n, 2)` of the sheet to the picture."""
+        """Maps points `(n, 2)` of the sheet to the image."""
         points = np.asarray(points, "float64")
         if self.radius:
             angle = (points[:, 0] - self.width / 2) / self.radius
@@ -52,7 +52,7 @@ class Plane:
         return project(self.matrix, points)
 
     def to_sheet(self, points):
-        """Maps points `(n, 2)` of the picture to the sheet."""
+        """Maps points `(n, 2)` of the image to the sheet."""
         points = project(self.inverse, points)
         if self.radius:
             sign = math.copysign(1, self.radius)
@@ -64,7 +64,7 @@ class Plane:
         return points
 
     def outline(self, left, top, right, bottom):
-        """Where a rectangle of the sheet lies in the picture: `(4, 2)`, or `(2 k, 2)` where the sheet is bent."""
+        """Maps a rectangle of the sheet to its outline in the image: `(4, 2)`, or `(2 k, 2)` if the sheet is bent."""
         steps = max(2, 1 + math.ceil(abs((right - left) / self.radius) / 0.12)) if self.radius else 2
         x = np.linspace(left, right, steps)
         top_edge, bottom_edge = np.full(steps, top), np.full(steps, bottom)
@@ -72,7 +72,7 @@ class Plane:
         return self.to_picture(points)
 
     def lay(self, sheet, size):
-        """Returns the picture `(width, height)` of a sheet's image, cut to where it lies, and the place of the cut."""
+        """Warps a sheet into an image of `size` `(width, height)`; returns the warped part and its top left corner."""
         outline = self.outline(0, 0, self.width, self.height)
         low = np.clip(np.floor(outline.min(axis=0)) - 1, 0, size).astype(int)
         high = np.clip(np.ceil(outline.max(axis=0)) + 1, low + 1, np.maximum(low + 1, size)).astype(int)
@@ -101,7 +101,7 @@ class Plane:
 
 
 def homography(source, target):
-    """The 3 x 3 matrix that takes four points `(4, 2)` to four others."""
+    """Returns the 3 x 3 matrix that maps four points `(4, 2)` to four others."""
     x, y = source.T
     u, v = target.T
     zero, one = np.zeros(4), np.ones(4)
@@ -118,7 +118,10 @@ def project(matrix, points):
 
 
 def tilted_quad(width, height, yaw, pitch, roll):
-    """Corners `(4, 2)` about the origin of a rectangle turned in space (radians) and seen from three times its size."""
+    """Returns the corners `(4, 2)`, about the origin, of a rectangle rotated in space and seen in perspective.
+
+    Angles are in radians. The distance of the viewer is three times the longer side.
+    """
     corners = np.array([(-width, -height), (width, -height), (width, height), (-width, height)]) / 2
     distance = 3 * max(width, height)
     x = corners[:, 0] * math.cos(yaw)
@@ -130,7 +133,7 @@ def tilted_quad(width, height, yaw, pitch, roll):
 
 @dataclass(frozen=True)
 class Font:
-    """A font that draws letters: `path` is None for the one inside Pillow; `letters` are those that it has."""
+    """A font that draws letters; `path` is None for Pillow's built-in font, `letters` are the characters it has."""
 
     family: str
     path: str | None
@@ -141,7 +144,7 @@ class Font:
 def find_fonts():
     """Returns a tuple of the `Font` of each font file of the system and of matplotlib that has the Latin letters.
 
-    They come by file name, and a file that is there twice is taken once. Pillow's own font comes last.
+    The fonts are sorted by file name, without duplicates. Pillow's built-in font is the last.
     """
     own = font_manager.findSystemFonts(os.path.join(get_data_path(), "fonts", "ttf"))
     paths = sorted(font_manager.findSystemFonts() + own)
@@ -154,19 +157,19 @@ def find_fonts():
 
 @functools.cache
 def read_font(path):
-    """Returns the `Font` of a file, or None where it draws other things than letters."""
+    """Returns the `Font` of a file, or None if it does not draw letters."""
     try:
         file = ft2font.FT2Font(path)
         letters = {chr(code) for code in file.get_charmap()}
         family = ImageFont.truetype(path, SIZES[0]).getname()[0] or os.path.basename(path)
     except (OSError, RuntimeError):
-        # Bitmap fonts, which neither library scales.
+        # Neither library scales bitmap fonts.
         return None
     name = (os.path.basename(path) + family).lower().replace(" ", "")
     if any(word in name for word in NOT_LETTERS) or not letters >= BASE:
         return None
     if os.path.basename(path).startswith("cm"):
-        # The TeX fonts have other signs in the place of some punctuation.
+        # The TeX fonts have other symbols in place of some punctuation.
         letters = BASE | set(".,:!?-")
     return Font(family, path, frozenset(letters))
 
@@ -177,13 +180,13 @@ def open_font(path, size):
 
 
 def has_ink(font, text):
-    """Whether there is anything to be seen of a text: some fonts list letters for which they have an empty glyph."""
+    """Returns whether a text leaves any ink: some fonts list letters for which they have an empty glyph."""
     return bool(open_font(font.path, SIZES[0]).getmask(text).getbbox())
 
 
 @functools.lru_cache(maxsize=2)
 def typesetter(fonts):
-    """The `Typesetter` of a tuple of fonts; it takes a while to find out which scripts they have."""
+    """Returns the `Typesetter` of a tuple of fonts, cached because finding the scripts of the fonts is slow."""
     return Typesetter(fonts)
 
 
@@ -201,7 +204,7 @@ class Typesetter:
         self.choices = {}
         for script in scripts:
             letters = words.letters_of(script)
-            # Of the large ranges a font may lack some.
+            # A font may lack some letters of the large ranges.
             share = 0.3 if script in words.RANGES else 1.0
             families = {}
             for font in fonts:
@@ -216,12 +219,12 @@ class Typesetter:
         self.scripts, self.shares = list(self.choices), np.cumsum(weights) / weights.sum()
 
     def choose(self, rng):
-        """Returns a script and a font that has it: families are equally frequent, however many files they have."""
+        """Returns a script and a font that supports it; font families are equally likely, whatever their file count."""
         script = self.scripts[int(np.searchsorted(self.shares, rng.random()))]
         return script, pick(rng, pick(rng, self.choices[script]))
 
     def lines(self, rng, script, font, count, longest, plate=False):
-        """Returns `count` lines of text of which the font has every letter."""
+        """Returns `count` lines of text whose every letter is in the font."""
         letters = sorted(words.letters_of(script) & font.letters)
         lines = []
         while len(lines) < count:
@@ -234,7 +237,7 @@ class Typesetter:
 
 @dataclass
 class Block:
-    """Lines of text set on a sheet: images of mode L, and the rectangle of the ink of each line."""
+    """Lines of text set on a sheet: images of mode L, and the bounding box of each line's ink."""
 
     ink: Image.Image
     edge: Image.Image | None
@@ -248,8 +251,8 @@ def typeset(rng, lines, font, em, joined):
     Args:
         lines: list of str.
         font: a `Font`.
-        em: size at which it will be seen in the picture, in pixels.
-        joined: whether the letters must not be moved apart.
+        em: font size in the image, in pixels.
+        joined: whether letter spacing is forbidden because the letters join.
 
     Returns:
         A `Block`.
@@ -271,7 +274,7 @@ def typeset(rng, lines, font, em, joined):
     def draw(stroke):
         sheet, boxes = Image.new("L", sheet_size), []
         for row, (line, width) in enumerate(zip(lines, widths, strict=True)):
-            # Each line on a strip of its own, whose ink gives the box.
+            # Each line is drawn on its own strip, whose ink gives the box.
             strip = Image.new("L", (sheet_size[0], strip_height))
             pen = ImageDraw.Draw(strip)
             x = margin + align * (room - width)
@@ -286,7 +289,7 @@ def typeset(rng, lines, font, em, joined):
     ink, boxes = draw(weight)
     edge, boxes = draw(border) if outlined else (None, boxes)
     if rng.random() < 0.2 and size > 16:
-        # Rounded corners, and strokes thinner or heavier, by where the soft edge is cut.
+        # Blurring and thresholding rounds the corners; the level makes the strokes thinner or heavier.
         level = rng.uniform(95, 150)
         cut = [min(255, max(0, round((v - level) * 4 + 128))) for v in range(256)]
         ink = ink.filter(ImageFilter.GaussianBlur(size * rng.uniform(0.02, 0.045))).point(cut)

@@ -1,9 +1,8 @@
-"""Words, numbers and number plates that look like those on signs, made up letter by letter: no list of real words."""
+"""Words, numbers and number plates like those on signs, generated letter by letter without a word list."""
 
 import string
 
-# What a syllable begins with, its vowels and what it ends with. A blank stands for nothing; what is listed twice is
-# twice as frequent.
+# Onsets, vowels and endings of syllables. An underscore stands for nothing; an item listed twice is twice as likely.
 LANGUAGES = {
     "english": (
         "b c d f g h j k l m n p r s t v w st tr ch sh th br cl gr pl sp wh fl _ _ _",
@@ -47,7 +46,7 @@ LANGUAGES = {
     "hebrew": ("א ב ג ד ה ו ז ח ט י כ ל מ נ ס ע פ צ ק ר ש ת", "_ _ _ ו י", "_ _ _ ם ן ה ת"),
     "arabic": ("ا ب ت ث ج ح خ د ذ ر ز س ش ص ض ط ع غ ف ق ك ل م ن ه و ي", "_ _ ا و ي", "_ _ _ ة ن ر"),
 }  # fmt: skip
-# Scripts of which any letters in a row look like a word: the first and last code point.
+# Scripts in which any sequence of letters looks like a word: the first and last code points.
 RANGES = {
     "hiragana": (0x3042, 0x3093),
     "katakana": (0x30A2, 0x30F3),
@@ -56,9 +55,9 @@ RANGES = {
     "devanagari": (0x0915, 0x0939),
     "thai": (0x0E01, 0x0E2E),
 }
-# Scripts whose letters join or run from right to left: they need the layout engine Raqm, and no space between letters.
+# Scripts that join letters or run from right to left. They need the Raqm layout engine and allow no letter spacing.
 JOINED = {"arabic", "hebrew", "devanagari", "thai"}
-# How often a scene's text is of a script, where a font has it; the rest of the scripts share what is left.
+# Probability of each script, if a font supports it; the other scripts share the remainder.
 COMMON = {
     "english": 0.34,
     "german": 0.1,
@@ -77,7 +76,7 @@ PARTS = {
 
 
 def letters_of(script):
-    """The set of characters that a word of a script may have."""
+    """Returns the set of characters that a word of a script may contain."""
     if script in RANGES:
         first, last = RANGES[script]
         return {chr(code) for code in range(first, last + 1)}
@@ -86,17 +85,17 @@ def letters_of(script):
 
 
 def pick(rng, items):
-    """Returns one item of a sequence; much faster than `rng.choice`."""
+    """Returns a random item of a sequence; much faster than `rng.choice`."""
     return items[int(rng.random() * len(items))]
 
 
 def between(rng, low, high):
-    """Returns a whole number from `low` to `high`, both included."""
+    """Returns a random integer from `low` to `high`, both included."""
     return low + int(rng.random() * (high - low + 1))
 
 
 def make_word(rng, script, letters):
-    """Returns a word of one to four syllables; of a script of `RANGES`, one to five of its `letters`."""
+    """Returns a word of one to four syllables, or of one to five of `letters` for a script of `RANGES`."""
     if script in RANGES:
         return "".join(pick(rng, letters) for _ in range(between(rng, 1, 5)))
     onsets, vowels, codas = PARTS[script]
@@ -107,7 +106,7 @@ def make_word(rng, script, letters):
 
 
 def make_number(rng):
-    """Returns a price, a time, a date, a telephone number and so on."""
+    """Returns a price, a time, a date, a telephone number or similar."""
     d = "".join(map(str, rng.integers(0, 10, 12)))
     hour, day, month = between(rng, 0, 23), between(rng, 1, 31), between(rng, 1, 12)
     return pick(rng, (
@@ -118,7 +117,7 @@ def make_number(rng):
 
 
 def make_plate(rng):
-    """Returns the number of a vehicle: letters and digits in one of many countries' orders."""
+    """Returns a vehicle registration number in the format of one of many countries."""
     pattern = pick(rng, (
         "AA-000AA", "AAA 000", "AAA-0000", "000 AAA", "AA 0000", "A 00000", "0A0 0000", "AA00 AAA", "000-AA", "A00 0AA",
         "AA AA 00", "AAA·0000", "0AAA000", "00-AA-00", "AA·000", "AAAA 00", "000000", "AAAAAA",
@@ -128,7 +127,7 @@ def make_plate(rng):
 
 
 def make_line(rng, script, letters, longest):
-    """Returns one line of text of at most `longest` characters: words, in one case, and now and then a number."""
+    """Returns one line of text of at most `longest` characters: words in one case, and sometimes a number."""
     case = pick(rng, (str.upper, str.upper, str.title, str.title, str.lower, str))
     words = []
     while sum(map(len, words)) + len(words) < longest and len(words) < 9:

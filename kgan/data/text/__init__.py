@@ -1,1 +1,1 @@
-"""Scene text: readers of published sets and of your own boxes, and `load_text`, which gives all as arrays."""
+"""Scene text: readers of published data sets and of your own boxes, and `load_text`, which returns arrays."""

@@ -1,4 +1,4 @@
-"""The formats of scene-text annotations: a file becomes polygons in pixels, or an error that names the line."""
+"""Parsers of scene-text annotations: a file becomes polygons in pixels, or an error that names the line."""
 
 import collections
 import json
@@ -11,12 +11,12 @@ import numpy as np
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FIELD = re.compile(rf"({NUMBER})(?:\s*,\s*|\s+|$)")
-# What stands in place of a transcription where a word is to be ignored.
+# Transcriptions that mark a word to be ignored.
 IGNORED = ("###", "#")
 
 
 class Word(NamedTuple):
-    """One annotated word: where it stands, its polygon `(k, 2)`, and False where it is to be ignored."""
+    """One annotated word: its place in the file, its polygon `(k, 2)`, and whether it counts (False: ignore it)."""
 
     where: str
     points: np.ndarray
@@ -24,7 +24,7 @@ class Word(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One box of an unknown format: `kind` is None where the numbers do not say what they mean."""
+    """One box of an unknown format; `kind` is None if the meaning of its numbers is not stated."""
 
     where: str
     numbers: tuple
@@ -37,21 +37,21 @@ class Row(NamedTuple):
 
 
 def corners(left, top, right, bottom):
-    """The polygon of a rectangle between two corners."""
+    """Returns the polygon of the rectangle between two opposite corners."""
     if right < left or bottom < top:
-        raise ValueError("the right or bottom edge lies before the left or top one")
+        raise ValueError("the right or bottom edge lies before the left or top edge")
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], "float64")
 
 
 def rectangle(left, top, width, height):
-    """The polygon of a rectangle of a width and height."""
+    """Returns the polygon of a rectangle given by its top left corner, width and height."""
     if width < 0 or height < 0:
         raise ValueError("width or height is negative")
     return corners(left, top, left + width, top + height)
 
 
 def centred(x, y, width, height, angle):
-    """The polygon of a rectangle about its centre, turned clockwise as seen by `angle` in radians."""
+    """Returns the polygon of a rectangle about its centre, rotated by `angle` radians, clockwise as seen."""
     if not all(map(math.isfinite, (x, y, width, height, angle))):
         raise ValueError("a coordinate is not a finite number")
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
@@ -59,19 +59,19 @@ def centred(x, y, width, height, angle):
 
 
 def turned(left, top, width, height, angle):
-    """The polygon of a rectangle given by the corner it had before it was turned about its centre."""
+    """As `centred`, but given by the top left corner that the rectangle had before its rotation about the centre."""
     return centred(left + width / 2, top + height / 2, width, height, angle)
 
 
 def polygon(*numbers):
-    """The polygon of numbers x, y, x, y, ..."""
+    """Returns the polygon of the coordinates x, y, x, y, ..."""
     if len(numbers) < 6 or len(numbers) % 2:
-        raise ValueError(f"{len(numbers)} coordinates: a polygon has an even number of at least 6")
+        raise ValueError(f"{len(numbers)} coordinates: a polygon has an even number of them, at least 6")
     return np.array(numbers, "float64").reshape(-1, 2)
 
 
 def fit(points, size, tolerance):
-    """Clips a polygon to the image `(height, width)`, and refuses one that reaches out by more than `tolerance`."""
+    """Clips a polygon to an image of `size` `(height, width)`; raises if it reaches out by more than `tolerance`."""
     if not np.isfinite(points).all():
         raise ValueError("a coordinate is not a finite number")
     height, width = size
@@ -86,21 +86,21 @@ def fit(points, size, tolerance):
 
 
 def decode(data):
-    """Text of a file in UTF-8, with or without a byte order mark."""
+    """Decodes a file in UTF-8, with or without a byte order mark."""
     # Coordinates are plain ASCII, so a transcription in another encoding does no harm.
     return data.decode("utf-8-sig", errors="replace")
 
 
 def numbered_lines(text, name):
-    """Yields each line that is not blank, with the place to name in an error."""
-    # Not str.splitlines, which also breaks at characters that a transcription may hold.
+    """Yields `(where, line)` for each line that is not blank; `where` names the line in error messages."""
+    # str.splitlines would also break at characters that a transcription may contain.
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if line.strip():
             yield f"{name}, line {number}", line.strip()
 
 
 def leading_numbers(line, most=math.inf):
-    """Splits a line into the numbers it begins with, at most `most` of them, and the text that follows."""
+    """Splits a line into its leading numbers, at most `most`, and the text that follows them."""
     numbers, start = [], 0
     while len(numbers) < most and (field := FIELD.match(line, start)):
         numbers.append(float(field[1]))
@@ -109,7 +109,7 @@ def leading_numbers(line, most=math.inf):
 
 
 def coordinate_lines(data, name, count, to_points):
-    """Words of a file with `count` numbers and a transcription in each line."""
+    """Reads the words of a file that has `count` numbers and a transcription on each line."""
     words = []
     for where, line in numbered_lines(decode(data), name):
         numbers, text = leading_numbers(line, count)
@@ -120,7 +120,7 @@ def coordinate_lines(data, name, count, to_points):
 
 
 def attempt(where, function, *args):
-    """Returns `function(*args)`; an error gets the place in front."""
+    """Returns `function(*args)`; prefixes the message of an error with `where`."""
     try:
         return function(*args)
     except RecursionError:
@@ -130,17 +130,17 @@ def attempt(where, function, *args):
 
 
 def icdar2013(data, name):
-    """Words of `x1 y1 x2 y2 "text"` (train) or `x1, y1, x2, y2, "text"` (test)."""
+    """Reads words in the form `x1 y1 x2 y2 "text"` (train) or `x1, y1, x2, y2, "text"` (test)."""
     return coordinate_lines(data, name, 4, corners)
 
 
 def icdar2015(data, name):
-    """Words of `x1,y1,x2,y2,x3,y3,x4,y4,text`."""
+    """Reads words in the form `x1,y1,x2,y2,x3,y3,x4,y4,text`."""
     return coordinate_lines(data, name, 8, polygon)
 
 
 def td500(data, name):
-    """Lines of text of `index difficulty x y w h angle`; those marked difficult are to be ignored."""
+    """Reads lines of text in the form `index difficulty x y w h angle`; difficult ones are to be ignored."""
     words = []
     for where, line in numbered_lines(decode(data), name):
         numbers, rest = leading_numbers(line)
@@ -157,7 +157,10 @@ TOTAL_TEXT = re.compile(
 
 
 def total_text(data, name):
-    """Words of `x: [[1 2 3]], y: [[4 5 6]], ornt: [u'c'], transcriptions: [u'text']`, broken over lines or not."""
+    """Reads words in the form `x: [[1 2 3]], y: [[4 5 6]], ornt: [u'c'], transcriptions: [u'text']`.
+
+    A record may span several lines.
+    """
     text = decode(data)
     starts = [match.start() for match in re.finditer(r"^[ \t]*x:", text, re.MULTILINE)]
     if text[: starts[0] if starts else None].strip():
@@ -170,7 +173,7 @@ def total_text(data, name):
             raise ValueError(f"{where}: expected x: [[...]], y: [[...]], ornt: [...], transcriptions: [...]")
         (xs, rest_x), (ys, rest_y) = leading_numbers(record[1].strip()), leading_numbers(record[2].strip())
         if rest_x or rest_y or len(xs) != len(ys):
-            raise ValueError(f"{where}: {len(xs)} x and {len(ys)} y: expected as many of each, and numbers only")
+            raise ValueError(f"{where}: {len(xs)} x and {len(ys)} y: expected numbers only, and as many x as y")
         points = attempt(where, polygon, *(value for point in zip(xs, ys, strict=True) for value in point))
         transcription = record[4].strip().removeprefix("u").strip("'\"")
         words.append(Word(where, points, transcription not in ("", *IGNORED)))
@@ -181,36 +184,36 @@ def total_text(data, name):
 
 
 class NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type: entities are declared there, which can grow without bounds or name other files."""
+    """Refuses a DOCTYPE, because the entities it declares can grow without bounds or refer to other files."""
 
     def doctype(self, name, pubid, system):
-        raise ValueError("it has a DOCTYPE, which is refused: remove that line")
+        raise ValueError("a DOCTYPE is not allowed: remove that line")
 
 
 def parse_xml(data, name):
-    """Parses XML; returns its root element."""
+    """Parses XML and returns its root element."""
     try:
         return ElementTree.fromstring(data, ElementTree.XMLParser(target=NoDoctype()))
     except (ElementTree.ParseError, LookupError) as error:
-        raise ValueError(f"{name} is not XML that can be read ({error})") from None
+        raise ValueError(f"{name} cannot be read as XML ({error})") from None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
 def parse_json(data, name):
-    """Parses JSON in UTF-8 without NaN and Infinity."""
+    """Parses JSON in UTF-8; refuses NaN and Infinity."""
 
     def refuse(constant):
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not valid JSON")
 
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not JSON that can be read ({error})") from None
+        raise ValueError(f"{name} cannot be read as JSON ({error})") from None
 
 
 def svt(data, name):
-    """Yields the image name and the words of each image of an SVT file."""
+    """Yields the name and the words of each image in an SVT file."""
     for number, image in enumerate(parse_xml(data, name).iter("image"), 1):
         image_name = (image.findtext("imageName") or "").strip()
         if not image_name:
@@ -224,7 +227,7 @@ def svt(data, name):
 
 
 def number_of(value):
-    """The number that JSON or XML gives; infinity for one too large."""
+    """Converts a number or numeric string from JSON or XML to float; a number that is too large becomes infinity."""
     if isinstance(value, str) and re.fullmatch(NUMBER, value.strip()):
         return float(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -236,31 +239,31 @@ def number_of(value):
 
 
 def numbers_of(values):
-    """Numbers of a flat list or of a list of points."""
+    """Converts a flat list of numbers, or a list of points, to a flat tuple of floats."""
     if not isinstance(values, list):
         raise ValueError(f"expected a list of numbers, got {str(values)[:40]!r}")
     return tuple(number_of(v) for value in values for v in (value if isinstance(value, list) else [value]))
 
 
 def listed(to_points, values):
-    """The polygon of listed numbers; all forms but `polygon` take four."""
+    """Returns the polygon of a list of numbers; every form except `polygon` takes four."""
     numbers = numbers_of(values)
     if to_points is not polygon and len(numbers) != 4:
         raise ValueError(f"{len(numbers)} coordinates, expected 4")
     return to_points(*numbers)
 
 
-# A set of unknown format: boxes as they stand, then what the numbers of the whole set can mean.
+# Data sets of unknown format: read the boxes as they are, then infer what the numbers of the whole data set mean.
 
 
 def box_rows(data, name):
-    """Reads the boxes of one annotation file, .txt, .xml or .json, in whatever form they have."""
+    """Reads the boxes of one annotation file (.txt, .xml or .json), without interpreting their numbers."""
     if name.lower().endswith(".txt"):
         rows = []
         for where, line in numbered_lines(decode(data), name):
             numbers, text = leading_numbers(line)
             if len(numbers) < 4:
-                raise ValueError(f"{where}: {len(numbers)} numbers, a box has at least 4: {line[:80]!r}")
+                raise ValueError(f"{where}: {len(numbers)} numbers, but a box has at least 4: {line[:80]!r}")
             rows.append(Row(where, numbers, None, text, text not in IGNORED))
         return rows
     found = xml_boxes(parse_xml(data, name)) if name.lower().endswith(".xml") else json_boxes(parse_json(data, name))
@@ -268,7 +271,7 @@ def box_rows(data, name):
 
 
 def xml_boxes(root):
-    """Yields `((numbers, kind), care)` of each element that is a box."""
+    """Yields `((numbers, kind), care)` for each element that is a box."""
     for parent in root.iter():
         around = leaves(parent)
         for element in parent:
@@ -285,7 +288,7 @@ def xml_boxes(root):
 
 
 def leaves(element):
-    """Attributes of an element and texts of its children without children, by name in small letters."""
+    """Returns a dict of an element's attributes and the texts of its leaf children, by lower-case name."""
     texts = {child.tag.rpartition("}")[2]: child.text or "" for child in element if not len(child)}
     return {key.lower(): value.strip() for key, value in {**texts, **element.attrib}.items()}
 
@@ -294,7 +297,10 @@ BOX_KEYS = ("polygon", "points", "poly", "quad", "box", "bbox")
 
 
 def json_boxes(node, around=None):
-    """Yields `((numbers, kind), care)` of each box in nested lists and objects; `around` has the values further out."""
+    """Yields `((numbers, kind), care)` for each box in nested lists and objects.
+
+    `around` holds the plain values of the enclosing objects.
+    """
     around = around or {}
     if isinstance(node, dict):
         node = {key.lower(): value for key, value in node.items()}
@@ -303,7 +309,7 @@ def json_boxes(node, around=None):
         if box := listed_box(node[listed]) if listed else named_box(node):
             yield box, cares(around)
             return
-        # A list of plain values, such as an image's size, is no box unless its name says so.
+        # A list of plain values, such as an image's size, is a box only if its name says so.
         children = [value for value in node.values() if isinstance(value, dict) or is_nested(value)]
     elif isinstance(node, list):
         points = is_nested(node) and all(isinstance(v, list) and len(v) == 2 and not is_nested(v) for v in node)
@@ -322,7 +328,7 @@ def is_nested(value):
 
 
 def listed_box(values):
-    """A box of a list of numbers, whose meaning is open, or of a list of points, two of which are opposite corners."""
+    """Returns `(numbers, kind)` of a list of numbers, whose kind is unknown, or of points; two are opposite corners."""
     numbers = numbers_of(values)
     if not isinstance(values[0] if values else None, list):
         return numbers, None
@@ -337,7 +343,7 @@ ALIASES |= {"w": "width", "h": "height", "theta": "angle"}
 
 
 def named_box(fields):
-    """A box of named numbers, or None where the names are not those of a box."""
+    """Returns `(numbers, kind)` of named numbers, or None if the names are not those of a box."""
     count = 1
     while f"x{count}" in fields and f"y{count}" in fields:
         count += 1
@@ -359,7 +365,7 @@ def named_box(fields):
 
 
 def cares(fields):
-    """Whether a word counts, by the marks that annotations use to say otherwise."""
+    """Returns False if one of the usual marks says that a word is to be ignored."""
     marks = {key: str(value).strip().lower() for key, value in fields.items()}
     if any(marks.get(key) in ("1", "true", "yes") for key in ("ignore", "difficult", "illegible", "illegibility")):
         return False
@@ -369,19 +375,19 @@ def cares(fields):
 
 
 def infer(rows, sizes, tolerance):
-    """Finds what the numbers of a whole set mean: the reading that fits inside all images.
+    """Infers what the numbers of a whole data set mean: the reading that places all boxes inside their images.
 
     Args:
         rows: list of `Row`.
-        sizes: the `(height, width)` of the image of each row.
-        tolerance: pixels by which a box may reach over the edge of its image.
+        sizes: list of the `(height, width)` of each row's image.
+        tolerance: pixels by which a box may reach beyond the edge of its image.
 
     Returns:
-        `(words, notes)`: a list of `Word`, one a row, with the polygons clipped; and a list of lines that say what was
-        found.
+        `(words, notes)`: a list of `Word`, one per row, with clipped polygons; and a list of str that describe the
+        reading.
 
     Raises:
-        ValueError: no reading fits all boxes. The error names a box that the best reading does not fit.
+        ValueError: no reading fits all boxes. The error names a box that does not fit the best reading.
     """
     words, notes = [None] * len(rows), []
     groups = collections.defaultdict(list)
@@ -398,13 +404,13 @@ def infer(rows, sizes, tolerance):
             pairs = zip(numbers, members, strict=True)
             tried[name] = [outcome(to_points, values, sizes[index], tolerance) for values, index in pairs]
             misfits[name] = [i for i, result in enumerate(tried[name]) if isinstance(result, str)]
-        # Of two readings that fit alike, min takes the one listed first.
+        # If two readings fit equally well, min takes the first.
         best = min(readings, key=lambda name: len(misfits[name]))
         if misfits[best]:
             first = misfits[best][0]
             raise ValueError(
                 f"{chosen[first].where}: {tried[best][first]}; {len(chosen)} boxes were read as {best}, "
-                f"and {len(misfits[best])} do not fit"
+                f"of which {len(misfits[best])} do not fit"
             )
         note = f"{len(chosen)} boxes read as {best}"
         for other in readings.keys() - {best}:
@@ -420,7 +426,7 @@ def infer(rows, sizes, tolerance):
 
 
 def outcome(to_points, numbers, size, tolerance):
-    """The clipped polygon, or in words why there is none."""
+    """Returns the clipped polygon, or a str that says why there is none."""
     try:
         return fit(to_points(*numbers), size, tolerance)
     except ValueError as error:
@@ -439,24 +445,24 @@ def named_readings(kind, rows):
 
 
 def plain_readings(rows):
-    """What rows of plain numbers may mean.
+    """Lists the possible readings of rows of plain numbers.
 
     Returns:
         `(numbers, readings)`: the coordinates of each row, without numbers that belong to a transcription; and a dict
-        of functions from numbers to polygons by name, the default first.
+        from the name of a reading to its function from numbers to a polygon, with the default first.
     """
     counts = collections.Counter(len(row.numbers) for row in rows)
     usual = counts.most_common(1)[0][0]
-    # With a transcription, a number after the coordinates may be a word such as "2015".
+    # If there are transcriptions, a number after the coordinates may be a word such as "2015".
     transcribed = any(row.text for row in rows)
     others = sum(count for length, count in counts.items() if length not in (usual, usual + transcribed))
-    # Three points would be half a line rather than a polygon around text.
+    # Text outlines have at least four points; rows of three points are more likely cut-off lines.
     if min(counts) >= 8 and others > (0.1 * len(rows) if transcribed else 0):
         numbers = [row.numbers[: len(row.numbers) // 2 * 2] if transcribed else row.numbers for row in rows]
         return numbers, {"polygons": polygon}
     for row in rows:
         if len(row.numbers) != usual and not (transcribed and len(row.numbers) > usual):
-            raise ValueError(f"{row.where}: {len(row.numbers)} numbers, most boxes of the set have {usual}")
+            raise ValueError(f"{row.where}: {len(row.numbers)} numbers, but most boxes have {usual}")
     numbers = [row.numbers[:usual] for row in rows]
     if usual == 4:
         return numbers, {"left, top, right, bottom": corners, "left, top, width, height": rectangle}
@@ -467,16 +473,16 @@ def plain_readings(rows):
             f"left, top, width, height before turning, angle in {unit}": in_unit(turned, scale),
         }
     if usual < 8 or usual % 2:
-        raise ValueError(f"{rows[0].where}: {usual} numbers as in most boxes; expected 4, 5, 8 or a larger even number")
+        raise ValueError(f"{rows[0].where}: {usual} numbers, as in most boxes: expected 4, 5, or an even number from 8")
     return numbers, {f"{usual // 2} points": polygon}
 
 
 def angle_unit(rows):
-    """The unit of the angles, fifth of the numbers, and what to multiply them with: whole numbers are degrees."""
+    """Returns the unit of the angles, the fifth numbers, and its factor to radians; whole numbers are degrees."""
     angles = [row.numbers[4] for row in rows]
     for row in rows:
         if not abs(row.numbers[4]) <= 360:
-            raise ValueError(f"{row.where}: {row.numbers[4]:g} is no angle, which the fifth of five numbers should be")
+            raise ValueError(f"{row.where}: {row.numbers[4]:g} is not an angle: expected one as the fifth of 5 numbers")
     whole = all(angle.is_integer() for angle in angles) and any(angles)
     return ("degrees", math.pi / 180) if whole or max(map(abs, angles)) > 2 * math.pi else ("radians", 1.0)
 

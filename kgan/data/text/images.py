@@ -1,4 +1,4 @@
-"""Scenes with and without text as arrays of one size: drawn ones, and those of published data sets."""
+"""Images with and without text as arrays of one size, drawn or from published data sets."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ from kgan.data.text.sets import READERS, UnreadableImage
 from kgan.filter.decoding import to_bucket
 
 COUNTS = {"train": 2000, "test": 500}
-VALIDATION = ("coco_text", "textocr")  # they keep the annotations of their test split to themselves
+VALIDATION = ("coco_text", "textocr")  # their test annotations are not published
 
 
 def is_text_set(name):
@@ -22,27 +22,28 @@ def is_text_set(name):
 
 
 def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0, memory_limit=None):
-    """Loads one split of a scene-text data set, with all images at one size.
+    """Loads one split of a scene-text data set, with all images stretched to one size.
 
     Args:
-        name: `"synthetic/scene_text"`, or `"KIND:PATH"` with a kind of `kgan.data.text.sets.READERS`, such as
+        name: `"synthetic/scene_text"`, or `"KIND:PATH"` with a kind from `kgan.data.text.sets.READERS`, such as
             `"textdis:PATH"` or `"icdar2015:PATH"`.
-        split: `"train"` or `"test"`; for COCO-Text and TextOCR `"test"` is the validation split, the one with labels.
-        image_size: `(height, width)` in pixels; images are stretched to it, whatever their shape.
-        count: number of images, a random subset of real photographs. None takes all, or draws 2,000 scenes for training
-            and 500 for testing. Images that cannot be read are skipped with a warning, so that fewer are returned.
+        split: `"train"` or `"test"`. For COCO-Text and TextOCR, `"test"` is the validation split, because the labels of
+            their test splits are not published.
+        image_size: `(height, width)` in pixels; images of any shape are stretched to it.
+        count: number of images. Real data give a random subset. None takes all images, or draws 2,000 scenes for
+            training and 500 for testing. Fewer are returned if some cannot be read; these are skipped with a warning.
         seed: non-negative int that determines the drawn scenes and the subset.
-        memory_limit: the most bytes that the images may take; None sets no limit.
+        memory_limit: largest size of the images in bytes; None sets no limit.
 
     Returns:
         images: uint8 `(n, height, width, 3)`.
-        polygons: list of `n` lists of `(k, 2)` arrays, the outlines of text in pixels of these images, illegible text
-            included.
+        polygons: list of `n` lists of `(k, 2)` arrays: x, y in pixels of these images, the outlines of all text,
+            illegible text included.
 
     Raises:
-        ValueError: the name is not a scene-text data set, the data are not as they should be, or the images would take
-            more than `memory_limit`, which is found before any is drawn or decoded.
-        FileNotFoundError: there is nothing at the path.
+        ValueError: the name is not a scene-text data set, the data are malformed, or the images would take more than
+            `memory_limit`. The limit is checked before an image is drawn or decoded.
+        FileNotFoundError: a folder or file does not exist.
 
     Example:
 
@@ -92,18 +93,18 @@ def check_memory(name, count, image_size, limit):
 
 
 def flip_and_rotate(images, polygons, degrees=10, seed=0):
-    """Mirrors images and turns each by an angle of its own, with the outlines of their text (section IV-A).
+    """Flips images horizontally and rotates each by a random angle, with the outlines of their text (section IV-A).
 
-    Where the turned image leaves a corner open, its edge is drawn out.
+    The image's edge pixels are repeated in the corners that the rotation uncovers.
 
     Args:
         images: uint8 `(n, height, width, 3)`.
         polygons: list of `n` lists of `(k, 2)` arrays, x and y in pixels.
-        degrees: the largest angle, to either side; in [0, 90].
-        seed: non-negative int, of the angles.
+        degrees: largest angle in either direction, in [0, 90].
+        seed: non-negative int, the seed of the angles.
 
     Returns:
-        Images and polygons of the same form; outlines may now reach over the edge.
+        Images and polygons of the same form; outlines may reach outside the image.
 
     Raises:
         ValueError: images and polygons differ in number, or `degrees` is out of range.
@@ -118,7 +119,7 @@ def flip_and_rotate(images, polygons, degrees=10, seed=0):
     ```
     """
     if len(images) != len(polygons):
-        raise ValueError(f"{len(images)} images but {len(polygons)} lists of outlines")
+        raise ValueError(f"{len(images)} images but {len(polygons)} lists of outlines: pass one list per image")
     if not 0 <= degrees <= 90:
         raise ValueError(f"degrees={degrees}: pass an angle from 0 to 90")
     height, width = images.shape[1:3]
@@ -129,7 +130,7 @@ def flip_and_rotate(images, polygons, degrees=10, seed=0):
         wide = np.asarray(Image.fromarray(wide).rotate(angle, Image.Resampling.BILINEAR))
         turned[i] = wide[margin:-margin, margin:-margin]
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        to_corner = np.array([(cos, -sin), (sin, cos)])  # counter-clockwise, with y pointing down
+        to_corner = np.array([(cos, -sin), (sin, cos)])  # anticlockwise, with y pointing down
         centre = np.array([width, height]) / 2
         outlines.append([(polygon * [-1, 1] + [width, 0] - centre) @ to_corner + centre for polygon in polygons[i]])
     return turned, outlines

@@ -1,4 +1,4 @@
-"""Readers of scene-text data sets: images, and the polygons around the text in them.
+"""Readers of scene-text data sets: images and the polygons around their text.
 
 | set | reader | where to get it |
 |---|---|---|
@@ -10,17 +10,17 @@
 | SVT, Street View Text | `read_svt` | http://vision.ucsd.edu/~kai/svt |
 | MSRA-TD500 | `read_td500` | http://www.iapr-tc11.org, MSRA Text Detection 500 Database |
 | TextDis | `read_textdis` | from its authors |
-| own boxes in an `annotations.json` | `read_boxes_json` | |
+| your own boxes in an `annotations.json` | `read_boxes_json` | |
 | images without text | `read_negatives` | |
 | images filled with text | `read_crops` | |
 
-`path` is a folder with the unpacked set, or one zip archive of it; `kgan.data.store.Store` says which files are passed
-over. An image that cannot be read is skipped with a warning. An annotation that cannot be read is an error, and so is a
-missing image.
+`path` is a folder with the unpacked data set, or one zip archive of it. `kgan.data.store.Store` lists the files that
+are ignored. An image that cannot be read is skipped with a warning. An unreadable annotation or a missing image is an
+error.
 
-A box may reach `tolerance` pixels over the edge of its image, one by default, which is rounding; it is clipped there. A
-box further outside is an error that names the file and line: raise `tolerance` for a set that is known to draw over the
-edge.
+A box may reach `tolerance` pixels beyond the edge of its image, where it is clipped. The default of one pixel allows
+for rounding. A box further outside is an error that names the file and line: raise `tolerance` for a data set that is
+known to draw beyond the edge.
 """
 
 import collections
@@ -61,11 +61,11 @@ class TextImage:
 
     Args:
         name: path of the image in the folder or archive.
-        open: function without arguments that decodes the image to a `PIL.Image`. It raises `UnreadableImage` when the
-            file cannot be decoded, and ValueError when its size is not the annotated one.
+        open: function without arguments that decodes the image to a `PIL.Image`. It raises `UnreadableImage` if the
+            file cannot be decoded, and ValueError if its size differs from the annotated one.
         size: `(height, width)` of that image in pixels.
-        polygons: list of float64 `(k, 2)`, x and y in pixels of that image; empty when there is no text.
-        care: list of bool, one per polygon: False where the annotation says to ignore it (illegible, `###`).
+        polygons: list of float64 `(k, 2)`, x and y in pixels of that image; empty if there is no text.
+        care: list of bool, one per polygon; False if the annotation says to ignore it (illegible, `###`).
     """
 
     name: str
@@ -76,16 +76,16 @@ class TextImage:
 
 
 class UnreadableImage(ValueError):
-    """An image file is broken, too large, or of a kind that is not read."""
+    """An image file is broken, too large, or in an unsupported format."""
 
 
 class TextImages(list):
-    """A list of `TextImage` that knows its licence.
+    """A list of `TextImage` with its licence.
 
     Args:
         images: iterable of `TextImage`.
-        licence: str, the licence of the set, or `"not stated"`.
-        notes: list of str, what a reader inferred about a set whose format is not published.
+        licence: str, the licence of the data set, or `"not stated"`.
+        notes: list of str, what a reader inferred about a data set whose format is not published.
     """
 
     def __init__(self, images, licence, notes=()):
@@ -100,15 +100,15 @@ def read_icdar2013(path, split, tolerance=1.0):
     Args:
         path: folder or zip archive with the images, such as `Challenge2_Training_Task12_Images/100.jpg`, and their
             ground truth of Task 1, such as `Challenge2_Training_Task1_GT/gt_100.txt`.
-        split: `"train"` or `"test"`: the files below a folder with this word in its name.
-        tolerance: pixels by which a box may reach over the edge of its image.
+        split: `"train"` or `"test"`; selects the files below a folder with this word in its name.
+        tolerance: pixels by which a box may reach beyond the edge of its image.
 
     Returns:
-        `TextImages`, a list of `TextImage` in order of their names.
+        `TextImages`, a list of `TextImage` sorted by name.
 
     Raises:
-        ValueError: an annotation is not as it should be, or no image can be read; the error names the file.
-        FileNotFoundError: an image, an annotation, or the whole set is missing.
+        ValueError: an annotation is malformed, or no image can be read; the error names the file.
+        FileNotFoundError: an image, an annotation, or the whole data set is missing.
 
     Example:
 
@@ -132,7 +132,7 @@ def read_icdar2013(path, split, tolerance=1.0):
 
 
 def read_icdar2015(path, split, tolerance=1.0):
-    """Reads ICDAR 2015: quadrilaterals; words marked `###` are to be ignored.
+    """Reads ICDAR 2015: quadrilaterals. Words marked `###` get `care` False.
 
     Args:
         path: folder or zip archive with the images, such as `ch4_training_images/img_1.jpg`, and their ground truth,
@@ -145,7 +145,7 @@ def read_icdar2015(path, split, tolerance=1.0):
 
 
 def read_total_text(path, split, tolerance=1.0):
-    """Reads Total-Text: polygons along curved words; words marked `#` are to be ignored.
+    """Reads Total-Text: polygons along curved words. Words marked `#` get `care` False.
 
     Args:
         path: folder or zip archive with the images, `Images/Train/img1.jpg`, and the ground truth in its text format,
@@ -158,7 +158,7 @@ def read_total_text(path, split, tolerance=1.0):
 
 
 def read_td500(path, split, tolerance=1.0):
-    """Reads MSRA-TD500: rotated boxes around lines of text; lines marked difficult are to be ignored.
+    """Reads MSRA-TD500: rotated boxes around lines of text. Lines marked difficult get `care` False.
 
     Args:
         path: folder or zip archive with `train/IMG_0059.JPG`, `train/IMG_0059.gt` and so on.
@@ -170,10 +170,10 @@ def read_td500(path, split, tolerance=1.0):
 
 
 def read_svt(path, split, tolerance=1.0):
-    """Reads Street View Text: upright boxes around some of the words; most words have none.
+    """Reads Street View Text: upright boxes around some of the words; most words have no box.
 
     Args:
-        path: folder or zip archive with `train.xml`, `test.xml` and the images that they name, `img/00_00.jpg`.
+        path: folder or zip archive with `train.xml`, `test.xml` and the images that they name, such as `img/00_00.jpg`.
         split, tolerance: as in `read_icdar2013`.
 
     Returns, Raises, Example: as `read_icdar2013`.
@@ -190,13 +190,13 @@ def read_svt(path, split, tolerance=1.0):
 
 
 def read_coco_text(path, split, tolerance=1.0):
-    """Reads COCO-Text: polygons, or boxes where there are no polygons; illegible text is to be ignored.
+    """Reads COCO-Text: polygons, or boxes where there are no polygons. Illegible text gets `care` False.
 
-    Annotated images without text are included, without polygons. The test images cannot be read: their annotation is
-    not published, so they would seem to have no text.
+    Annotated images without text are included, without polygons. The test split is refused: its annotation is not
+    published, so its images would seem to have no text.
 
     Args:
-        path: folder or zip archive with `cocotext.v2.json` and the images that it names, in any folder.
+        path: folder or zip archive with `cocotext.v2.json` and the images that it names, in any subfolder.
         split: `"train"` or `"val"`.
         tolerance: as in `read_icdar2013`.
 
@@ -206,14 +206,15 @@ def read_coco_text(path, split, tolerance=1.0):
 
 
 def read_textocr(path, split, tolerance=1.0):
-    """Reads TextOCR: polygons; text marked `.`, illegible or not in English, is to be ignored.
+    """Reads TextOCR: polygons. Text marked `.`, which is illegible or not in English, gets `care` False.
 
-    Some photos of Open Images are stored rotated. A photo is rotated by its EXIF orientation, or by an entry `Rotation`
-    (Open Images' degrees counterclockwise) added to its object in `imgs`, if this gives the annotated size.
+    Some photos of Open Images are stored rotated. If the stored size differs from the annotated one, a photo is rotated
+    by its EXIF orientation, or by an entry `Rotation` (Open Images' degrees anticlockwise) that you add to its object
+    in `imgs`, whichever gives the annotated size.
 
     Args:
         path: folder or zip archive with `TextOCR_0.1_train.json`, `TextOCR_0.1_val.json` and the images that they
-            name, in any folder.
+            name, in any subfolder.
         split: `"train"` or `"val"`.
         tolerance: as in `read_icdar2013`.
 
@@ -226,20 +227,26 @@ def read_textocr(path, split, tolerance=1.0):
 def read_textdis(path, split, tolerance=1.0):
     """Reads TextDis: images with text and boxes around it, and images without text.
 
-    The format of the boxes is not published, so it is inferred. Files are `.txt` with one box per line, `.xml` or
-    `.json`. Numbers are separated by commas, spaces or tabs, and a transcription may follow them. A box is left, top,
-    right, bottom; or left, top, width, height; or 4 points; or a polygon; or 5 numbers of a rotated box, with the angle
-    in radians or degrees. One meaning of the numbers is chosen for the whole set, train and test: the one by which all
-    boxes lie inside their images. If the first two both do, the first is taken; if a rotated box may begin with its
-    centre or its corner, the centre is taken. `notes` says so.
+    The format of the boxes is not published, so it is inferred. An annotation is a `.txt` file with one box per line,
+    an `.xml` file or a `.json` file. Numbers are separated by commas, spaces or tabs; a transcription may follow. A box
+    has one of these forms:
+
+    - left, top, right, bottom;
+    - left, top, width, height;
+    - four points, or a polygon;
+    - the five numbers of a rotated box, with the angle in radians or degrees.
+
+    One form is chosen for the whole data set, train and test: the one in which all boxes lie inside their images. If
+    the first two forms both fit, the first is chosen. If the first two of five numbers may be the centre or a corner,
+    the centre is chosen. `notes` reports the choice.
 
     Args:
         path: folder or zip archive. A folder with "train" or "test" in its name holds one folder of images with text
-            (`text`, `TextImages`, `positive`, ...) and one without (`non-text`, `nontext`, `no_text`, `negative`,
-            ...), in upper or lower case. Each image with text has one annotation file of the same name, which `gt_` may
-            precede or `_gt` follow, anywhere in the same split, such as in `train/gt`. The split may also lie inside
-            the class (`text/train`), or be part of its name (`train_text`). Without class folders, the images with an
-            annotation are those with text.
+            (`text`, `TextImages`, `positive`, ...) and one of images without (`non-text`, `nontext`, `no_text`,
+            `negative`, ...); case is ignored. The split may also lie inside the class (`text/train`) or be part of its
+            name (`train_text`). Each image with text has one annotation file anywhere in the same split, such as in
+            `train/gt`. It has the name of the image, with an optional prefix `gt_` or suffix `_gt`. Without class
+            folders, the images that have an annotation are those with text.
         split: `"train"` or `"test"`.
         tolerance: as in `read_icdar2013`.
 
@@ -270,7 +277,7 @@ def read_textdis(path, split, tolerance=1.0):
     rows, sizes, owners, found, size_of = [], [], [], {}, {}
     for part in ("train", "test"):
         found[part] = _textdis_split(store, part)
-        # Both splits are read, so that what holds for one cannot differ for the other.
+        # Both splits are read, so that both get the same reading of the numbers.
         for image, truth in found[part][0].items():
             new = formats.box_rows(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth)
             if not new:
@@ -282,8 +289,8 @@ def read_textdis(path, split, tolerance=1.0):
                 owners += [image] * len(new)
     if not found[split][0] and not found[split][1]:
         raise FileNotFoundError(
-            f"{path}: no {split} images there; looked for images below a folder with {split!r} in its name, in a "
-            "folder such as text or TextImages, and in one such as non-text, nontext or no_text"
+            f"{path} has no {split} images: expected them below a folder with {split!r} in its name, in a folder such "
+            "as text or TextImages, and in one such as non-text, nontext or no_text"
         )
     words, notes = formats.infer(rows, sizes, tolerance)
     of_image = collections.defaultdict(list)
@@ -298,9 +305,13 @@ def read_textdis(path, split, tolerance=1.0):
 def read_boxes_json(path, tolerance=1.0, licence="not stated"):
     """Reads images with an `annotations.json`, a list with one object per image.
 
-    An object has `file`, the path of the image relative to the `annotations.json`; optionally `width` and `height` in
-    pixels; and either a box or `words`, a list of objects with one box each and optionally `care`, false for a word to
-    be ignored. A box is `quad` or `polygon` (x, y, x, y, ... or a list of points), `box_xywh` or `box_xyxy`.
+    An object has these entries:
+
+    - `file`: path of the image relative to the `annotations.json`;
+    - `width` and `height`: size in pixels, optional;
+    - a box, or `words`: a list of objects with one box each and an optional `care`, false for a word to be ignored.
+
+    A box is one entry: `quad` or `polygon` (x, y, x, y, ... or a list of points), `box_xywh`, or `box_xyxy`.
 
     Args:
         path: folder or zip archive with the `annotations.json`.
@@ -308,7 +319,7 @@ def read_boxes_json(path, tolerance=1.0, licence="not stated"):
         licence: str, the licence of the images.
 
     Returns:
-        `TextImages` in the order of the list; an image whose `words` are empty has no text.
+        `TextImages` in the order of the list. An image whose `words` are empty has no text.
 
     Raises: as `read_icdar2013`.
 
@@ -350,11 +361,11 @@ def read_negatives(path, licence="not stated"):
     """Reads images without text.
 
     Args:
-        path: folder or zip archive; all images in it are taken, at any depth.
+        path: folder or zip archive; all images in it are read, at any depth.
         licence: str, the licence of the images.
 
     Returns:
-        `TextImages` without polygons, in order of their names.
+        `TextImages` without polygons, sorted by name.
 
     Raises: as `read_icdar2013`.
 
@@ -377,7 +388,7 @@ def read_negatives(path, licence="not stated"):
 
 
 def read_crops(path, licence="not stated"):
-    """Reads images filled with text, such as words cropped from photos: the polygon is the whole image.
+    """Reads images filled with text, such as words cropped from photos; the polygon is the whole image.
 
     Args, Returns: as `read_negatives`, but with one polygon per image.
 
@@ -393,7 +404,7 @@ def read_crops(path, licence="not stated"):
 
 
 def _read_pairs(path, split, truth_name, parse, licence, tolerance):
-    """Reads a set with one ground-truth file for each image, named `truth_name.format(stem of the image)`."""
+    """Reads a data set with one ground-truth file per image, named `truth_name.format(stem of the image)`."""
     check_split(split, ("train", "test"))
     store = Store(path)
     inside = [name for name in store.names if _split_of(name) == split]
@@ -401,7 +412,7 @@ def _read_pairs(path, split, truth_name, parse, licence, tolerance):
     for name in inside:
         if re.fullmatch(re.escape(truth_name).replace(r"\{\}", ".+"), posixpath.basename(name)):
             if truths.setdefault(posixpath.basename(name), name) != name:
-                raise ValueError(f"{path}: {name} and {truths[posixpath.basename(name)]} have the same name")
+                raise ValueError(f"{path}: {name} and {truths[posixpath.basename(name)]} have the same name: keep one")
     images = []
     for name in store.pictures(inside, f" below a folder with {split!r} in its name"):
         truth = truths.pop(truth_name.format(PurePosixPath(name).stem), None)
@@ -415,7 +426,7 @@ def _read_pairs(path, split, truth_name, parse, licence, tolerance):
 
 
 def _read_coco(path, split, pattern, expected, to_word, licence, tolerance):
-    """Reads a set with one JSON file of `imgs`, `anns` and `imgToAnns`."""
+    """Reads a data set with one JSON file of `imgs`, `anns` and `imgToAnns`."""
     check_split(split, ("train", "val"))
     store = Store(path)
     source = _only(store, pattern, expected)
@@ -430,13 +441,13 @@ def _read_coco(path, split, pattern, expected, to_word, licence, tolerance):
                 continue
             found = places[posixpath.basename(info["file_name"])]
             if len(found) != 1:
-                lack = "is missing" if not found else f"is there more than once: {', '.join(found)}"
+                lack = "is missing" if not found else f"occurs more than once: {', '.join(found)}"
                 raise FileNotFoundError(f"{path}: the image {info['file_name']} {lack}")
             words = [to_word(f"{source}, annotation {i}", data["anns"][str(i)]) for i in data["imgToAnns"].get(key, [])]
             size = (info["height"], info["width"])
             images.append(_image(store, found[0], words, tolerance, size, info.get("Rotation") or 0))
     if not any(image.polygons for image in images):
-        raise ValueError(f"{source} has no text in any image of {split!r}: its annotation is not in this file")
+        raise ValueError(f"{source} has no text in any image of {split!r}: use the file that annotates this split")
     return TextImages(images, LICENCES[licence])
 
 
@@ -469,15 +480,15 @@ def _json_word(where, box):
 
 @contextlib.contextmanager
 def _structure(where):
-    """Turns what a missing or wrongly typed entry of JSON raises into one clear error."""
+    """Turns the errors of a missing or wrongly typed JSON entry into a ValueError that names the place."""
     try:
         yield
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where} is not built as expected ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{where} has an unexpected structure ({type(error).__name__}: {error})") from None
 
 
 def _split_of(name):
-    """The split of a file by the names of its folders, the innermost first, or None."""
+    """Returns the split that the names of a file's folders give, the innermost first, or None."""
     for folder in reversed(PurePosixPath(name).parent.parts):
         found = [split for split in ("train", "test") if split in folder.lower()]
         if len(found) == 1:
@@ -492,7 +503,7 @@ CLASSES = {
 
 
 def _class_of(name):
-    """`"text"` or `"non-text"` by the names of a file's folders, the innermost first, or None."""
+    """Returns `"text"` or `"non-text"` by the names of a file's folders, the innermost first, or None."""
     for folder in reversed(PurePosixPath(name).parent.parts):
         word = re.sub(r"[^a-z]", "", folder.lower())
         word = re.sub("train(ing)?|test(ing)?|images?|imgs?|pictures?|photos?|jpe?g", "", word)
@@ -502,11 +513,11 @@ def _class_of(name):
 
 
 def _textdis_split(store, split):
-    """Sorts the files of a split.
+    """Sorts the files of a split into images with and without text.
 
     Returns:
-        `(texts, others)`: dict from the names of images with text to their annotation, and list of the names of
-        images without text.
+        `(texts, others)`: dict from the name of each image with text to that of its annotation, and list of the names
+        of images without text.
     """
     pictures = {"text": [], "non-text": [], None: []}
     truths = {}
@@ -519,43 +530,43 @@ def _textdis_split(store, split):
         elif suffix in (".txt", ".xml", ".json") and not posixpath.basename(name).lower().startswith("readme"):
             stem = _image_stem(name)
             if stem in truths:
-                raise ValueError(f"{store.path}: {name} and {truths[stem]} are for the same image")
+                raise ValueError(f"{store.path}: {name} and {truths[stem]} are for the same image: keep one")
             truths[stem] = name
     if not pictures["text"] and not pictures["non-text"]:
         for name in pictures.pop(None):
             pictures["text" if PurePosixPath(name).stem in truths else "non-text"].append(name)
     elif pictures[None]:
-        raise ValueError(f"{store.path}: {pictures[None][0]} lies neither in a folder for text nor in one without text")
+        raise ValueError(f"{store.path}: {pictures[None][0]} lies neither in a text folder nor in a non-text folder")
     texts = {}
     for name in pictures["text"]:
         truth = truths.pop(PurePosixPath(name).stem, None)
         if not truth:
-            raise FileNotFoundError(f"{store.path}: {name} has no annotation of its own (.txt, .xml or .json)")
+            raise FileNotFoundError(f"{store.path}: {name} has no annotation file (.txt, .xml or .json)")
         texts[name] = truth
     for truth in truths.values():
-        raise FileNotFoundError(f"{store.path}: the image of {truth} is missing among those with text")
+        raise FileNotFoundError(f"{store.path}: the image of {truth} is missing from the images with text")
     return texts, pictures["non-text"]
 
 
 def _image_stem(truth):
-    """The stem of the image that an annotation file is for: `gt_1.txt`, `1_gt.xml` and `1.jpg.txt` are for 1.jpg."""
+    """Returns the stem of an annotation's image: `gt_1.txt`, `1_gt.xml` and `1.jpg.txt` all belong to `1.jpg`."""
     stem = PurePosixPath(PurePosixPath(truth).stem)
     stem = stem.stem if stem.suffix.lower() in SUFFIXES else stem.name
     return re.sub("^gt_|_gt$", "", stem, flags=re.IGNORECASE)
 
 
 def _only(store, pattern, expected):
-    """Returns the one file whose name without folders matches `pattern`."""
+    """Returns the only file whose base name matches `pattern`."""
     found = [name for name in store.names if re.fullmatch(pattern, posixpath.basename(name), re.IGNORECASE)]
     if not found:
-        raise FileNotFoundError(f"{store.path}: no {expected} there")
+        raise FileNotFoundError(f"{store.path} has no {expected}")
     if len(found) > 1:
         raise ValueError(f"{store.path}: expected one {expected}, found {', '.join(found)}")
     return found[0]
 
 
 def _beside(store, source):
-    """Returns a function that gives the file that `source` names relative to itself."""
+    """Returns a function that resolves a path relative to the file `source`."""
     known = frozenset(store.names)
 
     def beside(name):
@@ -568,23 +579,23 @@ def _beside(store, source):
 
 
 def _size(store, name):
-    """Returns `(height, width)` from the header of an image, or None with a warning when it cannot be read."""
+    """Returns `(height, width)` from the header of an image; warns and returns None if it cannot be read."""
     return store.attempt(name, lambda file: open_image(file).size[::-1])
 
 
 def _image(store, name, words, tolerance, size, rotation=0):
-    """Returns a `TextImage`, or None when `size`, the annotated one or that of the file, could not be read."""
+    """Returns a `TextImage`, or None if `size`, from the annotation or the file, is None."""
     if size is None:
         return None
     if not all(isinstance(length, int) and length > 0 for length in size):
-        raise ValueError(f"{name}: its annotation gives the size {size[0]!r} x {size[1]!r}")
+        raise ValueError(f"{name}: its annotation gives the size {size[0]!r} x {size[1]!r}: expected positive integers")
     polygons = [formats.attempt(word.where, formats.fit, word.points, size, tolerance) for word in words]
     opened = functools.partial(open_picture, store, name, size, rotation)
     return TextImage(name, opened, size, polygons, [word.care for word in words])
 
 
 def _readable(store, images, licence, notes=()):
-    """Returns the `TextImages` of a set, without the images that are None because they cannot be read."""
+    """Returns the `TextImages` of a data set without its unreadable images, which are None."""
     kept = [image for image in images if image]
     if images and not kept:
         raise none_readable(store.path, len(images))
@@ -595,46 +606,46 @@ ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
 
 def open_picture(store, name, size, rotation):
-    """Decodes an image so that its annotation fits.
+    """Decodes an image in the orientation of its annotation.
 
-    Annotations refer to the pixels as stored, so the EXIF orientation is dropped, unless only the rotated image has the
-    annotated size.
+    Annotations refer to the pixels as stored, so the EXIF orientation is dropped. It is applied if only the rotated
+    image has the annotated size.
 
     Args:
         store: a `Store`.
         name: name of the image in the store.
         size: the annotated `(height, width)`.
-        rotation: degrees counterclockwise by which the image is rotated if only this gives the annotated size.
+        rotation: degrees anticlockwise by which the image is rotated if only this gives the annotated size.
 
     Returns:
-        `PIL.Image`, without an orientation mark.
+        `PIL.Image` without an orientation tag.
 
     Raises:
         UnreadableImage: the file cannot be decoded.
-        ValueError: its size is not the annotated one.
+        ValueError: its size differs from the annotated one.
     """
     try:
         with store.open(name) as file:
             image = open_image(file)
             image.load()
-        # A copy is a plain image: what a file format keeps besides pixels, such as TIFF's tags, is left behind.
+        # A copy is a plain image, without the data that a file format keeps besides pixels, such as TIFF's tags.
         stored = image.copy()
         for key in ORIENTATION:
             stored.info.pop(key, None)
         if stored.size == size[::-1]:
             return stored
         upright = ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow's decoders raise almost anything on a broken file.
+    except Exception as error:  # Pillow's decoders raise many exception types on a broken file.
         raise UnreadableImage(f"{name}: {error}") from None
     for turned in (upright, stored.rotate(rotation, expand=True)):
         if turned.size == size[::-1]:
             return turned
     raise ValueError(
-        f"{name}: {stored.width} x {stored.height} pixels, but its annotation is of {size[1]} x {size[0]} pixels"
+        f"{name}: {stored.width} x {stored.height} pixels, but its annotation is for {size[1]} x {size[0]} pixels"
     )
 
 
-# Readers of the published sets, each called with a path and a split, by the names of `LICENCES`.
+# Readers of the published data sets, each called with a path and a split, under the names in `LICENCES`.
 READERS = {
     "icdar2013": read_icdar2013,
     "icdar2015": read_icdar2015,

@@ -102,7 +102,7 @@ def test_outlines_stay_with_their_images_when_one_cannot_be_decoded(tmp_path):
 
 def test_an_image_of_another_size_than_annotated_is_an_error(tmp_path):
     name = coco_text(tmp_path, {"0.png": picture(50), "1.png": picture(60, (41, 20))})
-    with pytest.raises(ValueError, match="1.png: 41 x 20 pixels, but its annotation is of 40 x 20 pixels"):
+    with pytest.raises(ValueError, match="1.png: 41 x 20 pixels, but its annotation is for 40 x 20 pixels"):
         load_text(name)
 
 
