@@ -1,13 +1,13 @@
 """Data sets by name: `load` returns images and labels in a form that `fit` accepts.
 
-Embedded data sets need no download. The shape is that of one image by default; `load` accepts another size.
+Embedded data sets need no download. The last column is the shape of an image unless you choose another.
 
-| name | data set | image |
+| name | data set | default shape |
 |---|---|---|
 | `"digits"` | scikit-learn's 1,797 real handwritten digits, embedded | `(32, 32, 1)` |
 | `"textured_digits"` | the same digits blended with drawn textures, embedded | `(32, 32, 3)` |
 | `"synthetic/flowers"` | drawn flowers of twelve species, embedded | `(64, 64, 3)` |
-| `"synthetic/scene_text"` | drawn scenes with and without text, embedded; labels of regions | `(240, 240, 3)` |
+| `"synthetic/scene_text"` | drawn scenes with and without text, embedded; region labels | `(240, 240, 3)` |
 | `"folder:PATH"` | one folder per class: `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and \
 `PATH/test/<class>/*.jpg` | `(64, 64, 3)` |
 | `"zip:PATH"` | a zip archive with the same layout | `(64, 64, 3)` |
@@ -21,10 +21,10 @@ Embedded data sets need no download. The shape is that of one image by default; 
 | `"nir_vis:PATH:nir"`, `"nir_vis:PATH:vis"` | faces in near infrared or visible light: `PATH/NIR/<person>/*` and \
 `PATH/VIS/<person>/*` | `(128, 128, 3)` |
 | `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, `"svt:PATH"`, \
-`"td500:PATH"`, `"textdis:PATH"` | scene text in the layouts of `kgan.data.text.sets`; labels of regions | \
+`"td500:PATH"`, `"textdis:PATH"` | scene text in the layouts of `kgan.data.text.sets`; region labels | \
 `(240, 240, 3)` |
-| any other name | a data set of TensorFlow Datasets, such as `"oxford_flowers102"` | its own square size, or \
-`(64, 64, 3)` |
+| any other name | a data set of TensorFlow Datasets, such as `"oxford_flowers102"` | its own if square (32 x 32 for \
+28 x 28), else 64 x 64; grey or RGB as stored |
 """
 
 import math
@@ -91,12 +91,12 @@ def load(
         split: `"train"`, `"test"`, or another split of the data set.
         image_size: height and width in pixels, from 8 to 4096. None takes the default in the table.
         channels: 1 for grey or 3 for RGB. None takes the default in the table. Scene text is RGB only.
-        count: number of samples. Real data give a random subset with equal classes. None takes all samples, or draws
-            6,000 flowers or 2,000 scenes for training, and 1,200 flowers or 500 scenes for testing. `nir_vis` does not
-            accept it.
+        count: number of samples. A subset of real data is random, with equally many samples of each class. None takes
+            all samples, or draws 6,000 flowers or 2,000 scenes for training, and 1,200 flowers or 500 scenes for
+            testing. `nir_vis` refuses it.
         seed: non-negative int that determines drawn pictures, splits, subsets and the order of batches.
         batch_size: samples per batch, if the result is in batches.
-        data_dir: folder of the TensorFlow Datasets (TFDS); `~/tensorflow_datasets` by default.
+        data_dir: folder of TensorFlow Datasets (TFDS); `~/tensorflow_datasets` by default.
         memory_limit: largest size in bytes of the images as arrays. A larger data set is returned in batches; larger
             scene text is refused. TFDS ignores the limit.
 

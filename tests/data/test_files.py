@@ -162,7 +162,7 @@ def test_unreadable_files_are_skipped_named_and_counted(tmp_path, kind):
     assert values(images).tolist() == [0, 10, 20, 1, 11, 21] and labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert all(any(file in message for message in messages) for file in broken)
     assert messages[-1].endswith("5 of 11 files skipped")
-    assert any("9000 x 9000 pixels, more than the 67108864" in message for message in messages)
+    assert any("9000 x 9000 pixels, more than the limit of 67108864" in message for message in messages)
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["folder", "zip"])
