@@ -160,7 +160,8 @@ def new_model(name, images, num_classes, options):
     lambdas = options.lambdas or scaled_lambdas(options.image_size, images.shape[-1], num_classes)
     if name == "cvae" and not options.lambdas:
         lambdas = (1.0, 1.0, 0.0, 0.0)  # its evidence lower bound: alone it needs a stronger prior than CVAE-GAN
-    extra = {} if name in ("cgan", "acgan") else {"lambdas": lambdas}
+    # AC-GAN as printed ends, at these sizes, in glyphs that its discriminator alone can read.
+    extra = {"cgan": {}, "acgan": {"classify_fakes": False}}.get(name, {"lambdas": lambdas})
     if options.ablate and name == "cvaegan":
         extra["matching"] = ABLATIONS[options.ablate]
     return MODELS[name](num_classes, options.image_size, images.shape[-1], options.latent_dim, options.width, **extra)

@@ -29,7 +29,9 @@ class ACGAN(ClassConditional):
         channels: 1 or 3.
         latent_dim: length of the latent vector; 100 in the paper.
         width: factor for the channels of all hidden layers, in (0, 4]. Use a small one on small machines.
-        class_weight: weight of `L_C`, 0 or more; 1 in the paper.
+        classify_fakes: whether the discriminator also learns to predict the class of generated images, as in eq. 3. If
+            False, it learns classes from real images only. A small discriminator otherwise agrees with the generator on
+            images that it alone takes for the class.
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
@@ -58,29 +60,27 @@ class ACGAN(ClassConditional):
         "fake_class_accuracy",
     )
 
-    def __init__(self, num_classes, image_size, channels=3, latent_dim=100, width=1.0, class_weight=1.0, **kwargs):
+    def __init__(self, num_classes, image_size, channels=3, latent_dim=100, width=1.0, classify_fakes=True, **kwargs):
         generator = build_generator(image_size, channels, num_classes, latent_dim, width)
         super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
-        if class_weight < 0:
-            raise ValueError(f"class_weight={class_weight}: pass a number of at least 0.")
-        self.class_weight = class_weight
+        self.classify_fakes = classify_fakes
         judge = dcgan_discriminator(image_size, channels, width)
         class_logits = layers.Dense(num_classes, dtype="float32", name="class_logits")(judge.output["features"])
         outputs = {"logits": judge.output["logits"], "class_logits": class_logits}
         self.discriminator = keras.Model(judge.input, outputs, name="discriminator")
 
     def get_config(self):
-        return {**super().get_config(), "class_weight": self.class_weight}
+        return {**super().get_config(), "classify_fakes": self.classify_fakes}
 
     def step(self, images, labels, training):
         prior, prior_labels = self.generate_prior(images, training)
         real, fake = (self.discriminator(x, training=training) for x in (images, prior))
         class_real = losses.classifier_loss(labels, real["class_logits"])
         class_fake = losses.classifier_loss(prior_labels, fake["class_logits"])
-        source = losses.gan_discriminator_loss(real["logits"], fake["logits"])
+        classes = class_real + class_fake if self.classify_fakes else class_real
         return {
-            "discriminator": source + self.class_weight * (class_real + class_fake),
-            "generator": losses.gan_generator_loss(fake["logits"]) + self.class_weight * class_fake,
+            "discriminator": losses.gan_discriminator_loss(real["logits"], fake["logits"]) + classes,
+            "generator": losses.gan_generator_loss(fake["logits"]) + class_fake,
             "class_real": class_real,
             "class_fake": class_fake,
             "classifier_accuracy": losses.classifier_accuracy(labels, real["class_logits"]),
