@@ -1,6 +1,6 @@
 """Makes `docs/images/flowers.png`, the picture of the README, from a finished run of `recipes/cvaegan_flowers.py`.
 
-    python recipes/cvaegan_flowers.py --out runs/picture
+    python recipes/cvaegan_flowers.py --epochs 12 --out runs/picture
     python docs/picture.py runs/picture/cvaegan-seed0
 
 Three blocks, a row for each species: drawn flowers of the test split, generated ones,
