@@ -76,13 +76,8 @@ def test_blocks(module, text, tmp_path, monkeypatch):
 PAGES = [ROOT.parent / "README.md", *sorted((ROOT.parent / "docs").glob("*.md"))]
 
 
-def page_param(page):
-    # What the pages say of training is the same on every backend; the README is what everybody tries.
-    marks = [] if page.name == "README.md" else [pytest.mark.backend_free]
-    return pytest.param(page, id=page.name, marks=marks)
-
-
-@pytest.mark.parametrize("page", map(page_param, PAGES))
+@pytest.mark.backend_free  # the contract and the examples of the docstrings train on every backend
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_page(page, tmp_path, monkeypatch):
     """The Python of a page, from top to bottom in one folder and one session, as a reader would try it."""
     monkeypatch.chdir(tmp_path)

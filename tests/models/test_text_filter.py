@@ -51,7 +51,7 @@ def test_contract(tmp_path):
         tmp_path,
         inputs=images(3),
         output_shape={"features": (3, 34, 8), "logits": (3, 34), "image_logits": (3, 1)},
-        bad=((images(4),), "Without a teacher"),
+        bad=((images(4),), "teacher=None needs the teacher's outputs"),
     )
 
 
