@@ -196,7 +196,7 @@ def write_images(folder, classes, n):
         (["--data", "folder:empty"], ["empty"]),
         (["--data", "folder:one"], ["one class", "'rose'"]),
         (["--data", "folder:few", "--count", "8"], ["test split has fewer than two images of rose, tulip"]),
-        (["--image-size", "48"], ["image_size=48", "power of two"]),
+        (["--image-size", "48"], ["image_size=48", "pass one of 32, 64, 128, 256"]),
         (["--width", "0"], ["width=0"]),
         (["--count", "3"], ["train split has fewer than two images of 0"]),
         (["--resume"], ["no run to resume"]),

@@ -55,7 +55,7 @@ def test_two_domains_from_a_folder(tmp_path):
     [
         ({"trainA": 9, "trainB": 9, "testA": 9, "testB": 8}, "there are 9 of a and 8 of b"),
         ({"trainA": 9, "trainB": 9, "testA": 3, "testB": 3}, "3 test images: at least 8"),
-        ({"trainA": 9, "testA": 9}, "no images of domain 'b' to train with"),
+        ({"trainA": 9, "testA": 9}, "no train images of domain 'b'"),
     ],
 )
 def test_bad_folders(counts, words, start, tmp_path):

@@ -50,7 +50,7 @@ def test_run_and_resume(start, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--labels", "90"], "90 labels a class"),
+        (["--labels", "90"], "per_class=90, but class 0 has"),
         (["--target", "synthetic/flowers"], "textured_digits has 10 classes, synthetic/flowers has 12"),
         (["--data", "synthetic/flowers", "--target", "synthetic/flowers"], "12 classes: the pictures have room for 10"),
         (["--data", "mnist:nowhere"], "nowhere"),
