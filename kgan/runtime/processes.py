@@ -40,9 +40,11 @@ def spread(work, groups, processes, start, arguments, crashed):
     """
 
     def open_pool(size):
-        pool = ProcessPoolExecutor(size, context, initialise, (start, arguments))
+        # All workers start now. A pool that starts one later, while another one dies, may wait for it for ever.
+        pool = ProcessPoolExecutor(size, context, initialise, (context.Barrier(size), start, arguments))
         try:
-            submit(pool, os.getpid).result()
+            for first_call in [submit(pool, os.getpid) for _ in range(size)]:
+                first_call.result()
         except BrokenProcessPool:
             pool.shutdown()
             raise ChildProcessError(NO_START) from None
@@ -128,11 +130,12 @@ def uninterrupted():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def initialise(start, arguments):
+def initialise(all_started, start, arguments):
     """Prepares a new worker."""
     # A parent that is killed cannot stop its workers.
     threading.Thread(target=end_with_parent, daemon=True).start()
     start(*arguments)
+    all_started.wait()  # no worker is idle before, so each of the first calls starts one
 
 
 def end_with_parent():
