@@ -316,9 +316,11 @@ def spreads(results, number, digits=2):
 
 def provenance(options):
     """The line under each table that says how it was made."""
+    accelerator = "" if "cpu" in str(keras.ops.zeros(()).device).lower() else " and an accelerator"
     return (
         f"Data `{options.data}`, preset `{options.preset}`, {options.epochs} epochs, seeds {seeds_of(options)}; "
-        f"{os.cpu_count()} x {platform.machine()} CPU; Keras {keras.__version__} on {keras.backend.backend()}; "
+        f"{os.cpu_count()} x {platform.machine()} CPU{accelerator}; "
+        f"Keras {keras.__version__} on {keras.backend.backend()}; "
         f"kgan {kgan.__version__}, commit {COMMIT}.\n"
     )
 
