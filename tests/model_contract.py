@@ -33,15 +33,16 @@ def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, b
     new = functools.partial(_new, make_model, run_eagerly)
     length = len(keras.tree.flatten(data)[0])
     assert length % batch_size and length > batch_size, "the data must end in a ragged batch"
-    check_config(make_model)
-    check_inference(make_model(), inputs, output_shape)
-    check_refusal(new(), *bad)
+    phases = len(check_config(make_model, inputs, output_shape).phases())
     # One step each: TensorFlow traces one for three times as long as it takes uncompiled, JAX for half as long.
     one_step = functools.partial(_new, make_model, run_eagerly or keras.backend.backend() == "tensorflow")
-    check_phases(one_step, keras.tree.map_structure(lambda a: a[:batch_size], data))
-    straight = check_logs(new, data, batch_size, folder / "half_way.keras")
+    for i in range(phases):
+        check_phase(one_step(), i, keras.tree.map_structure(lambda a: a[:batch_size], data))
+    straight = new()
+    check_refusal(straight, *bad)
+    check_logs(straight, new(), data, batch_size, folder / "half_way.keras")
     check_evaluate(straight, keras.tree.map_structure(lambda a: a[:batch_size], data))
-    check_save(new, straight, data, batch_size, folder / "half_way.keras")
+    check_save(new(), straight, data, batch_size, folder / "half_way.keras")
 
 
 def values(variables):
@@ -59,13 +60,15 @@ def _new(make_model, run_eagerly):
     return model
 
 
-def check_config(make_model):
-    """The configuration survives a round trip, and is a model of the same weights."""
+def check_config(make_model, inputs, output_shape):
+    """The configuration survives a round trip, and is a model of the same weights; it is returned, and can be used."""
     model = make_model()
     again = type(model).from_config(model.get_config())
     assert again.get_config() == model.get_config()
     assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
     assert all(layer.built for layer in model._flatten_layers()), "a sub-network is left for fit to build"
+    check_inference(again, inputs, output_shape)
+    return again
 
 
 def check_inference(model, inputs, output_shape):
@@ -85,46 +88,42 @@ def check_refusal(model, data, message):
     assert not any(changed(before, model.variables))
 
 
-def check_phases(new, data):
-    """Each phase alone moves the variables of its players and no others, and no player stands still."""
-    for i in range(len(new().phases())):
-        model = new()
-        phase = model.phases()[i]
-        model.phases = lambda phase=phase: [phase]
-        before = {player: values(variables) for player, variables in model._player_variables().items()}
-        frozen = [v for v in model.trainable_variables if id(v) not in _ids(model._player_variables())]
-        assert not frozen, f"trainable, but of no player: {[v.path for v in frozen]}"
-        model.fit(*data, batch_size=len(keras.tree.flatten(data)[0]), verbose=0)
-        owned = model._player_variables()
-        mine = _ids({player: owned[player] for player in phase.players})
-        for player, variables in owned.items():
-            moved = changed(before[player], variables)
-            if player in phase.players:
-                # Not all need to: the last bias of a Wasserstein critic has no gradient.
-                assert sum(moved) >= 0.8 * len(variables), f"{player} stands still in {phase.run.__name__}"
-            else:
-                others = [m for m, v in zip(moved, variables, strict=True) if id(v) not in mine]
-                assert not any(others), f"{phase.run.__name__} moved {player}"
+def check_phase(model, i, data):
+    """A phase alone moves the variables of its players and no others, and no player stands still."""
+    phase = model.phases()[i]
+    model.phases = lambda: [phase]
+    before = {player: values(variables) for player, variables in model._player_variables().items()}
+    frozen = [v for v in model.trainable_variables if id(v) not in _ids(model._player_variables())]
+    assert not frozen, f"trainable, but of no player: {[v.path for v in frozen]}"
+    model.fit(*data, batch_size=len(keras.tree.flatten(data)[0]), verbose=0)
+    owned = model._player_variables()
+    mine = _ids({player: owned[player] for player in phase.players})
+    for player, variables in owned.items():
+        moved = changed(before[player], variables)
+        if player in phase.players:
+            # Not all need to: the last bias of a Wasserstein critic has no gradient.
+            assert sum(moved) >= 0.8 * len(variables), f"{player} stands still in {phase.run.__name__}"
+        else:
+            others = [m for m, v in zip(moved, variables, strict=True) if id(v) not in mine]
+            assert not any(others), f"{phase.run.__name__} moved {player}"
 
 
 def _ids(groups):
     return {id(v) for group in groups.values() for v in group}
 
 
-def check_logs(new, data, batch_size, half_way):
+def check_logs(straight, model, data, batch_size, half_way):
     """Logs and `metrics` have the same keys; all is finite; an epoch's value is the mean over its samples, not its
     batches.
 
-    Saves the model after the first of two epochs, trained batch by batch, and returns one trained by `fit` for both.
+    Trains `straight` by `fit` for two epochs, and saves `model` after the first of them, trained batch by batch.
     """
-    straight = new()
     history = straight.fit(*data, batch_size=batch_size, epochs=2, shuffle=False, verbose=0).history
     names = {metric.name for metric in straight.metrics}
     assert set(history) == names == {f"{p}_loss" for p in straight.players} | set(straight.logged)
     assert all(np.isfinite(v).all() for v in history.values()), history
 
     # The same unequal batches, one at a time, with the trackers set back between them.
-    model = new()
     length = len(keras.tree.flatten(data)[0])
     total = dict.fromkeys(names, 0.0)
     for start in range(0, length, batch_size):
@@ -136,7 +135,6 @@ def check_logs(new, data, batch_size, half_way):
     for name in names:
         np.testing.assert_allclose(history[name][0], total[name] / length, rtol=1e-4, atol=1e-5, err_msg=name)
     model.save(half_way)
-    return straight
 
 
 def check_evaluate(model, data):
@@ -149,7 +147,7 @@ def check_evaluate(model, data):
     assert first == model.evaluate(*data, verbose=0, return_dict=True)
 
 
-def check_save(new, straight, data, batch_size, half_way):
+def check_save(restored, straight, data, batch_size, half_way):
     """A model saved after one epoch and loaded ends its second epoch where an uninterrupted one does.
 
     So weights, all optimizers and all seeds are restored. The weights file, which `BackupAndRestore` uses, holds the
@@ -158,7 +156,6 @@ def check_save(new, straight, data, batch_size, half_way):
     again = keras.saving.load_model(half_way)
     assert type(again) is type(straight)
     again.save_weights(half_way.with_suffix(".weights.h5"))
-    restored = new()
     keras.utils.set_random_seed(99)
     restored.load_weights(half_way.with_suffix(".weights.h5"))
     _assert_same(again, restored)

@@ -58,6 +58,8 @@ def photos(folder):
     (folder / "photo.jpg").write_bytes(path.read_bytes())
 
 
+# The contract and the models' own tests call all that the examples call, on every backend; PyTorch compiles nothing.
+@pytest.mark.only_on("torch")
 @pytest.mark.parametrize(("module", "text"), examples("```python"))
 def test_blocks(module, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -76,7 +78,7 @@ def test_blocks(module, text, tmp_path, monkeypatch):
 PAGES = [ROOT.parent / "README.md", *sorted((ROOT.parent / "docs").glob("*.md"))]
 
 
-@pytest.mark.backend_free  # the contract and the examples of the docstrings train on every backend
+@pytest.mark.only_on("torch")
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_page(page, tmp_path, monkeypatch):
     """The Python of a page, from top to bottom in one folder and one session, as a reader would try it."""
