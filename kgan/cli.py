@@ -1,12 +1,14 @@
 """The `kgan` command: `kgan filter PATH...` and `kgan export MODEL`."""
 
 import argparse
+import codecs
 import contextlib
 import itertools
 import json
 import os
 import sys
 import time
+import warnings
 
 from tqdm import tqdm
 
@@ -47,7 +49,8 @@ command; 130 stopped with Ctrl-C.
 def filter_arguments(parser):
     add = parser.add_argument
     images = (
-        'image, folder, zip or tar archive, or pattern such as "photos/**/*.jpg"; - reads paths from standard input'
+        'image, folder, zip or tar archive, or pattern such as "photos/**/*.jpg"; - reads paths from standard input, '
+        "separated by line ends or NUL"
     )
     add("paths", nargs="+", metavar="PATH", help=images)
     add(
@@ -76,6 +79,8 @@ def filter_images(options):
             raise ValueError(f"--{name.replace('_', '-')} {value}: pass a number above 0")
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise ValueError(f"--threshold {options.threshold}: pass a score from 0 to 1")
+    if not options.out and getattr(sys.stdout, "name", None) == os.devnull:
+        raise ValueError("there is no standard output: pass --out")
     if options.paths.count("-") > 1:
         raise ValueError("standard input can be read only once: pass - once")
     paths = itertools.chain.from_iterable([listed() if path == "-" else expand(path) for path in options.paths])
@@ -127,10 +132,24 @@ def filter_images(options):
 
 
 def listed():
-    """Yields the paths on standard input, one per line."""
-    for line in sys.stdin.buffer:
-        if path := line.rstrip(b"\r\n"):
-            yield os.fsdecode(path)
+    """Yields the paths on standard input, one per line, or separated by NUL as `find -print0` writes them."""
+    stream = sys.stdin.buffer
+    head = stream.peek(4)[:4]
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes files
+        yield from filter(None, (line.rstrip("\r\n") for line in codecs.getreader("utf-16")(stream)))
+        return
+    if head.startswith(codecs.BOM_UTF8):
+        stream.read(len(codecs.BOM_UTF8))
+    elif b"\0" in (head[:1], head[1:2]) and b"\0" in (head[2:3], head[3:4]):
+        raise ValueError("standard input is UTF-16 without a byte order mark: pass the list in UTF-8")
+    rest, separator = b"", None
+    while part := stream.read1(2**16):
+        rest += part
+        separator = separator or (b"\0" if b"\0" in rest else b"\n")
+        *paths, rest = rest.split(separator)
+        yield from map(os.fsdecode, filter(None, (path.removesuffix(b"\r") for path in paths)))
+    if rest:
+        yield os.fsdecode(rest)
 
 
 EXPORT = "convert a trained student of the text filter to SavedModel and LiteRT"
@@ -186,6 +205,7 @@ def main(arguments=None):
     main(["filter", "photos", "--out", "rows.jsonl"])
     ```
     """
+    open_standard_streams()
     parser = argparse.ArgumentParser("kgan", description="Command-line tools of kgan.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (summary, more, add_arguments, _) in COMMANDS.items():
@@ -200,7 +220,9 @@ def main(arguments=None):
         )
     options = parser.parse_args(arguments)
     try:
-        COMMANDS[options.command][-1](options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: tqdm.write(f"kgan {options.command}: {message}", sys.stderr)
+            COMMANDS[options.command][-1](options)
     except KeyboardInterrupt:
         print(f"kgan {options.command}: stopped; run again to continue", file=sys.stderr)
         return 130
@@ -215,6 +237,19 @@ def main(arguments=None):
         print(f"kgan {options.command}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def open_standard_streams():
+    """Opens the null device in place of the standard streams that are closed, as those of a daemon may be.
+
+    Else the next file that is opened takes the number of such a stream, and gets what libraries write to it.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115
+            if stream.fileno() != number:
+                os.dup2(stream.fileno(), number)
+            setattr(sys, name, stream)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ def endless_jpeg():
     return data[:-2] + scan * (1_000_000 // len(scan) + 1) + data[-2:]
 
 
+RESTARTS = encode(PICTURE, "JPEG", restart_marker_rows=1)
+
 HOSTILE = {
     "plain.jpg": (JPEG, "ok"),
     # Cut off
@@ -109,6 +111,13 @@ HOSTILE = {
     "header.gif": (GIF[:13], "damaged"),
     "cut in half.bmp": (BMP[: len(BMP) // 2], "truncated"),
     "header.bmp": (BMP[:20], "truncated"),
+    "run lengths of jpeg.bmp": (BMP[:30] + struct.pack("<I", 4) + BMP[34:], "unsupported"),
+    "no end mark.jpg": (JPEG[:-2], "ok"),
+    "half an end mark.jpg": (JPEG[:-1], "ok"),
+    "zeros for an end mark.jpg": (JPEG[:-2] + bytes(512), "ok"),
+    "progressive, no end mark.jpg": (encode(PICTURE, "JPEG", progressive=True)[:-2], "ok"),
+    "restarts, no end mark.jpg": (encode(PICTURE, "JPEG", restart_marker_rows=1)[:-2], "ok"),
+    "cut at a restart.jpg": (RESTARTS[: RESTARTS.index(b"\xff\xd3")], "truncated"),
     "cut in half.webp": (WEBP[: len(WEBP) // 2], "truncated"),
     "header.webp": (WEBP[:16], "truncated"),
     # Broken inside
@@ -123,6 +132,19 @@ HOSTILE = {
     "size zero.jpg": (jpeg_of_size(0, 10), "damaged"),
     "fewer pixels than said.png": (png_of_size(500, 500), "truncated"),
     "broken exif.jpg": (encode(PICTURE, "JPEG", exif=BROKEN_EXIF, **FINE), "ok"),
+    **{
+        f"{name}.png": (png(PIXELS, 8, 2, extra=extra), "ok")
+        for name, extra in {
+            "profile bomb": chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**21))),
+            "profile of another method": chunk(b"iCCP", b"x\0\1junk"),
+            "wrong checksum of a text": chunk(b"tEXt", b"x\0y")[:-4] + bytes(4),
+            "wrong checksum of a private chunk": chunk(b"prVt", b"hello")[:-4] + bytes(4),
+            "short resolution": chunk(b"pHYs", b"\0\0"),
+            "short transparency": chunk(b"tRNS", b"\0"),
+            "senseless animation": chunk(b"acTL", b"\0") + chunk(b"fcTL", bytes(range(26))),
+        }.items()
+    },
+    "endless text behind the pixels.png": (PNG[:-12] + b"\x7f\xff\xff\xfftEXtx", "ok"),
     "junk profile.jpg": (encode(PICTURE, "JPEG", icc_profile=b"junk" * 9999), "ok"),
     # Bombs
     "bomb.png": (png_of_size(20_000, 20_000), "too_large"),
@@ -132,7 +154,7 @@ HOSTILE = {
     "bomb.gif": (b"GIF89a" + b"\xff" * 4 + GIF[10:], "too_large"),
     "bomb.bmp": (bmp_of_size(2**30, 2**30), "too_large"),
     "bomb.webp": (webp_of_size(16_000, 16_000), "too_large"),
-    "text bomb.png": (png(PIXELS, 8, 2, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))), "damaged"),
+    "text bomb.png": (png(PIXELS, 8, 2, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))), "ok"),
     "too many bytes.jpg": (JPEG + bytes(2**22), "too_large"),
     "endless.jpg": (endless_jpeg(), "crashed"),
     # Shapes

@@ -1,4 +1,5 @@
 import csv
+import errno
 import functools
 import io
 import json
@@ -184,6 +185,28 @@ def test_a_list_on_standard_input(photos, kgan_filter, monkeypatch):
     assert [row["status"] for row in lines(out)] == ["ok", "ok", "missing", "ok", "ok"]
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "\ufeffphotos/e.png\nphotos/a.png\n".encode(),
+        "photos/e.png\r\nphotos/a.png\r\n".encode("utf-16"),  # PowerShell
+        "\ufeffphotos/e.png\nphotos/a.png".encode("utf-16-be"),
+        b"photos/e.png\0photos/a.png\0",  # find -print0
+    ],
+    ids=["mark", "utf-16", "utf-16-be", "nul"],
+)
+def test_lists_as_other_programs_write_them(photos, kgan_filter, monkeypatch, listed):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    _, out, _ = kgan_filter("-")
+    assert [(row["path"], row["status"]) for row in lines(out)] == [("photos/e.png", "ok"), ("photos/a.png", "ok")]
+
+
+def test_a_list_in_utf_16_without_its_mark_is_refused(photos, kgan_filter, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("photos/e.png\n".encode("utf-16-le"))))
+    message = "kgan filter: standard input is UTF-16 without a byte order mark: pass the list in UTF-8"
+    assert kgan_filter("-") == (2, "", message)
+
+
 def test_patterns_and_archives(photos, kgan_filter):
     with zipfile.ZipFile("photos.zip", "w") as archive:
         archive.write("photos/a.png", "x/a.png")
@@ -233,6 +256,21 @@ def test_copies_of_the_images_with_text(photos, kgan_filter):
     before = files("copies")
     kgan_filter("photos", other, "more.zip", "--copy-to", "copies")
     assert files("copies") == before
+
+
+def test_a_file_that_goes_away_costs_its_own_copy(photos, kgan_filter, monkeypatch):
+    """Between its score and its copy; the run and the other copies go on."""
+
+    def read_file(path, max_bytes):
+        if path.endswith("a.png"):
+            os.unlink(path)
+        return runtime_files.read_file(path, max_bytes)
+
+    monkeypatch.setattr("kgan.filter.run.read_file", read_file)
+    status, _, last = kgan_filter("photos", "--out", "rows.jsonl", "--copy-to", "copies")
+    assert status == 0 and last.startswith("5 images: 2 with text")
+    check(lines(Path("rows.jsonl").read_text()))
+    assert sorted(files("copies")) == ["e.png"]
 
 
 def test_heat_maps(photos, kgan_filter):
@@ -382,6 +420,32 @@ def test_two_runs_do_not_write_one_file(photos, kgan_filter):
             message = "kgan filter: another run is writing to rows.jsonl"
             assert kgan_filter("photos", "--out", "rows.jsonl", *extra) == (2, "", message)
     assert kgan_filter("photos", "--out", "rows.jsonl", "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(photos, model, capsys, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert main(["filter", "--model", str(model), "--processes", "1", "photos", "--out", "rows.jsonl"]) == 0
+    assert "kgan filter: rows.jsonl: this file system has no locks; start no second" in capsys.readouterr().err
+    check(lines(Path("rows.jsonl").read_text()))
+
+
+@pytest.mark.parametrize("closed", [(2,), (1, 2), (0, 1, 2)])
+def test_closed_standard_streams(photos, model, closed):
+    """As under a daemon; rows must not be mixed with what libraries write to the number of a closed stream."""
+    close = partial(list, map(os.close, closed))
+    arguments = command(model, "photos", "--out", "rows.jsonl")
+    assert subprocess.run(arguments, preexec_fn=close, timeout=120).returncode == 0
+    check(lines(Path("rows.jsonl").read_text()))
+
+
+def test_no_standard_output_and_no_file(photos, model):
+    close = partial(os.close, 1)
+    done = subprocess.run(command(model, "photos"), preexec_fn=close, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (2, "kgan filter: there is no standard output: pass --out\n")
 
 
 def test_writing_that_fails(photos, model):

@@ -13,12 +13,26 @@ import zipfile
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps
+from PIL import Image
+
+UPRIGHT = {  # EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def prepare(image, buckets):
     """Stretches an image to the bucket of the nearest shape; returns uint8 RGB `(1, height, width, 3)`."""
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    try:
+        turn = UPRIGHT.get(image.getexif().get(0x0112))
+    except Exception:  # Broken EXIF raises exceptions of almost any type; the pixels may still be sound.
+        turn = None
+    image = image.convert("RGB") if turn is None else image.convert("RGB").transpose(turn)
     shape = math.log(image.width / image.height)
     height, width = min(buckets, key=lambda bucket: abs(math.log(bucket[1] / bucket[0]) - shape))
     # Pillow's resize antialiases, as in training.

@@ -9,7 +9,7 @@ Embedded data sets need no download. The last column is the shape of an image un
 | `"synthetic/flowers"` | drawn flowers of twelve species, embedded | `(64, 64, 3)` |
 | `"synthetic/scene_text"` | drawn scenes with and without text, embedded; region labels | `(240, 240, 3)` |
 | `"folder:PATH"` | one folder per class: `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and \
-`PATH/test/<class>/*.jpg` | `(64, 64, 3)` |
+`PATH/test/<class>/*.jpg`; images without classes: `PATH/*.jpg` | `(64, 64, 3)` |
 | `"zip:PATH"` | a zip archive with the same layout | `(64, 64, 3)` |
 | `"mnist:PATH"` | MNIST; `PATH` is the folder of its idx files | `(32, 32, 1)` |
 | `"usps:FILE"` | USPS in an npz file | `(32, 32, 1)` |
@@ -104,7 +104,7 @@ def load(
         One of three, each of which `fit` accepts:
 
         - `(images, labels)`: NumPy arrays `(n, image_size, image_size, channels)` and `(n,)`, if the images take at
-          most `memory_limit` bytes.
+          most `memory_limit` bytes. The labels are None if a folder or archive has no class folders.
         - A `keras.utils.PyDataset` of batches of the same form, if they take more. The train split is reshuffled each
           epoch (see `Batches`); the other splits keep their order. It has the attributes `labels` and `class_names`.
           Set its `workers` to decode in that many threads. A file that turns out to be broken when it is decoded is
@@ -156,7 +156,7 @@ def class_names(name, *, data_dir=None):
         data_dir: as in `load`.
 
     Returns:
-        List of str; `["no_text", "text"]` for scene text.
+        List of str; `["no_text", "text"]` for scene text; empty for images without classes.
 
     Raises:
         ValueError, FileNotFoundError, ImportError: as in `load`.

@@ -108,7 +108,7 @@ class Batches(EpochShuffledDataset):
 
 
 class SourceBatches(EpochShuffledDataset):
-    """Batches of `(images, labels)` made on demand, for data that do not fit in memory.
+    """Batches of `(images, labels)`, or of images without classes, made on demand for data that do not fit in memory.
 
     Set `workers` to decode in that many threads.
 
@@ -118,16 +118,17 @@ class SourceBatches(EpochShuffledDataset):
         seed: non-negative int, the seed of the orders, or None to keep the samples in the order of `source`.
 
     Attributes:
-        labels: int32 `(n,)`, in the order of the samples, not of the batches.
+        labels: int32 `(n,)`, in the order of the samples, not of the batches; None if there are no classes.
         class_names: list of str, in label order.
     """
 
     def __init__(self, source, batch_size, seed):
         super().__init__(len(source.labels), batch_size, seed)
         self.source = source
-        self.labels = source.labels
+        self.labels = source.labels if source.class_names else None
         self.class_names = source.class_names
 
     def __getitem__(self, index):
         indices = self.batch_indices(index)
-        return self.source.images(indices), self.labels[indices]
+        images = self.source.images(indices)
+        return images if self.labels is None else (images, self.labels[indices])

@@ -1,5 +1,6 @@
 """Labelled images in folders and zip archives, one folder per class."""
 
+import io
 import warnings
 from pathlib import Path, PurePosixPath
 
@@ -8,15 +9,21 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kgan.data.source import Source, balanced_subset, check_split, stratified_split
 from kgan.data.store import Store, none_readable
+from kgan.runtime.pixels import pixel_chunks, sound, upright
 
 # Image decoders only: some of Pillow's other formats start an interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SPLITS = ("train", "test", "val", "validation")
+# Names of folders, in small letters, and the splits they hold.
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLITS.update(dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"))
 MAX_PIXELS = 2**26
 
 
 def open_folder(path, *options):
-    """Opens `path/<class>/*`, or `path/train/<class>/*` and `path/test/<class>/*`; 64 x 64 RGB by default."""
+    """Opens `path/<class>/*`, or `path/train/<class>/*` and `path/test/<class>/*`; 64 x 64 RGB by default.
+
+    Images in no class folder, `path/*`, are a data set without labels.
+    """
     if not Path(path).expanduser().is_dir():
         raise FileNotFoundError(f"no folder {path!r}: pass 'folder:PATH' with one folder of images per class in PATH")
     return open_classes(Store(path), *options)
@@ -32,14 +39,13 @@ def open_zip(path, *options):
 def open_classes(store, split, image_size, channels, count, seed):
     """Finds the classes and splits in a store and selects the requested samples."""
     path = store.path
-    splits = find_splits(store.pictures(), path)
-    class_names = sorted({name for samples in splits.values() for name, _ in samples})
-    if len(class_names) < 2:
-        raise ValueError(f"{path} has one class, {class_names[0]!r}: a data set needs at least two classes")
+    splits = find_splits(store.pictures(), path, store.folders)
+    class_names = sorted({name for samples in splits.values() for name, _ in samples} - {NO_CLASS})
     if "" in splits:
         samples = splits[""]
     else:
-        # If the only folders are train and val, val is the test split.
+        split = SPLITS.get(split, split)
+        # If the only folders are train and validation, validation is the test split.
         if split == "test" and "test" not in splits:
             split = next((name for name in splits if name != "train"), split)
         check_split(split, tuple(splits))
@@ -53,33 +59,81 @@ def open_classes(store, split, image_size, channels, count, seed):
     return Files(store, [files[i] for i in kept], labels[kept], class_names, image_size or 64, channels or 3)
 
 
-def find_splits(pictures, path):
+NO_CLASS = ""  # of images in no class folder
+
+
+def find_splits(pictures, path, folders=()):
     """Sorts the relative paths of images into splits.
 
+    Args:
+        pictures: relative paths of the images.
+        path: the folder or archive, for messages.
+        folders: relative paths of all folders, to name those without images.
+
     Returns:
-        Dict of sorted lists of `(class name, relative path)`. Its keys are the names of the split folders, or only `""`
-        if there are none.
+        Dict of sorted lists of `(class name, relative path)`. Its keys are splits, in the order of `SPLITS`, or only
+        `""` if there are no folders for them. If there are no class folders, all class names are `NO_CLASS`.
+
+    Raises:
+        ValueError: two folders hold the same split.
     """
     parts = {file: PurePosixPath(file).parts for file in sorted(pictures)}
-    top = {part[0] for part in parts.values()}
-    if len(top) == 1 and not top & set(SPLITS) and min(map(len, parts.values())) > 2:
+    folders = {PurePosixPath(folder).parts for folder in folders}
+    while len(top := {part[0] for part in parts.values()}) == 1 and min(map(len, parts.values())) > 2:
+        if top <= {name for name in top if name.lower() in SPLITS}:
+            break
         parts = {file: part[1:] for file, part in parts.items()}
-    split_folders = {part[0] for part in parts.values() if len(part) > 2} & set(SPLITS)
-    splits = {name: [] for name in SPLITS if name in split_folders} or {"": []}
-    for file, part in parts.items():
-        if "" in splits and len(part) > 1:
-            splits[""].append((part[0], file))
-        elif part[0] in splits and len(part) > 2:
-            splits[part[0]].append((part[1], file))
-    if {name for samples in splits.values() for name, _ in samples} <= set(SPLITS):
-        raise ValueError(f"{path} has images but no class folders: arrange them as <class>/<image>")
+        folders = {folder[1:] for folder in folders if folder[:1] == tuple(top)}
+
+    named = {part[0] for part in parts.values() if part[0].lower() in SPLITS}
+    inner = {part[0] for part in parts.values() if len(part) > 2} & named
+    if not inner and named == top and len(named) > 1:
+        inner = named  # train/*.jpg and test/*.jpg, without classes
+    of_split = {}
+    for name in sorted(inner):
+        if (other := of_split.setdefault(SPLITS[name.lower()], name)) != name:
+            raise ValueError(f"{path} has two folders for one split, {other!r} and {name!r}: join or rename them")
+
+    depth = bool(inner)
+    inside = {file: part[depth:] for file, part in parts.items() if not inner or part[0] in inner}
+    without = all(len(part) == 1 for part in inside.values())
+    splits = {name: [] for name in dict.fromkeys(SPLITS.values()) if name in of_split} or {"": []}
+    for file, part in inside.items():
+        if without or len(part) > 1:
+            split = SPLITS[parts[file][0].lower()] if inner else ""
+            splits[split].append((NO_CLASS if without else part[0], file))
+
+    taken = {file for samples in splits.values() for _, file in samples}
+    warn(path, "in no class folder, left out", [file for file in parts if file not in taken])
+    deeper = {part[0]: file for file, part in inside.items() if len(part) > 2}
+    warn(path, "more than one folder deep, of the class of the first", [*deeper.values()])
+    classes = {folder[: depth + 1] for folder in folders if len(folder) > depth and (not inner or folder[0] in inner)}
+    empty = classes - {part[: depth + 1] for part in parts.values()}
+    if not without:
+        warn(path, "a folder without images, so no class", sorted("/".join(folder) for folder in empty))
     return splits
 
 
+def warn(path, what, names):
+    """Warns of files or folders whose place is not as expected."""
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        warnings.warn(f"{path}: {', '.join(names[:3])}{more}: {what}", stacklevel=4)
+
+
+def read_image(file):
+    """Reads an open image file, without decoding the pixels."""
+    return open_image(io.BytesIO(sound(file.read())))
+
+
 def open_image(file):
-    """Reads the header of an open image file, without decoding the pixels."""
+    """Reads the header of an open image file; `read_image` reads some more."""
     try:
-        image = Image.open(file, formats=FORMATS)
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except Exception:  # On a corrupt PNG chunk Pillow raises exceptions of almost any type.
+            file.seek(0)
+            image = Image.open(io.BytesIO(pixel_chunks(file.read())), formats=FORMATS)
     except UnidentifiedImageError:
         raise ValueError(f"not an image in a supported format ({', '.join(FORMATS)})") from None
     if image.width * image.height > MAX_PIXELS:
@@ -102,10 +156,10 @@ def decode(file, image_size, channels, half=None):
     Raises:
         Exception: the file is broken, too large, or not an image; the type depends on Pillow's decoder.
     """
-    image = open_image(file)
+    image = read_image(file)
     # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the required size loses nothing visible.
     image.draft(None, (2 * image_size, 2 * image_size))
-    image = to_eight_bits(ImageOps.exif_transpose(image), channels)
+    image = to_eight_bits(upright(image), channels)
     if half is not None:
         if image.width != 2 * image.height:
             raise ValueError(f"{image.width} x {image.height} pixels are not two squares side by side")
@@ -170,7 +224,8 @@ class Files(Source):
             pixels = self._decoded(other)
             if pixels is not None:
                 return pixels
-        raise ValueError(f"{self.store.path}: no file of class {self.class_names[self.labels[index]]!r} can be read")
+        of = f" of class {self.class_names[self.labels[index]]!r}" if self.class_names else ""
+        raise ValueError(f"{self.store.path}: no file{of} can be read")
 
     def arrays(self):
         images = np.empty((len(self.files), self.image_size, self.image_size, self.channels), "float32")
@@ -185,7 +240,7 @@ class Files(Source):
             images = images[readable]
         images /= 127.5
         images -= 1
-        return images, self.labels
+        return images, self.labels if self.class_names else None
 
     def batches(self, batch_size, seed):
         """As `Source.batches`, but without the files whose header cannot be read."""

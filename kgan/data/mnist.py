@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -17,9 +18,10 @@ MAX_BYTES = 2**30
 
 
 def open_mnist(path, split, image_size, channels, count, seed):
-    """Opens the idx files in the folder `path`; 32 x 32 grey by default.
+    """Opens the idx files in the folder `path`, or in its folder `raw` or `MNIST/raw`; 32 x 32 grey by default.
 
-    The 28 x 28 digits get a black border of two pixels.
+    The names may be those that 7-Zip, Kaggle or a browser made of `train-images-idx3-ubyte.gz`. The 28 x 28 digits get
+    a black border of two pixels.
     """
     check_split(split, PREFIXES)
     folder = Path(path).expanduser()
@@ -37,19 +39,26 @@ def open_mnist(path, split, image_size, channels, count, seed):
 
 
 def find(folder, split, ending):
-    """Returns the path of a split's idx file."""
-    names = [f"{prefix}-{ending}{suffix}" for prefix in PREFIXES[split] for suffix in ("", ".gz")]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder} has no {split} file: expected one of {', '.join(names)}")
+    """Returns the path of a split's idx file, `ending` being that of its published name."""
+    spelled = ending.replace("-", "[-._ ]")
+    # Unpacking and downloading add `.gz`, `.idx` or ` (1)`, and Kaggle puts the file into a folder of its name.
+    places = [place for name in ("", "raw", "MNIST/raw") if (place := folder / name).is_dir()]
+    files = [path for place in places for path in sorted(place.iterdir()) if path.is_file()]
+    files += [path for place in places for path in sorted(place.glob(f"*{ending[-10:]}*/*")) if path.is_file()]
+    for prefix in PREFIXES[split]:
+        for path in files:
+            if re.fullmatch(rf"{prefix}[-._ ]{spelled}( ?\(\d+\)|\.gz|\.idx|\.bin)*", path.name, re.IGNORECASE):
+                return path
+    names = " or ".join(f"{prefix}-{ending}[.gz]" for prefix in PREFIXES[split])
+    there = ", ".join(path.name for path in files[:4]) + (", ..." if len(files) > 4 else "") if files else "no files"
+    raise FileNotFoundError(f"{folder} has no {split} file called {names}; it has {there}")
 
 
 def read_idx(path, ndim):
     """Reads an idx file of unsigned bytes.
 
     Args:
-        path: `Path` of the file, which is gzipped if its name ends in .gz.
+        path: `Path` of the file, gzipped or not, whatever its name.
         ndim: required number of dimensions.
 
     Returns:
@@ -59,7 +68,9 @@ def read_idx(path, ndim):
         ValueError: the file is not an idx file of this form, or is longer or shorter than its header says.
     """
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rb") as file:
             header = file.read(4 + 4 * ndim).ljust(4 + 4 * ndim, b"\0")
             magic, *shape = struct.unpack(f">{1 + ndim}I", header)
             if magic != 0x800 + ndim:

@@ -11,7 +11,7 @@ class Source:
 
     Args:
         labels: int array `(n,)`, the class of each sample.
-        class_names: list of str, in label order.
+        class_names: list of str, in label order; empty if the samples have no classes, and all labels are 0.
         image_size: height and width of the images in pixels.
         channels: 1 (grey) or 3 (RGB).
     """

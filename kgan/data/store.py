@@ -4,12 +4,14 @@ import functools
 import os
 import stat
 import warnings
-import zipfile
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 
-from kgan.runtime.inputs import hidden
+from kgan.runtime.files import HEAD, Undecodable, sniff
+from kgan.runtime.inputs import hidden, open_zip, open_zipped
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+NO_IMAGES = {".txt", ".csv", ".json", ".xml", ".md", ".html", ".mat", ".py"}  # suffixes that need no look inside
+BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # of HEIC and AVIF; other files of this form are films
 MAX_FILE_BYTES = 2**28
 
 
@@ -55,32 +57,56 @@ class Store:
         Raises:
             ValueError: the file is not a complete zip archive.
         """
-        if self._is_folder:
-            names, outside = self._walk()
-            kind = "links that lead outside the folder"
-        else:
-            _, names, outside = self._archive()
-            kind = "links, and names that lead outside the archive"
+        names, _, outside = self._found
+        kind = (
+            "links that lead outside the folder"
+            if self._is_folder
+            else "links, and names that lead outside the archive"
+        )
         if outside:
             message = f"{self.path}: ignored {kind}: {len(outside)}, the first is {min(outside)}"
             warnings.warn(message, stacklevel=3)
         return sorted(names)
 
+    @functools.cached_property
+    def folders(self):
+        """Set of the paths of all folders in it, empty ones included."""
+        names, empty, _ = self._found
+        folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+        return (folders | set(empty)) - {"."}
+
+    @functools.cached_property
+    def _found(self):
+        return self._walk() if self._is_folder else self._archive()[1:]
+
     def pictures(self, names=None, place=""):
-        """Returns the names that have the suffix of an image.
+        """Returns the names of images: those with the suffix of one, and of the others those with its first bytes.
 
         Args:
             names: list of names to choose from; None for all.
             place: where these names are, for the error message, such as `" in train"`.
 
         Raises:
-            ValueError: no name has the suffix of an image.
+            ValueError: there is no image.
         """
         names = self.names if names is None else names
-        found = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        found = [name for name in names if self._is_picture(name)]
         if not found:
             raise ValueError(f"{self.path} has no images{place} ({', '.join(sorted(SUFFIXES))})")
         return found
+
+    def _is_picture(self, name):
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix in SUFFIXES or suffix in NO_IMAGES:
+            return suffix in SUFFIXES
+        try:
+            with self.open(name) as file:
+                head = file.read(HEAD)
+            return bool(sniff(head))
+        except Undecodable as error:  # of an image that cannot be read there shall be a warning
+            return error.status == "unsupported" and (head[4:8] != b"ftyp" or head[8:12] in BRANDS)
+        except Exception:  # zipfile raises many exception types on a damaged archive.
+            return False
 
     def open(self, name, most=MAX_FILE_BYTES):
         """Opens a file for reading bytes.
@@ -97,10 +123,10 @@ class Store:
                 raise ValueError("not a regular file in this folder")
             size, start = found.st_size, functools.partial(open, path, "rb")
         else:
-            archive, members, _ = self._archive()
+            archive, members, *_ = self._archive()
             if name not in members:
                 raise ValueError("not in this archive")
-            size, start = members[name].file_size, functools.partial(archive.open, members[name])
+            size, start = members[name].file_size, functools.partial(open_zipped, archive, members[name])
         if size > most:
             raise ValueError(f"{size} bytes, more than the limit of {most}")
         return start()
@@ -127,7 +153,7 @@ class Store:
             return None
 
     def _walk(self):
-        names, outside = [], []
+        names, inside, outside = [], [], []
         folders = [("", (self._root,))]
         while folders:
             # `way` holds the real paths of the folders from the root down: a link to one of them would be a cycle.
@@ -151,7 +177,8 @@ class Store:
                     names.append(name)
                 elif real not in way:
                     folders.append((name + "/", (*way, real)))
-        return names, outside
+                    inside.append(name)
+        return names, inside, outside
 
     def _archive(self):
         try:
@@ -172,20 +199,22 @@ def _lies_in(path, folder):
 
 @functools.lru_cache(maxsize=4)
 def _open_archive(path, process, *version):
-    """Returns an archive, a dict of its members by name, and the names of the members ignored for safety.
+    """Returns an archive, a dict of its files by name, its folders, and the names of those ignored for safety.
 
     The archive is opened once per `process`, because a forked worker must not share its parent's position in the file,
     and once per `version` of the file.
     """
-    archive = zipfile.ZipFile(path)
-    members, outside = {}, []
+    archive = open_zip(path)
+    members, folders, outside = {}, [], []
     for info in archive.infolist():
         # `PureWindowsPath` understands both kinds of slash, and drives.
         name = PureWindowsPath(info.filename)
-        if info.filename.endswith(("/", "\\")) or any(part != ".." and hidden(part) for part in name.parts):
+        if any(part != ".." and hidden(part) for part in name.parts):
             continue
-        if name.anchor or ".." in name.parts or stat.S_ISLNK(info.external_attr >> 16):
+        if info.filename.endswith(("/", "\\")):
+            folders.append(name.as_posix())
+        elif name.anchor or ".." in name.parts or stat.S_ISLNK(info.external_attr >> 16):
             outside.append(info.filename)
         else:
             members[name.as_posix()] = info
-    return archive, members, outside
+    return archive, members, folders, outside

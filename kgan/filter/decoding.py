@@ -11,8 +11,16 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from kgan.runtime.files import HEAD, Undecodable, sniff
-from kgan.runtime.pixels import UPRIGHT, eight_bits, orientation, scale_transparent_value
+from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
+from kgan.runtime.pixels import (
+    END_OF_JPEG,
+    UPRIGHT,
+    eight_bits,
+    lacks_only_its_end,
+    orientation,
+    pixel_chunks,
+    scale_transparent_value,
+)
 
 BUCKETS = ((240, 240), (240, 360), (360, 240), (240, 480), (480, 240))  # height, width
 
@@ -74,15 +82,16 @@ def views(image, bucket):
     return [np.asarray(image.resize(size, Image.Resampling.BILINEAR))]
 
 
-def decode(data, buckets=BUCKETS):
+def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels):
     """Decodes the bytes of a file.
 
-    An image with more than `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused as soon as its header is read. A JPEG file is
-    decoded at a half, a quarter or an eighth of its size, as long as neither side becomes smaller than the bucket's.
+    An image with more than `max_pixels` pixels is refused as soon as its header is read. A JPEG file is decoded at a
+    half, a quarter or an eighth of its size, as long as neither side becomes smaller than the bucket's.
 
     Args:
         data: bytes of the whole file.
         buckets: list of `(height, width)` to choose from.
+        max_pixels: most pixels, width times height. Above twice `PIL.Image.MAX_IMAGE_PIXELS` Pillow refuses the image.
 
     Returns:
         `(views, (height, width))`: the arrays of `views`, and the size of the upright image.
@@ -94,8 +103,9 @@ def decode(data, buckets=BUCKETS):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=[kind])
+            image = Image.open(io.BytesIO(pixel_chunks(data)), formats=[kind])
+            if image.width * image.height > max_pixels:
+                raise Undecodable("too_large", f"{image.width} x {image.height} pixels")
             scale_transparent_value(image)
             bucket = nearest_bucket(image, buckets)
             lying = orientation(image) >= 5
@@ -104,9 +114,13 @@ def decode(data, buckets=BUCKETS):
             return views(image, bucket), size
     except (Undecodable, MemoryError):
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
         raise Undecodable("too_large", str(error)) from None
     except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
+        if kind == "JPEG" and lacks_only_its_end(data):
+            return decode(data + END_OF_JPEG, buckets, max_pixels)
+        if str(error).startswith("Unsupported BMP"):
+            raise Undecodable("unsupported", str(error)) from None
         cut = "truncated" in str(error).lower() or (
             kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
         )

@@ -6,11 +6,11 @@ the list of images is an error.
 """
 
 import os
-from pathlib import Path
+import warnings
 
 from kgan.filter.regions import NUM_REGIONS
 from kgan.filter.text_filter import row
-from kgan.runtime.files import put
+from kgan.runtime.files import Undecodable, put, read_file
 from kgan.runtime.inputs import find
 from kgan.runtime.journal import AGAIN
 
@@ -29,7 +29,8 @@ def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, pr
         regions: whether rows include the scores of the regions.
         copy_to: folder for copies of the images with text, or None.
         overlay: folder for heat maps of all images, or None.
-        processes, limits: as for `TextFilter.filter`.
+        processes: as for `TextFilter.filter`.
+        limits: `Limits` for one image.
 
     Yields:
         `(row, old)` for every image; `old` is True if the row comes from an earlier run.
@@ -52,7 +53,10 @@ def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, pr
         new = row(found, result, threshold, regions)
         # Before the row, because a continued run skips images that have one.
         if copy_to and new["decision"] == "text":
-            put(copy_to, found.place, Path(found.path).read_bytes() if data is None else data)
+            try:
+                put(copy_to, found.place, read_file(found.path, limits.bytes) if data is None else data)
+            except Undecodable as error:  # the file has gone since it was scored
+                warnings.warn(f"{found.name}: not copied: {error}", stacklevel=2)
         if overlay and result.overlay:
             put(overlay, f"{found.place}.jpg", result.overlay)
         if journal:

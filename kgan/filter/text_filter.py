@@ -5,6 +5,7 @@ import dataclasses
 import io
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kgan.filter.decoding import BUCKETS, decode, nearest_bucket, to_bucket, vie
 from kgan.filter.regions import NUM_REGIONS, grids
 from kgan.runtime.files import Limits, Undecodable, read_file
 from kgan.runtime.inputs import expand, find
-from kgan.runtime.processes import processors, spread
+from kgan.runtime.processes import daemonic, processors, spread
 
 __all__ = ["BUCKETS", "Limits", "TextFilter", "to_bucket"]
 
@@ -39,6 +40,8 @@ class TextFilter:
     Create one with `TextFilter.load`. The model scores the 34 regions of an image, the cells of a 5x5 and a 3x3 grid.
     The image's score is the largest region score, unless the student was built with `context` (see `TextStudent`). An
     image with transparent parts is scored on white and on black; the larger scores count.
+
+    Several threads may use one filter. The model scores one image at a time.
 
     Args:
         model: bytes of a LiteRT model with one signature per bucket, named `240x360` for height 240 and width 360.
@@ -71,6 +74,7 @@ class TextFilter:
         self.metadata = metadata
         self.thresholds = metadata["thresholds"]
         self.buckets = [tuple(bucket) for bucket in metadata["buckets"]]
+        self._one_at_a_time = threading.Lock()  # an interpreter mixes up the images of several threads
         with quiet():
             interpreter = Interpreter(model_content=model, num_threads=num_threads)
             found = interpreter.get_signature_list()
@@ -178,13 +182,16 @@ class TextFilter:
 
     def look(self, views):
         """Returns score and regions `(34,)` for the views of one image, as `decoding.views` returns them."""
-        found = [self._run[view.shape[:2]](images=view[None]) for view in views]
+        with self._one_at_a_time:
+            found = [self._run[view.shape[:2]](images=view[None]) for view in views]
         return max(f["score"].item() for f in found), np.max([f["regions"].reshape(NUM_REGIONS) for f in found], axis=0)
 
     def filter(self, paths, recall=None, *, threshold=None, regions=False, processes=None, limits=None):
         """Scores files in worker processes. Every file gives exactly one row, whatever its contents.
 
-        In a script, call it below `if __name__ == "__main__":`, because the workers import the script.
+        In a script, call it below `if __name__ == "__main__":`, because the workers import the script. A daemonic
+        process, such as a worker of Celery, may have no workers of its own: it scores the files itself, without a limit
+        on time, and a file that crashes the decoder ends it.
 
         Args:
             paths: list of files, folders, patterns such as `"photos/**/*.jpg"`, and zip or tar archives.
@@ -225,9 +232,9 @@ class TextFilter:
         """
         limits = limits or Limits()
         groups = grouped(inputs, limits.bytes)
-        start = (self.model, self.metadata, limits, overlay)
+        options = (self.model, self.metadata, limits, overlay)
         for (found, (_, data)), result in spread(
-            examine, groups, processes or processors(), prepare, start, Result("crashed")
+            Examiner, options, groups, processes or processors(), Result("crashed")
         ):
             yield found, data, result
 
@@ -242,24 +249,33 @@ def row(found, result, threshold, regions):
     return made
 
 
+_standard_error = threading.Lock()  # the whole process has but one
+
+
 @contextlib.contextmanager
 def quiet():
     """Suppresses the message about delegates that LiteRT writes to standard error; no option turns it off."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with _standard_error, open(os.devnull, "wb") as nowhere:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none, as in a program with windows or a daemon
+            kept = None
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            if kept is None:
+                os.close(2)
+            else:
+                os.dup2(kept, 2)
+                os.close(kept)
 
 
 def grouped(inputs, max_bytes):
     """Groups inputs into messages of bounded size, to save both transfer time and memory.
 
     Yields:
-        Lists of `(input, (path, data))`, with the arguments of `examine`.
+        Lists of `(input, (path, data))`, with the arguments of an `Examiner`.
     """
     group, size = [], 0
     for found in inputs:
@@ -281,41 +297,48 @@ def grouped(inputs, max_bytes):
 # === In the worker processes ===
 
 
-def prepare(model, metadata, limits, overlay):
-    """Prepares a worker for `examine`."""
-    global _text_filter, _limits, _overlay
-    _text_filter, _limits, _overlay = TextFilter(model, metadata), limits, overlay
-    Image.MAX_IMAGE_PIXELS = limits.pixels
-
-
-def examine(path, data):
-    """Decodes and scores one image.
+class Examiner:
+    """Decodes and scores one image after another.
 
     Args:
-        path: path of a file, or None for an archive member.
-        data: bytes of an archive member, or the status with which reading it failed; None for a file.
-
-    Returns:
-        A `Result`.
+        model, metadata: as in `TextFilter`.
+        limits: `Limits` for one image.
+        overlay: whether results include a heat map.
     """
-    if isinstance(data, str):
-        return Result(data)
-    if hasattr(signal, "setitimer"):
-        # A decoder in C cannot be interrupted from Python, so the signal ends the whole process.
-        signal.setitimer(signal.ITIMER_PROF, _limits.seconds)
-    try:
-        if path is not None:
-            data = read_file(path, _limits.bytes)
-        seen, size = decode(data, _text_filter.buckets)
-        score, regions = _text_filter.look(seen)
-        return Result("ok", score, regions, heat_map(seen[0], size, regions) if _overlay else None)
-    except Undecodable as error:
-        return Result(error.status)
-    except MemoryError:
-        return Result("too_large")
-    finally:
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def __init__(self, model, metadata, limits, overlay):
+        self.text_filter = TextFilter(model, metadata)
+        self.limits, self.overlay = limits, overlay
+        # In a process of its own, a decoder may be stopped by ending the process, and Pillow's limit is ours to set.
+        self.ends = not daemonic() and hasattr(signal, "setitimer")
+        if not daemonic():
+            Image.MAX_IMAGE_PIXELS = limits.pixels
+
+    def __call__(self, path, data):
+        """Returns the `Result` for an image.
+
+        Args:
+            path: path of a file, or None for an archive member.
+            data: bytes of an archive member, or the status with which reading it failed; None for a file.
+        """
+        if isinstance(data, str):
+            return Result(data)
+        if self.ends:
+            # A decoder in C cannot be interrupted from Python, so the signal ends the whole process.
+            signal.setitimer(signal.ITIMER_PROF, self.limits.seconds)
+        try:
+            if path is not None:
+                data = read_file(path, self.limits.bytes)
+            seen, size = decode(data, self.text_filter.buckets, self.limits.pixels)
+            score, regions = self.text_filter.look(seen)
+            return Result("ok", score, regions, heat_map(seen[0], size, regions) if self.overlay else None)
+        except Undecodable as error:
+            return Result(error.status)
+        except MemoryError:
+            return Result("too_large")
+        finally:
+            if self.ends:
+                signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def heat_map(view, size, regions):

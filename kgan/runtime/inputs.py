@@ -2,9 +2,11 @@
 
 import bz2
 import contextlib
+import copy
 import dataclasses
 import glob
 import gzip
+import io
 import lzma
 import os
 import stat
@@ -15,7 +17,9 @@ from functools import partial
 
 from kgan.runtime.files import PART, Undecodable, read_bounded
 
-OPEN_TAR = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.bz2": bz2.open, ".tar.xz": lzma.open}
+ZIP = (".zip", ".cbz")
+TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".cbt")
+UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}  # by the first bytes of the file
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,7 +73,7 @@ def find(paths, leave_out=()):
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
             yield from walk(path, leave_out)
-        elif path.lower().endswith((".zip", *OPEN_TAR)) and os.path.isfile(path):
+        elif path.lower().endswith(ZIP + TAR) and os.path.isfile(path):
             yield from members(path)
         else:
             yield Input(path, os.path.basename(path), path)
@@ -107,14 +111,14 @@ def hidden(name):
 def members(path):
     """Yields the members of an archive. If reading it fails, the last input is the archive itself, with the reason."""
     try:
-        yield from zip_members(path) if path.lower().endswith(".zip") else tar_members(path)
+        yield from zip_members(path) if path.lower().endswith(ZIP) else tar_members(path)
     except Exception as error:  # On corrupt archives Python's readers raise exceptions of almost any type.
         status = "unreadable" if isinstance(error, PermissionError) else "damaged"
         yield Input(path, os.path.basename(path), read=refuse(status, str(error)))
 
 
 def zip_members(path):
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         for info in archive.infolist():
             if not info.is_dir():
                 yield from member(path, info.filename, partial(read_zipped, archive, info))
@@ -128,13 +132,76 @@ def read_zipped(archive, info, max_bytes):
     # For the other methods zipfile may decompress a whole block at once, of any size.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise Undecodable("unsupported", f"compression method {info.compress_type}")
-    with unpacking(), archive.open(info) as file:
+    with unpacking(), open_zipped(archive, info) as file:
         return read_bounded(file, info.file_size, max_bytes)
 
 
+UTF8 = 0x800  # the flag of a zip member whose name is said to be UTF-8
+
+
+def open_zip(path):
+    """Opens a zip archive for reading, even if a name in it is said to be UTF-8 and is not."""
+    try:
+        return zipfile.ZipFile(path)
+    except UnicodeDecodeError:
+        return ZipWithOddNames(path)
+
+
+class ZipWithOddNames(zipfile.ZipFile):
+    """An archive in which a name is said to be UTF-8 and is not. Such names are read as the old code page 437."""
+
+    def __init__(self, path):
+        self.file = Directory(io.FileIO(path))
+        super().__init__(self.file)
+        self.file.corrects = False  # what follows are members
+
+    def close(self):
+        super().close()
+        self.file.close()
+
+
+class Directory(io.BufferedReader):
+    """A zip file in whose directory the flag of UTF-8 stands only where it is true."""
+
+    corrects = True
+
+    def read(self, size=-1):
+        data = super().read(size)
+        if not self.corrects or not data.startswith(b"PK\1\2"):
+            return data
+        data, start = bytearray(data), 0
+        while data[start : start + 4] == b"PK\1\2":
+            flags, *lengths = (
+                int.from_bytes(data[start + i : start + i + 2], "little") for i in (8, 28, 30, 32)
+            )  # of name, extra field and comment
+            name = data[start + 46 : start + 46 + lengths[0]]
+            try:
+                name.decode()
+            except UnicodeDecodeError:
+                data[start + 8 : start + 10] = (flags & ~UTF8).to_bytes(2, "little")
+            start += 46 + sum(lengths)
+        return bytes(data)
+
+
+def open_zipped(archive, info):
+    """Opens a member of a zip archive, even if it is called otherwise in front of its data than in the directory."""
+    try:
+        return archive.open(info)
+    except (zipfile.BadZipFile, UnicodeDecodeError):
+        with open(archive.filename, "rb") as file:
+            file.seek(info.header_offset)
+            header = file.read(30)
+            name = file.read(int.from_bytes(header[26:28], "little"))
+        info = copy.copy(info)
+        info.orig_filename = name.decode("utf-8" if int.from_bytes(header[6:8], "little") & UTF8 else "cp437")
+        return archive.open(info)
+
+
 def tar_members(path):
-    suffix = next(suffix for suffix in OPEN_TAR if path.lower().endswith(suffix))
-    with OPEN_TAR[suffix](path, "rb") as file, tarfile.open(fileobj=InParts(file), mode="r:") as archive:
+    with open(path, "rb") as file:
+        head = file.read(6)
+    unpack = next((unpack for beginning, unpack in UNPACK.items() if head.startswith(beginning)), open)
+    with unpack(path, "rb") as file, tarfile.open(fileobj=InParts(file), mode="r:") as archive:
         while (info := archive.next()) is not None:
             archive.members.clear()  # tarfile would keep every member in memory
             if not info.isdir():

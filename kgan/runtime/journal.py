@@ -6,9 +6,11 @@ options of the run are kept in `rows.jsonl.run.json`; a run with other options i
 """
 
 import csv
+import errno
 import itertools
 import json
 import os
+import warnings
 from pathlib import Path
 
 from kgan.runtime.files import write_whole
@@ -57,6 +59,10 @@ class Journal:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"another run is writing to {out}") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            warnings.warn(f"{out}: this file system has no locks; start no second run with this file", stacklevel=2)
         if overwrite:
             self._file.truncate(0)
             if self.path != self.out:

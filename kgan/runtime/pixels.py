@@ -1,4 +1,8 @@
-"""Normalises stored pixels: EXIF orientation, 16-bit samples, transparent colours."""
+"""Gets at the pixels of a file: EXIF orientation, 16-bit samples, transparent colours, harmless faults of a file."""
+
+import hashlib
+import io
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -30,6 +34,15 @@ def orientation(image):
         return 1
 
 
+def upright(image):
+    """Returns an image in its EXIF orientation.
+
+    `PIL.ImageOps.exif_transpose` also writes the EXIF data again, and fails on data that can only be read.
+    """
+    turn = UPRIGHT.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
 def eight_bits(image):
     """Scales 16-bit samples to 8 bits. Pillow would clamp them at 255, which turns most pixels white."""
     if image.mode == "F":
@@ -54,3 +67,67 @@ def scale_transparent_value(image):
             image.info["transparency"] = tuple(v >> 8 for v in value)
         elif stored in ("L;2", "L;4"):
             image.info["transparency"] = value * (85 if stored == "L;2" else 17)
+
+
+def sound(data):
+    """Returns a file without two harmless faults for which Pillow refuses it: odd chunks, and a missing end marker."""
+    ends = END_OF_JPEG in data[-64:] or not data.startswith(b"\xff\xd8")
+    return pixel_chunks(data) if ends or not lacks_only_its_end(data) else data + END_OF_JPEG
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def pixel_chunks(data):
+    """Returns a PNG file without the chunks that say nothing about its pixels; data of another format as they are.
+
+    Pillow refuses a whole file for a profile or text that is too long, a wrong checksum or a wrong length in a chunk
+    that no viewer needs. Of the ancillary chunks, transparency (`tRNS`) and EXIF are kept where they are sound. Of an
+    animation, the default image remains.
+    """
+    if not data.startswith(PNG):
+        return data
+    view, kept, start = memoryview(data), [PNG], len(PNG)
+    while start + 8 <= len(data):
+        kind = data[start + 4 : start + 8]
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        if not kind[0] & 0x20 or kind in (b"tRNS", b"eXIf") and _sound(view[start:end], data[25]):
+            kept.append(view[start:end])
+        start = end
+    return b"".join(kept)
+
+
+def _sound(chunk, colour):
+    """Whether the checksum of a `tRNS` or `eXIf` chunk is right, and its length fits the file's type of colour."""
+    length = len(chunk) - 12
+    if length < 0 or zlib.crc32(chunk[4:-4]).to_bytes(4, "big") != chunk[-4:]:
+        return False
+    return chunk[4:8] == b"eXIf" or {0: length == 2, 2: length == 6, 3: 0 < length <= 256}.get(colour, False)
+
+
+END_OF_JPEG = b"\xff\xd9"
+# Codes that a cut file would take for its next pixels, each restart marker among them.
+_MORE_CODES = b"".join(bytes([0xFF, marker, *(i * 37 % 251 for i in range(1, 200))]) for marker in range(0xD0, 0xD8))
+
+
+def lacks_only_its_end(data):
+    """Whether a JPEG file ends without an end marker, but has all its pixels.
+
+    If it has, more codes behind the last do not change the pixels.
+    """
+    data = data.removesuffix(END_OF_JPEG[:1])
+    if data.endswith(END_OF_JPEG):
+        return False
+    try:
+        first, second = (_digest(data + more + END_OF_JPEG) for more in (b"", _MORE_CODES[2:]))
+    except Exception:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
+        return False
+    return first == second
+
+
+def _digest(data):
+    image = Image.open(io.BytesIO(data), formats=["JPEG"])
+    digest = hashlib.sha256()
+    for top in range(0, image.height, 256):  # in strips, to hold the pixels only once
+        digest.update(image.crop((0, top, image.width, min(top + 256, image.height))).tobytes())
+    return digest.digest()

@@ -19,17 +19,19 @@ def processors():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def spread(work, groups, processes, start, arguments, crashed):
-    """Calls `work(*arguments)` in worker processes.
+def spread(make, options, groups, processes, crashed):
+    """Calls a function that each of several worker processes makes for itself.
 
     When a worker dies, the call at fault is unknown. The calls under way are therefore repeated one at a time, and a
     call that kills its worker again gets the result `crashed`.
 
+    A daemonic process, such as a worker of Celery or of `multiprocessing.Pool`, may have no children. There, the calls
+    are made in the process itself, and one that kills it is not caught.
+
     Args:
-        work: picklable function.
+        make, options: picklable function and its arguments; it returns the function to call.
         groups: iterable of lists of `(key, arguments)`. A group is sent to a worker in one message; keys are not sent.
         processes: number of workers.
-        start, arguments: function that each worker calls first, and its arguments.
         crashed: result of a call that kills its worker.
 
     Yields:
@@ -41,7 +43,7 @@ def spread(work, groups, processes, start, arguments, crashed):
 
     def open_pool(size):
         # All workers start now. A pool that starts one later, while another one dies, may wait for it for ever.
-        pool = ProcessPoolExecutor(size, context, initialise, (context.Barrier(size), start, arguments))
+        pool = ProcessPoolExecutor(size, context, initialise, (context.Barrier(size), make, options))
         try:
             for first_call in [submit(pool, os.getpid) for _ in range(size)]:
                 first_call.result()
@@ -52,7 +54,7 @@ def spread(work, groups, processes, start, arguments, crashed):
 
     def submit_group(group):
         try:
-            return submit(pool, each, work, [arguments for _, arguments in group])
+            return submit(pool, each, [arguments for _, arguments in group])
         except BrokenProcessPool as error:
             failed = Future()
             failed.set_exception(error)
@@ -62,11 +64,17 @@ def spread(work, groups, processes, start, arguments, crashed):
         nonlocal pool
         for _, arguments in group:
             try:
-                yield submit(pool, work, *arguments).result()
+                yield from submit(pool, each, [arguments]).result()
             except BrokenProcessPool:
                 pool.shutdown()
                 pool = open_pool(1)
                 yield crashed
+
+    if daemonic():
+        work = make(*options)
+        for group in groups:
+            yield from ((call, work(*call[1])) for call in group)
+        return
 
     context = multiprocessing.get_context("spawn")
     # A worker that cannot import the script dies before it reads its arguments. If they exceed the pipe's capacity, the
@@ -102,12 +110,17 @@ def spread(work, groups, processes, start, arguments, crashed):
         pool.shutdown(cancel_futures=True)
 
 
+def daemonic():
+    """Whether this process may have no children."""
+    return multiprocessing.current_process().daemon
+
+
 def died(future):
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def each(work, calls):
-    return [work(*arguments) for arguments in calls]
+def each(calls):
+    return [_work(*arguments) for arguments in calls]
 
 
 def submit(pool, *call):
@@ -130,11 +143,12 @@ def uninterrupted():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def initialise(all_started, start, arguments):
+def initialise(all_started, make, options):
     """Prepares a new worker."""
+    global _work
     # A parent that is killed cannot stop its workers.
     threading.Thread(target=end_with_parent, daemon=True).start()
-    start(*arguments)
+    _work = make(*options)
     all_started.wait()  # no worker is idle before, so each of the first calls starts one
 
 

@@ -1,7 +1,9 @@
 import copy
 import io
+import shutil
 import warnings
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -73,21 +75,73 @@ def test_folder_and_zip_agree(flat):
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["folder", "zip"])
-@pytest.mark.parametrize("second", ["test", "val"])
-def test_split_folders(tmp_path, kind, second):
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("train", "test"),
+        ("train", "val"),
+        ("Train", "TEST"),
+        ("training", "testing"),
+        ("TRAIN", "Valid"),
+        ("train", "dev"),
+    ],
+)
+def test_split_folders(tmp_path, kind, first, second):
     files = {
-        "train/a/1.png": plain(1),
-        "train/b/2.png": plain(2),
+        f"{first}/a/1.png": plain(1),
+        f"{first}/b/2.png": plain(2),
         f"{second}/b/3.png": plain(3),
         "extra/a/4.png": plain(4),
     }
     name = write(tmp_path, files)[kind]
-    images, labels = load(name)
+    with pytest.warns(UserWarning, match="extra/a/4.png: in no class folder, left out"):
+        images, labels = load(name)
     assert values(images).tolist() == [1, 2] and labels.tolist() == [0, 1]
-    images, labels = load(name, "test")
-    assert values(images).tolist() == [3] and labels.tolist() == [1]
-    with pytest.raises(ValueError, match=f"split='no' is not one of 'train', '{second}'"):
+    other = "test" if second.lower().startswith("test") else "validation"
+    for split in ("test", other):
+        images, labels = load(name, split)
+        assert values(images).tolist() == [3] and labels.tolist() == [1]
+    with pytest.raises(ValueError, match=f"split='no' is not one of 'train', '{other}'"):
         load(name, "no")
+
+
+def test_two_folders_for_one_split(tmp_path):
+    files = {f"{split}/{c}/1.png": plain(1) for split in ("train", "val", "valid") for c in "ab"}
+    with pytest.raises(ValueError, match="two folders for one split, 'val' and 'valid'"):
+        load(write(tmp_path, files)[0])
+
+
+def test_images_deeper_than_class_folders_are_named(tmp_path):
+    files = {f"{split}/{c}/{i}.png": plain(1) for split in ("seg_train", "seg_test") for c in "ab" for i in range(3)}
+    name = write(tmp_path, files)[1]
+    with pytest.warns(
+        UserWarning, match="seg_test/./..png, .*seg_train/./..png: more than one folder deep"
+    ):
+        assert class_names(name) == ["seg_test", "seg_train"]
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["folder", "zip"])
+def test_a_class_folder_without_readable_images_is_named(tmp_path, kind):
+    """Else the labels of the classes behind it would move, and nobody would know."""
+    files = {f"{c}/{i}.png": plain(i) for c in "ad" for i in range(5)}
+    files |= {
+        "b/notes.txt": b"none",
+        "c/1.heic": b"\0\0\0\x18ftypheic" + bytes(99),
+        "c/2": encode(np.zeros((9, 9, 3), "uint8"), "JPEG"),
+    }
+    name = write(tmp_path, files)[kind]
+    with pytest.warns(UserWarning, match="b: a folder without images, so no class"):
+        assert class_names(name) == ["a", "c", "d"]
+    with pytest.warns(UserWarning, match="c/1.heic: not an image in a supported format"):
+        images, labels = load(name)
+    assert sorted(set(labels.tolist())) == [0, 1, 2] and len(images) == np.bincount(labels).sum()
+
+
+def test_an_empty_class_folder_is_named(tmp_path):
+    name, _ = write(tmp_path, {f"{c}/{i}.png": plain(i) for c in "ac" for i in range(5)})
+    (Path(name.partition(":")[2]) / "b").mkdir()
+    with pytest.warns(UserWarning, match="b: a folder without images, so no class"):
+        assert class_names(name) == ["a", "c"]
 
 
 def test_a_class_may_have_the_name_of_a_split(tmp_path):
@@ -101,11 +155,6 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path):
     [
         ({"notes.txt": b"", "a/notes.txt": b""}, "has no images"),
         ({"__MACOSX/a/1.png": b"", "a/._1.png": b""}, "has no images"),
-        (
-            {"rose/1.png": plain(1), "rose/2.png": plain(2)},
-            "has one class, 'rose': a data set needs at least",
-        ),
-        ({"train/1.png": plain(1), "test/2.png": plain(2)}, "no class folders"),
         ({"a/1.png": b"", "b/2.png": b"junk"}, "none of the 2 files can be read as an image"),
     ],
 )
@@ -124,14 +173,30 @@ def test_too_few_files_for_a_test_split(tmp_path):
         load(name, "test")
 
 
-def test_images_without_class_folders(tmp_path):
-    (tmp_path / "1.png").write_bytes(plain(1))
-    with pytest.raises(ValueError, match="no class folders"):
-        load(f"folder:{tmp_path}")
-    with zipfile.ZipFile(tmp_path / "flat.zip", "w") as archive:
-        archive.writestr("1.png", plain(1))
-    with pytest.raises(ValueError, match="no class folders"):
-        load(f"zip:{tmp_path / 'flat.zip'}")
+@pytest.mark.parametrize("kind", [0, 1], ids=["folder", "zip"])
+def test_images_without_class_folders_have_no_labels(tmp_path, kind):
+    name, _ = write(tmp_path, {f"{i}.png": plain(i) for i in range(10)})
+    if kind:
+        shutil.make_archive(tmp_path / "flat", "zip", name.partition(":")[2])
+        name = f"zip:{tmp_path / 'flat.zip'}"
+    (images, labels), (test, _) = load(name), load(name, "test")
+    assert labels is None and class_names(name) == []
+    assert sorted([*values(images), *values(test)]) == list(range(10)) and len(test) == 2
+    batches = load(name, memory_limit=1, batch_size=3)
+    assert batches[0].shape == (3, 64, 64, 3) and batches.labels is None
+
+
+def test_split_folders_without_class_folders(tmp_path):
+    name, _ = write(tmp_path, {"train/1.png": plain(1), "train/2.png": plain(2), "test/3.png": plain(3)})
+    for split, expected in (("train", [1, 2]), ("test", [3])):
+        images, labels = load(name, split)
+        assert labels is None and values(images).tolist() == expected
+
+
+def test_one_class(tmp_path):
+    name, _ = write(tmp_path, {f"rose/{i}.png": plain(i) for i in range(5)})
+    images, labels = load(name)
+    assert class_names(name) == ["rose"] and labels.tolist() == [0] * 4 and len(images) == 4
 
 
 def test_a_rewritten_archive_is_read_afresh(tmp_path):
@@ -305,6 +370,7 @@ names = st.text("abct.", min_size=1, max_size=4)
         st.lists(names | st.sampled_from(["train", "test", "val"]), min_size=1, max_size=4), min_size=1, max_size=12
     )
 )
+@pytest.mark.filterwarnings("ignore:here")
 def test_any_tree_of_files_gives_splits_or_one_clear_error(trees):
     files = {"/".join(parts) + ".png" for parts in trees}
     try:
@@ -314,7 +380,7 @@ def test_any_tree_of_files_gives_splits_or_one_clear_error(trees):
         return
     found = [file for samples in splits.values() for _, file in samples]
     assert found and len(found) == len(set(found)) and set(found) <= files
-    assert all(f"{name}/" in file for samples in splits.values() for name, file in samples)
+    assert all(name == "" or f"{name}/" in file for samples in splits.values() for name, file in samples)
 
 
 @pytest.mark.parametrize(

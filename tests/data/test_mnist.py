@@ -58,7 +58,7 @@ def test_other_sizes_and_subsets(folder):
         ("train-labels-idx1-ubyte", idx(LABELS[:29]), "29 labels"),
         ("train-labels-idx1-ubyte", idx(LABELS + 1), "the labels reach 10"),
         ("t5k-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES))[:-9], "is not a complete gzip file"),
-        ("t5k-images-idx3-ubyte.gz", b"no gzip at all", "is not a complete gzip file"),
+        ("t5k-images-idx3-ubyte.gz", b"no gzip at all", "is not an idx file"),
     ],
 )
 def test_broken_files(folder, name, content, message):
@@ -70,7 +70,9 @@ def test_broken_files(folder, name, content, message):
 
 def test_missing_file(folder):
     (folder / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match="expected one of train-labels-idx1-ubyte, train-labels"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no train file called train-labels-idx1-ubyte\[.gz\]; it has .*train-images"
+    ):
         load(f"mnist:{folder}")
 
 
@@ -81,3 +83,23 @@ def test_real_digits(shared_data):
     pixels = (images[:, 2:30, 2:30] + 1) / 2
     assert abs(pixels.mean() - 0.1307) < 0.004 and abs(pixels.std() - 0.3081) < 0.004
     assert (np.bincount(labels) > 400).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("train-{}.idx{}-ubyte", bytes),  # 7-Zip, Kaggle
+        ("train-{0}.idx{1}-ubyte/train-{0}.idx{1}-ubyte", bytes),  # Kaggle
+        ("train-{}-idx{}-ubyte.gz", bytes),  # unpacked by a browser
+        ("train-{}-idx{}-ubyte", gzip.compress),
+        ("train-{}-idx{}-ubyte (1).gz", gzip.compress),  # downloaded twice
+        ("MNIST/raw/train-{}-idx{}-ubyte", bytes),  # torchvision
+    ],
+)
+def test_names_that_other_programs_make(tmp_path, name, pack):
+    for kind, ndim, data in (("images", 3, idx(IMAGES)), ("labels", 1, idx(LABELS))):
+        path = tmp_path / name.format(kind, ndim)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pack(data))
+    images, labels = load(f"mnist:{tmp_path}")
+    assert len(images) == 30 and labels.tolist() == LABELS.tolist()

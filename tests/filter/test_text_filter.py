@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -62,6 +63,52 @@ def test_text_that_differs_from_its_ground_by_alpha_alone_is_seen(text_filter):
 def test_other_images_are_refused(text_filter, images, message):
     with pytest.raises(ValueError, match=message):
         text_filter.score(images)
+
+
+def test_threads_get_the_scores_of_their_own_images(text_filter):
+    images = [picture(300 + 20 * i, 200) for i in range(8)]
+    images = [image.point(lambda value, i=i: value * i // 8) for i, image in enumerate(images, 1)]
+    alone = text_filter.regions(images)
+    with ThreadPoolExecutor(6) as pool:
+        for i, found in enumerate(pool.map(lambda i: text_filter.regions([images[i]])[0], [*range(8)] * 40)):
+            np.testing.assert_array_equal(found, alone[i % 8])
+
+
+DAEMON = """
+import json, multiprocessing, sys
+from kgan.filter.text_filter import TextFilter
+
+
+def work(model, path, queue):
+    queue.put(list(TextFilter.load(model).filter([path, path + ".none"])))
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=work, args=(*sys.argv[1:], queue), daemon=True)
+    process.start()
+    print(json.dumps(queue.get(timeout=60)))
+    process.join()
+"""
+
+
+def test_a_daemonic_process_scores_by_itself(tmp_path, text_filter, model_path):
+    """As one of Celery or of `multiprocessing.Pool`, which may have no children."""
+    (tmp_path / "script.py").write_text(DAEMON)
+    (tmp_path / "a.png").write_bytes(PNG)
+    arguments = [sys.executable, tmp_path / "script.py", model_path, tmp_path / "a.png"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    rows = json.loads(done.stdout)
+    assert [row["status"] for row in rows] == ["ok", "missing"]
+    assert rows == list(text_filter.filter([tmp_path / "a.png", tmp_path / "a.png.none"], processes=1))
+
+
+def test_a_model_is_loaded_without_standard_error(model_path):
+    code = "import sys; from kgan.filter.text_filter import TextFilter; TextFilter.load(sys.argv[1]); print('loaded')"
+    arguments = [sys.executable, "-c", code, model_path]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.close(2))
+    assert done.returncode == 0 and done.stdout == "loaded\n"
 
 
 def test_heat_map():

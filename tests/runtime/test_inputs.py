@@ -1,5 +1,6 @@
 """Folders and archives: which images they hold, in which order, and what is refused."""
 
+import bz2
 import gzip
 import inspect
 import io
@@ -14,6 +15,7 @@ import pytest
 from image_files import JPEG, PICTURE, PNG
 from tiny_filter import brightness
 
+from kgan.data.store import Store
 from kgan.runtime.files import Limits, Undecodable
 from kgan.runtime.inputs import find
 
@@ -103,9 +105,11 @@ MEMBERS = {
 FOUND = ["ok", "ok", "empty", "not_an_image", "truncated", "too_large", *["unsafe_name"] * 4, "not_an_image"]
 
 
-@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".TAR"])
+@pytest.mark.parametrize(
+    "suffix", [".zip", ".cbz", ".tar", ".tar.gz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".TAR", ".cbt"]
+)
 def test_archives(tmp_path, text_filter, suffix):
-    path = (zip_file if suffix == ".zip" else tar_file)(tmp_path / f"photos{suffix}", MEMBERS)
+    path = (zip_file if suffix in (".zip", ".cbz") else tar_file)(tmp_path / f"photos{suffix}", MEMBERS)
     rows = list(text_filter.filter([path], processes=1, limits=Limits(bytes=2**22)))
     visible = [name for name in MEMBERS if "hidden" not in name and "MACOSX" not in name]
     assert [row["path"] for row in rows] == [f"{path}!{name}" for name in visible]
@@ -191,3 +195,37 @@ def test_a_header_of_an_archive_as_large_as_memory(tmp_path):
         file.write(info.tobuf())
         file.write(bytes(2**21))
     assert read_all(path) == {"": "damaged"}
+
+
+def test_a_tar_archive_is_unpacked_by_its_content(tmp_path):
+    plain = tar_file(tmp_path / "photos.tar", {"a.png": PNG})
+    for name, pack in (("packed.tar", gzip.compress), ("packed.tgz", bz2.compress), ("plain.tar.gz", bytes)):
+        (tmp_path / name).write_bytes(pack(plain.read_bytes()))
+        assert read_all(tmp_path / name) == {"a.png": "ok"}
+
+
+def odd_names(path):
+    """An archive with a name spelled otherwise before its data, and two that the directory calls UTF-8 and are not.
+
+    Python cannot be made to read the first of these, for it is called UTF-8 in front of its data, too.
+    """
+    zip_file(path, {"d/1.png": PNG, "d/2.png": PNG, "d/\xe91.png": PNG, "d/\xe92.png": PNG})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"d/1.png") + 1] = ord("\\")  # in front of the data, where archives of Windows have it
+    for name in ("d/\xe91.png".encode(), "d/\xe92.png".encode()):
+        first, second = data.index(name), data.rindex(name)
+        data[second + 2] = 0xFF
+        if name.endswith(b"1.png"):
+            data[first + 2] = 0xFF
+    path.write_bytes(data)
+    return path
+
+
+def test_a_zip_archive_with_odd_names(tmp_path):
+    """The members count under the names of the directory; a name that is no UTF-8 is one of the old code page."""
+    path = odd_names(tmp_path / "odd.zip")
+    names = ["d/1.png", "d/2.png", *(b"d/\xff\xa9%d.png".replace(b"%d", b"%d" % i).decode("cp437") for i in (1, 2))]
+    assert read_all(path) == dict(zip(names, ["ok", "ok", "damaged", "ok"], strict=True))
+    store = Store(path)
+    assert store.pictures() == sorted(names)
+    assert all(store.read(name, 2**22) == PNG for name in names if name != names[2])

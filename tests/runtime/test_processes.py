@@ -1,5 +1,6 @@
 """Work in other processes that die, do not start, or raise."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -16,7 +17,8 @@ def killed_by(signals):
     """What becomes of calls of `signal.raise_signal`, in groups of three; signal 0 does nothing."""
     calls = [(number, (number,)) for number in signals]
     groups = (calls[i : i + 3] for i in range(0, len(calls), 3))
-    return [(key, result) for (key, _), result in spread(signal.raise_signal, groups, 2, int, (), "crashed")]
+    found = spread(functools.partial, (signal.raise_signal,), groups, 2, "crashed")
+    return [(key, result) for (key, _), result in found]
 
 
 def test_a_process_that_dies_takes_nothing_else_with_it():
@@ -28,13 +30,14 @@ def test_a_process_that_dies_takes_nothing_else_with_it():
 
 def test_processes_that_cannot_start():
     with pytest.raises(ChildProcessError, match="the worker processes do not start"):
-        next(spread(int, [[(0, ())]], 1, os._exit, (3,), "crashed"))
+        next(spread(os._exit, (3,), [[(0, ())]], 1, "crashed"))
 
 
 UNGUARDED = """
+import functools
 from kgan.runtime.processes import spread
 try:
-    print(list(spread(len, [[(0, ("abc",))]], 1, len, (bytes(10**6),), "crashed")))
+    print(list(spread(functools.partial, (print, bytes(10**6)), [[(0, ("abc",))]], 1, "crashed")))
 except ChildProcessError as error:
     print(error)
 """
@@ -51,4 +54,4 @@ def test_a_script_that_no_process_can_import_is_told_so(tmp_path, from_stdin):
 
 def test_an_error_in_another_process_is_not_swallowed():
     with pytest.raises(ValueError, match="invalid literal"):
-        list(spread(int, [[(0, ("1",)), (1, ("x",))]], 1, int, (), "crashed"))
+        list(spread(functools.partial, (int,), [[(0, ("1",)), (1, ("x",))]], 1, "crashed"))

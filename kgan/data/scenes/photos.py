@@ -5,10 +5,11 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from kgan.data.files import open_image, to_eight_bits
+from kgan.data.files import read_image, to_eight_bits
 from kgan.data.scenes.surfaces import outline
 from kgan.data.scenes.words import pick
 from kgan.data.store import Store, none_readable
+from kgan.runtime.pixels import upright
 
 
 def load_photos(path, short_edge=320):
@@ -44,9 +45,9 @@ def load_photos(path, short_edge=320):
 
 
 def _decode_reduced(file, short_edge):
-    image = open_image(file)
+    image = read_image(file)
     image.draft("RGB", (2 * short_edge, 2 * short_edge))
-    image = to_eight_bits(ImageOps.exif_transpose(image), 3)
+    image = to_eight_bits(upright(image), 3)
     scale = short_edge / min(image.size)
     if scale < 1:
         image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)

@@ -32,12 +32,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from PIL import ImageOps
-
-from kgan.data.files import open_image
+from kgan.data.files import open_image, read_image
 from kgan.data.source import check_split
 from kgan.data.store import SUFFIXES, Store, none_readable
 from kgan.data.text import annotations as formats
+from kgan.runtime.pixels import UPRIGHT, orientation
 
 MAX_GROUND_TRUTH_BYTES = 2**20
 # TextOCR's training annotation alone has 272 MB.
@@ -626,7 +625,7 @@ def open_picture(store, name, size, rotation):
     """
     try:
         with store.open(name) as file:
-            image = open_image(file)
+            image = read_image(file)
             image.load()
         # A copy is a plain image, without the data that a file format keeps besides pixels, such as TIFF's tags.
         stored = image.copy()
@@ -634,12 +633,13 @@ def open_picture(store, name, size, rotation):
             stored.info.pop(key, None)
         if stored.size == size[::-1]:
             return stored
-        upright = ImageOps.exif_transpose(image)
+        turn = UPRIGHT.get(orientation(image))
+        turned = stored if turn is None else stored.transpose(turn)
     except Exception as error:  # Pillow's decoders raise many exception types on a broken file.
         raise UnreadableImage(f"{name}: {error}") from None
-    for turned in (upright, stored.rotate(rotation, expand=True)):
-        if turned.size == size[::-1]:
-            return turned
+    for image in (turned, stored.rotate(rotation, expand=True)):
+        if image.size == size[::-1]:
+            return image
     raise ValueError(
         f"{name}: {stored.width} x {stored.height} pixels, but its annotation is for {size[1]} x {size[0]} pixels"
     )
