@@ -4,10 +4,10 @@ from functools import partial
 from typing import NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from kgan import backend
+from kgan.first_batch import ChecksFirstBatch
 
 
 class Phase(NamedTuple):
@@ -25,14 +25,43 @@ class Phase(NamedTuple):
     repeats: int = 1
 
 
-class AdversarialModel(backend.TrainStep, keras.Model):
+class TrainsSome:
+    """Mixin for `keras.Model` that trains the variables of `trained()` and leaves all others as they are.
+
+    A network that only helps, such as a teacher, keeps its `trainable`, and can be trained again by itself.
+    """
+
+    @property
+    def trainable_variables(self):
+        return self._trained_of(super().trainable_variables)
+
+    @property
+    def trainable_weights(self):
+        return self._trained_of(super().trainable_weights)
+
+    @property
+    def non_trainable_variables(self):
+        trainable = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trainable]
+
+    @property
+    def non_trainable_weights(self):
+        trainable = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in trainable]
+
+    def _trained_of(self, variables):
+        trained = {id(v) for v in self.trained()}
+        return [v for v in variables if id(v) in trained]
+
+
+class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Model):
     """Base class of all adversarial models, with players, phases and one optimizer per player.
 
     A subclass builds its networks in `__init__`, so that `fit` has nothing left to build, and defines three members:
 
     - `players`: dict `{player: names of the attributes that hold its networks}`. A variable belongs to at most one
       player. With `exclusive = False`, players may share a variable; the optimizer of each of these players then
-      updates it, in the order of the phases. A network that belongs to no player is frozen.
+      updates it, in the order of the phases. A network that belongs to no player is not trained.
     - `phases()`: returns the `Phase`s of a step, in order. A phase runs one forward pass, takes all its gradients at
       the same point and then applies them.
     - `logged`: names of the scalars that the phases return in addition to the losses.
@@ -125,10 +154,6 @@ class AdversarialModel(backend.TrainStep, keras.Model):
         if len({id(optimizer) for optimizer in optimizers.values()}) < len(optimizers):
             raise ValueError("One optimizer object was given to several players; create one for each player.")
 
-        played = {id(getattr(self, name)) for names in self.players.values() for name in names}
-        for layer in self.layers:
-            if id(layer) not in played:
-                layer.trainable = False
         owner = {}
         for player, variables in owned.items():
             if not variables:
@@ -170,17 +195,10 @@ class AdversarialModel(backend.TrainStep, keras.Model):
             found[player] = list({id(variable): variable for variable in variables}.values())
         return found
 
+    def trained(self):
+        return [variable for variables in self._player_variables().values() for variable in variables]
+
     # === Training and evaluation ===
-
-    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """Check the data with `check_batch`, then train as `keras.Model.fit` does.
-
-        Arrays and dicts are checked as a whole, a `keras.utils.PyDataset` by its first batch.
-        """
-        batch = _unpack(x[0] if isinstance(x, keras.utils.PyDataset) else (x, y, sample_weight))
-        if isinstance(x, (np.ndarray, dict, keras.utils.PyDataset)):
-            self.check_batch(*batch)
-        return super().fit(x, y, *args, **kwargs)
 
     def update(self, data):
         optimizers = {optimizer.name: optimizer for optimizer in self.optimizer.optimizers}
@@ -204,7 +222,7 @@ class AdversarialModel(backend.TrainStep, keras.Model):
 
     def _schedule(self, data):
         """Yield `(phase, share of the batch, size of the whole batch)` for each run of each phase."""
-        batch = keras.tree.map_structure(ops.convert_to_tensor, _unpack(data))
+        batch = keras.tree.map_structure(_as_tensor, self.unpack(data))
         size = ops.shape(keras.tree.flatten(batch)[0])[0]
         phases = self.phases()
         shares = max(phase.repeats for phase in phases)
@@ -221,6 +239,14 @@ class AdversarialModel(backend.TrainStep, keras.Model):
     @property
     def metrics(self):
         return list(self._trackers.values())
+
+    def get_metrics_result(self):
+        """Return all logs, with the sum of the players' losses as `loss`.
+
+        The sum says nothing about quality. It is for callbacks of Keras that read `loss`, such as `TerminateOnNaN`.
+        """
+        logs = super().get_metrics_result()
+        return {"loss": sum(logs[f"{player}_loss"] for player in self.players), **logs}
 
     # === Saving ===
 
@@ -275,12 +301,13 @@ class _Owners(NamedTuple):
         return self.optimizers[self.first[id(variable)]]
 
 
-def _unpack(data):
-    """Return the batch as `(x,)` or `(x, y)`."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if sample_weight is not None:
-        raise ValueError("Adversarial models take no sample weights; call fit without sample_weight.")
-    return (x,) if y is None else (x, y)
+def _as_tensor(leaf):
+    """Convert to a tensor, and to float32 from the float64 that `floatx` may ask for.
+
+    Networks end in float32, under any policy. TensorFlow does not compute with two types of float at once.
+    """
+    tensor = ops.convert_to_tensor(leaf)
+    return ops.cast(tensor, "float32") if keras.backend.standardize_dtype(tensor.dtype) == "float64" else tensor
 
 
 def _share(tensor, i, shares):

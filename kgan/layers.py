@@ -1,5 +1,6 @@
 """Layers and building blocks that two or more papers share."""
 
+import functools
 from functools import partial
 
 import keras
@@ -14,6 +15,24 @@ def check_shape(image_size, channels=3, sizes=SIZES):
         raise ValueError(f"image_size={image_size}: pass one of {', '.join(map(str, sizes))}.")
     if channels not in (1, 3):
         raise ValueError(f"channels={channels}: pass 1 for grey or 3 for colour.")
+
+
+def channels_last(build):
+    """Decorator for functions that build networks of images `(batch, height, width, channels)`.
+
+    Layers would else follow `image_data_format` in keras.json. The format of all images in kgan is the same.
+    """
+
+    @functools.wraps(build)
+    def built(*args, **kwargs):
+        before = keras.config.image_data_format()
+        keras.config.set_image_data_format("channels_last")
+        try:
+            return build(*args, **kwargs)
+        finally:
+            keras.config.set_image_data_format(before)
+
+    return built
 
 
 def scaled(channels, width):

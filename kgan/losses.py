@@ -206,7 +206,7 @@ def boundary_loss(teacher_features, student_features, margin=1.0, reduction="reg
     """
     if reduction not in ("region_mean", "sum_batch"):
         raise ValueError(f'reduction={reduction!r}: pass "region_mean" or "sum_batch".')
-    sides = ops.where(ops.stop_gradient(teacher_features) > 0, 1.0, -1.0)
+    sides = 2 * ops.cast(ops.stop_gradient(teacher_features) > 0, student_features.dtype) - 1
     norms = ops.sum(ops.square(ops.relu(margin - sides * student_features)), axis=-1)
     return ops.mean(norms) if reduction == "region_mean" else ops.mean(ops.sum(norms, axis=-1))
 

@@ -20,6 +20,8 @@ import numpy as np
 import kgan
 from kgan import callbacks
 
+keras.config.set_image_data_format("channels_last")  # as all images of kgan, whatever keras.json says
+
 # Read when the run begins: by its end, the repository may be at another commit.
 _status, _name = subprocess.getstatusoutput(f"git -C {shlex.quote(str(Path(__file__).parent))} rev-parse --short HEAD")
 COMMIT = "unknown" if _status else _name

@@ -94,8 +94,11 @@ def check_phase(model, i, data):
     phase = model.phases()[i]
     model.phases = lambda: [phase]
     before = {player: values(variables) for player, variables in model._player_variables().items()}
-    frozen = [v for v in model.trainable_variables if id(v) not in _ids(model._player_variables())]
-    assert not frozen, f"trainable, but of no player: {[v.path for v in frozen]}"
+    networks = [getattr(model, name) for names in model.players.values() for name in names]
+    help_only = [getattr(model, "teacher", None)]  # stands still on purpose
+    forgotten = [layer for layer in model.layers if not any(layer is network for network in networks + help_only)]
+    forgotten = [layer.name for layer in forgotten if layer.trainable_variables]
+    assert not forgotten, f"networks of no player: {forgotten}"
     model.fit(*data, batch_size=len(keras.tree.flatten(data)[0]), verbose=0)
     owned = model._player_variables()
     mine = _ids({player: owned[player] for player in phase.players})
@@ -125,7 +128,9 @@ def check_logs(model, data, batch_size):
     history = model.fit(*data, batch_size=batch_size, shuffle=False, verbose=0).history
     after = values(state(model))
     names = {metric.name for metric in model.metrics}
-    assert set(history) == names == {f"{p}_loss" for p in model.players} | set(model.logged)
+    assert names == {f"{p}_loss" for p in model.players} | set(model.logged)
+    assert set(history) == names | {"loss"}
+    np.testing.assert_allclose(history["loss"][0], sum(history[f"{p}_loss"][0] for p in model.players), rtol=1e-5)
     assert all(np.isfinite(v).all() for v in history.values()), history
 
     if keras.backend.backend() == "tensorflow":
@@ -154,7 +159,7 @@ def check_evaluate(model, data):
     before = values(model.variables)
     first = model.evaluate(*data, verbose=0, return_dict=True)
     assert not any(changed(before, model.variables))
-    assert set(first) == {metric.name for metric in model.metrics}
+    assert set(first) == {metric.name for metric in model.metrics} | {"loss"}
     assert all(np.isfinite(v) for v in first.values()), first
     assert first == model.evaluate(*data, verbose=0, return_dict=True)
 
@@ -234,7 +239,7 @@ def golden_step(model, batch):
     fill(model.trainable_variables)
     with formula_noise():
         logs = model.train_on_batch(*batch, return_dict=True)
-    result = {key: float(value) for key, value in sorted(logs.items())}
+    result = {key: float(value) for key, value in sorted(logs.items()) if key != "loss"}  # the sum of others
     for player, variables in model._player_variables().items():
         for i, value in enumerate(values(variables)):
             probes = [noise(value.shape, salt=1000 + k).astype("float64") for k in range(3)]

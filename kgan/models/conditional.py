@@ -12,9 +12,14 @@ def check_images(images, image_size, channels, name="Images"):
     if tuple(images.shape[1:]) != (image_size, image_size, channels):
         expected = f"(batch, {image_size}, {image_size}, {channels})"
         raise ValueError(f"{name} must be {expected}, got {tuple(images.shape)}.")
-    low, high = float(np.min(images)), float(np.max(images))
-    if not (-1.001 <= low and high <= 1.001):
-        raise ValueError(f"{name} must be in [-1, 1], got values from {low:g} to {high:g}.")
+    check_range(images, -1, 1, name)
+
+
+def check_range(values, lowest, highest, name):
+    """Raise a `ValueError` unless all values lie in `[lowest, highest]`, but for rounding."""
+    low, high = float(np.min(values)), float(np.max(values))
+    if not (lowest - 1e-3 <= low and high <= highest + 1e-3):
+        raise ValueError(f"{name} must be in [{lowest}, {highest}], got values from {low:g} to {high:g}.")
 
 
 def check_labels(labels, num_classes, lowest=0, name="Labels"):

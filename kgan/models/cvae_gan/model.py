@@ -44,7 +44,7 @@ class Encoding(Editing, Generating):
     def reconstruct_for_training(self, images, labels, training):
         """Encode, sample and decode (lines 4 to 6); return the images and the KL divergence (eq. 5)."""
         code = self.encoder([images, labels], training=training)
-        noise = keras.random.normal(ops.shape(code["mean"]), seed=self.seed_generator)
+        noise = keras.random.normal(ops.shape(code["mean"]), dtype="float32", seed=self.seed_generator)
         # In eq. 5, epsilon is a log variance; in the sampling line of the paper, it is a log standard deviation.
         scale = ops.exp(code["log_variance"] * (1.0 if self.literal_sampling else 0.5))
         reconstructed = self.generator([code["mean"] + noise * scale, labels], training=training)

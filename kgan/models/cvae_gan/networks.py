@@ -10,9 +10,10 @@ from functools import partial
 import keras
 from keras import layers
 
-from kgan.layers import check_shape, judging_network, norm_relu, scaled
+from kgan.layers import channels_last, check_shape, judging_network, norm_relu, scaled
 
 
+@channels_last
 def build_encoder(image_size, channels, num_classes, latent_dim, width, name="encoder"):
     """Build the encoder: GoogLeNet (Szegedy et al., 2015) with batch normalisation.
 
@@ -54,6 +55,7 @@ def build_encoder(image_size, channels, num_classes, latent_dim, width, name="en
     )
 
 
+@channels_last
 def build_generator(image_size, channels, num_classes, latent_dim, width, name="generator"):
     """Build the generator: two fully connected layers, then one transposed convolution per doubling from 2x2.
 
@@ -82,6 +84,7 @@ def build_generator(image_size, channels, num_classes, latent_dim, width, name="
     return keras.Model([latent, label], layers.Activation("tanh", dtype="float32")(x), name=name)
 
 
+@channels_last
 def build_classifier(image_size, channels, num_classes, width, feature_layers=(), name="classifier"):
     """Build the classifier: AlexNet (Krizhevsky et al., 2012) with batch normalisation, for 128 px.
 

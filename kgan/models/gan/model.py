@@ -7,14 +7,16 @@ from keras import ops
 from kgan import backend, losses
 from kgan.adversarial import AdversarialModel, Phase
 from kgan.layers import MovingCentres
+from kgan.models.conditional import check_range
 
 
 @keras.saving.register_keras_serializable("kgan")
 class GAN(AdversarialModel):
     """GAN with the non-saturating loss (Goodfellow et al., 2014), for a generator and discriminator of your choice.
 
-    Fit on samples `(batch, ...)` of any shape. A step first updates the discriminator. It then updates the generator
-    against the new discriminator, with fresh noise. Default optimizers are DCGAN's, Adam(2e-4, beta_1=0.5).
+    Fit on samples `(batch, ...)` of any shape; labels beside them are ignored. A step first updates the discriminator.
+    It then updates the generator against the new discriminator, with fresh noise. Default optimizers are DCGAN's,
+    Adam(2e-4, beta_1=0.5).
 
     Args:
         generator: `keras.Model` that maps latents `(batch, latent_dim)` to samples.
@@ -59,12 +61,16 @@ class GAN(AdversarialModel):
         }
         return cls(**{**config, **networks})
 
-    def check_batch(self, samples, labels=None):
-        if labels is not None:
-            raise ValueError(f"{type(self).__name__} has no classes: call fit(samples), without labels.")
+    def unpack(self, data):
+        """Return the samples of a batch, without their labels."""
+        return super().unpack(data)[:1]
+
+    def check_batch(self, samples):
         expected = self.generator.output_shape
         if tuple(samples.shape[1:]) != tuple(expected[1:]):
             raise ValueError(f"Samples must be {tuple(expected)}, as generated, got {tuple(samples.shape)}.")
+        if getattr(self.generator.layers[-1], "activation", None) is keras.activations.tanh:
+            check_range(samples, -1, 1, "Samples")
 
     def call(self, latents, training=False):
         """Map latents `(batch, latent_dim)` to samples."""
@@ -226,7 +232,9 @@ class WGANGP(WGAN):
         score = lambda samples: self.discriminator(samples, training=training)["logits"]  # noqa: E731
         loss = losses.wasserstein_discriminator_loss(score(real), score(fake))
 
-        along = keras.random.uniform((ops.shape(real)[0], *[1] * (len(real.shape) - 1)), seed=self.seed_generator)
+        real = ops.cast(real, fake.dtype)
+        shape = (ops.shape(real)[0], *[1] * (len(real.shape) - 1))
+        along = keras.random.uniform(shape, dtype=fake.dtype, seed=self.seed_generator)
         slopes = backend.input_gradient(score, along * real + (1 - along) * fake)
         penalty = losses.gradient_penalty(slopes)
         return {

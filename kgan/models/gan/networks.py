@@ -3,9 +3,10 @@
 import keras
 from keras import layers
 
-from kgan.layers import SampleNormalization, batch_norm, check_shape, judging_network, norm_relu, scaled
+from kgan.layers import SampleNormalization, batch_norm, channels_last, check_shape, judging_network, norm_relu, scaled
 
 
+@channels_last
 def dcgan_generator(image_size=64, channels=3, latent_dim=100, width=1.0, name="generator"):
     """Build DCGAN's generator: a projection to 4x4, then one transposed convolution of stride 2 per doubling.
 
@@ -40,6 +41,7 @@ def dcgan_generator(image_size=64, channels=3, latent_dim=100, width=1.0, name="
     return keras.Model(inputs, outputs, name=name)
 
 
+@channels_last
 def dcgan_discriminator(
     image_size=64, channels=3, width=1.0, norm="batch", num_classes=None, feature_layers=(), name="discriminator"
 ):

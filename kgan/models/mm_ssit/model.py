@@ -359,7 +359,7 @@ class MMSSIT(DomainTranslator):
 
     def step(self, batch, training):
         total = {"discriminator": 0.0, "autoencoder": 0.0}
-        terms = {name: ops.zeros(()) for name in self.logged}
+        terms = {name: ops.zeros((), "float32") for name in self.logged}
         codes = {d: self._part("content_encoder", d)(batch[f"images_{d}"], training=training) for d in DOMAINS}
         size = ops.shape(batch["images_a"])[0]
         prior = {d: keras.random.normal((size, self.style_dim), seed=self.seed_generator) for d in DOMAINS}

@@ -7,7 +7,7 @@ separate statistics for each domain.
 import keras
 from keras import layers, ops
 
-from kgan.layers import scaled
+from kgan.layers import channels_last, scaled
 
 SIZES = (32, 64, 128)
 
@@ -76,6 +76,7 @@ class DomainBatchNormalization(layers.Layer):
         return ops.batch_normalization(inputs, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon)
 
 
+@channels_last
 def build_encoders(image_size, domains, style_dim, content_dim, width, mixed_norm):
     """Build encoders of content and style (Fig. 5): a shared stem and content tail, and one style tail per domain.
 
@@ -125,6 +126,7 @@ def build_encoders(image_size, domains, style_dim, content_dim, width, mixed_nor
     return content_encoders, style_encoders
 
 
+@channels_last
 def build_decoders(image_size, domains, style_dim, content_dim, width, mixed_norm, share):
     """Build one decoder of content and style per domain (Fig. 8). The domains may share some layers (Fig. 10).
 

@@ -12,8 +12,10 @@ import numpy as np
 from keras import ops
 
 from kgan import losses
-from kgan.adversarial import AdversarialModel, Phase
+from kgan.adversarial import AdversarialModel, Phase, TrainsSome
 from kgan.filter.regions import NUM_REGIONS
+from kgan.first_batch import ChecksFirstBatch
+from kgan.models.conditional import check_range
 from kgan.models.text_filter import networks
 
 # === Networks that classify regions ===
@@ -36,7 +38,7 @@ class WithDefaultOptimizer:
         self.optimizer.build(self.trainable_variables)
 
 
-class RegionClassifier(WithDefaultOptimizer, keras.Model):
+class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
     """Base class of the text filter networks, with features and a logit for each region and a logit for the image.
 
     `fit(images, labels)` takes uint8 or float images `(batch, height, width, 3)` in 0..255 and region labels
@@ -59,12 +61,14 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if sample_weight is not None:
-            raise ValueError("The text filter networks take no sample weights; call fit without sample_weight.")
-        if y is None or y.shape[-1] != NUM_REGIONS:
-            shape = None if y is None else tuple(y.shape)
+    def check_batch(self, images, labels=None):
+        check_pixels(images)
+        if labels is None or labels.shape[-1] != NUM_REGIONS:
+            shape = None if labels is None else tuple(labels.shape)
             raise ValueError(f"Labels of shape {shape}: pass one for each region, (batch, {NUM_REGIONS}).")
+        check_range(labels, 0, 1, "Labels")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return losses.region_loss(ops.cast(y, "float32"), y_pred["logits"])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -85,7 +89,11 @@ class RegionClassifier(WithDefaultOptimizer, keras.Model):
 
         Returns:
             float32 `(n,)` in [0, 1].
+
+        Raises:
+            ValueError: if an image is not in 0..255.
         """
+        check_pixels(images)
         return 1 / (1 + np.exp(-self.predict(images, batch_size=batch_size, verbose=0)["image_logits"][:, 0]))
 
 
@@ -236,7 +244,7 @@ class SoftLabelLoss(keras.distillation.DistillationLoss):
         return losses.region_loss(ops.sigmoid(teacher_outputs["logits"]), student_outputs["logits"])
 
 
-class RegionDistiller(WithDefaultOptimizer, keras.Model):
+class RegionDistiller(TrainsSome, ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
     """Base class of the distillation stages with one optimizer.
 
     Unlike in `keras.distillation.Distiller`, student and teacher run once per step, and the teacher never runs in
@@ -251,7 +259,6 @@ class RegionDistiller(WithDefaultOptimizer, keras.Model):
         self.teacher, self.student = teacher, student
         if teacher is not None:
             check_features(teacher, student)
-            teacher.trainable = False
         self.sign_agreement = keras.metrics.Mean(name="sign_agreement")
         self.soft_label_kl = keras.metrics.Mean(name="soft_label_kl")
         self.built = True
@@ -266,6 +273,13 @@ class RegionDistiller(WithDefaultOptimizer, keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**{**config, **networks_of(config)})
+
+    def trained(self):
+        return self.student.trainable_variables
+
+    def check_batch(self, images, targets=None):
+        check_pixels(images)
+        check_targets(self.teacher, targets)
 
     def call(self, images, training=False):
         return self.student(images, training=training)
@@ -419,6 +433,7 @@ class AdversarialDistiller(AdversarialModel):
         return [Phase(self.distil, ("student", "discriminator"))]
 
     def check_batch(self, images, targets=None):
+        check_pixels(images)
         check_targets(self.teacher, targets)
 
     def call(self, images, training=False):
@@ -449,7 +464,15 @@ class AdversarialDistiller(AdversarialModel):
         }
 
 
-# === What the distillers share ===
+# === What the models share ===
+
+
+def check_pixels(images):
+    """Raise a `ValueError` for images whose values are surely not in 0..255."""
+    images = np.asarray(images)
+    check_range(images, 0, 255, "Images")
+    if images.dtype.kind == "f" and 0 < images.max() <= 1:
+        raise ValueError("Images must be in [0, 255], got values from 0 to 1: multiply them by 255.")
 
 
 def networks_of(config):
@@ -474,7 +497,9 @@ def check_targets(teacher, targets):
 def targets_of(teacher, images, targets):
     """Return the teacher's outputs for a batch of images, or the given targets if there is no teacher."""
     check_targets(teacher, targets)
-    return targets if teacher is None else teacher(images, training=False)
+    if teacher is None:
+        return targets
+    return keras.tree.map_structure(ops.stop_gradient, teacher(images, training=False))
 
 
 def rms(values):

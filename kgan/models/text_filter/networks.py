@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from kgan.filter.regions import GRIDS
-from kgan.layers import scaled
+from kgan.layers import channels_last, scaled
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage
@@ -64,6 +64,7 @@ class RegionPooling(layers.Layer):
         return member / ops.sum(member, axis=1, keepdims=True)
 
 
+@channels_last
 def build_teacher(width, features, batch_norm, image_size=(None, None)):
     """Build the teacher (Fig. 2): VGG16 with its last two stages pooled to 5x5 and 3x3, summed and mapped to features.
 
@@ -89,6 +90,7 @@ def build_teacher(width, features, batch_norm, image_size=(None, None)):
     return _region_model(image, layers.Dense(features, name="map")(x), "teacher")
 
 
+@channels_last
 def build_student(width, features, context=0.0, image_size=(None, None)):
     """Build the student (Fig. 3): six convolutions, the last two normalised and pooled, one to 5x5, the other to 3x3.
 
@@ -115,6 +117,7 @@ def build_student(width, features, context=0.0, image_size=(None, None)):
     return _region_model(image, layers.Dense(features, name="map")(x), "student", context)
 
 
+@channels_last
 def build_mspnet(width, batch_norm, image_size=(None, None)):
     """Build MSP-Net (Bai et al., 2017): each region is pooled to 7x7 and passes through the full head of VGG16.
 

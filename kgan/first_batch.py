@@ -1,0 +1,80 @@
+"""Looks at the first batch of what `fit` is given, in whatever it comes, to refuse wrong data before training."""
+
+import types
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def first_batch(x, y=None, sample_weight=None):
+    """Returns the first batch of training data as NumPy arrays.
+
+    Arrays, tensors and dicts of them are one batch as a whole. Of a `keras.utils.PyDataset`, a `tf.data.Dataset` and a
+    PyTorch `DataLoader`, one batch more is made than they are trained on.
+
+    Args:
+        x, y, sample_weight: as for `keras.Model.fit`.
+
+    Returns:
+        `(x, batch)`: what to train on instead of `x`, because a generator yields a batch only once; and the batch, or
+        None if there is none, or if each replica of `tf.distribute` gets another.
+    """
+    if isinstance(x, types.GeneratorType):
+        batch = next(x, None)
+        x = _continued(batch, x)
+    elif isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+    elif hasattr(x, "element_spec"):  # tf.data
+        batch = next(iter(x.take(1)), None) if hasattr(x, "take") else None
+    elif hasattr(x, "batch_sampler"):  # PyTorch
+        batch = next(iter(x), None)
+    else:
+        batch = x, y, sample_weight
+    return x, keras.tree.map_structure(_as_array, batch)
+
+
+def _continued(first, rest):
+    if first is not None:
+        yield first
+    yield from rest
+
+
+def _as_array(leaf):
+    return None if leaf is None else ops.convert_to_numpy(leaf) if ops.is_tensor(leaf) else np.asarray(leaf)
+
+
+class ChecksFirstBatch:
+    """Mixin for `keras.Model`: `fit` calls `check_batch(*batch)` before it trains.
+
+    `check_batch` raises a `ValueError` for data that the model cannot take. Validation data are checked, too.
+    """
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
+        """Check the first batch with `check_batch`, then train as `keras.Model.fit` does."""
+        x = self._checked(x, y, sample_weight)
+        if isinstance(validation_data, tuple):
+            self._checked(*validation_data)
+        elif validation_data is not None:
+            validation_data = self._checked(validation_data)
+        kwargs.update(sample_weight=sample_weight, validation_data=validation_data)
+        history = super().fit(x, y, *args, **kwargs)
+        if any(o.use_ema for o in getattr(self.optimizer, "optimizers", [self.optimizer])):
+            # Keras 3.15.1 ends `fit` with weights in the memory of their averages. JAX refuses to reuse it twice, which
+            # makes a second `fit` fail.
+            for variable in self.trainable_variables:
+                variable.assign(ops.copy(variable.value))
+        return history
+
+    def _checked(self, *data):
+        x, batch = first_batch(*data)
+        if batch is not None:
+            self.check_batch(*self.unpack(batch))
+        return x
+
+    def unpack(self, data):
+        """Return what the model uses of a batch, as `(x,)` or `(x, y)`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise ValueError(f"{type(self).__name__} takes no sample weights; call fit without sample_weight.")
+        return (x,) if y is None else (x, y)
