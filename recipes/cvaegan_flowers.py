@@ -107,10 +107,12 @@ def main():
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     common.check_run(options)
+    names = kgan.data.class_names(options.data)
+    if len(names) < 2:
+        raise ValueError(f"{options.data} has {len(names)} classes; the models need two or more.")
     load = partial(kgan.data.load, options.data, image_size=options.image_size, seed=options.seed)
     training = common.as_arrays(load("train", count=options.count))
     test = common.as_arrays(load("test"))
-    names = kgan.data.class_names(options.data)
     check_data(training[1], test[1], names)
     new_model(options.models[0], training[0], len(names), options).check_batch(*training)
     out = common.open_run(options)

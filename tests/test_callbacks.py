@@ -140,7 +140,8 @@ def test_scalars_are_the_logs(tmp_path):
     history = fit(new_model(), 2, Scalars(writer), validation_data=(IMAGES[:2],)).history
     writer.close()
     read = events(tmp_path)
-    assert set(read) == {(f"{group}/generator_loss", epoch) for group in ("train", "validation") for epoch in (0, 1)}
+    names = ("loss", "generator_loss")
+    assert set(read) == {(f"{group}/{name}", i) for group in ("train", "validation") for name in names for i in (0, 1)}
     for epoch in (0, 1):
         for group, name in (("train", "generator_loss"), ("validation", "val_generator_loss")):
             value = read[f"{group}/generator_loss", epoch].simple_value

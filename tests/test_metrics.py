@@ -4,6 +4,7 @@ import doctest
 import tracemalloc
 from itertools import combinations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -214,6 +215,17 @@ def test_inception_score_is_the_mean_and_spread_of_its_splits():
     mean, std = metrics.inception_score(probabilities, splits=10, seed=7)
     assert mean == pytest.approx(np.mean(scores), rel=1e-6)
     assert std == pytest.approx(np.std(scores), rel=1e-5)
+
+
+def test_inception_score_takes_softmax_in_bfloat16():
+    """Whose rows sum to 0.99 to 1.01, as under the policy mixed_bfloat16; logits are refused."""
+    logits = np.random.default_rng(0).normal(0, 3, (500, 100))
+    exact = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rounded = exact.astype(ml_dtypes.bfloat16).astype("float32")
+    assert np.abs(rounded.sum(axis=1) - 1).max() > 1e-3
+    assert metrics.inception_score(rounded)[0] == pytest.approx(metrics.inception_score(exact)[0], rel=1e-3)
+    with pytest.raises(ValueError, match="apply softmax to logits first"):
+        metrics.inception_score(np.abs(logits))
 
 
 def test_inception_score_of_samples_sorted_by_class():

@@ -114,9 +114,7 @@ def test_two_folders_for_one_split(tmp_path):
 def test_images_deeper_than_class_folders_are_named(tmp_path):
     files = {f"{split}/{c}/{i}.png": plain(1) for split in ("seg_train", "seg_test") for c in "ab" for i in range(3)}
     name = write(tmp_path, files)[1]
-    with pytest.warns(
-        UserWarning, match="seg_test/./..png, .*seg_train/./..png: more than one folder deep"
-    ):
+    with pytest.warns(UserWarning, match="seg_test/./..png, .*seg_train/./..png: more than one folder deep"):
         assert class_names(name) == ["seg_test", "seg_train"]
 
 

@@ -141,7 +141,7 @@ def test_sampling(literal, power, monkeypatch):
     monkeypatch.setattr(model.generator, "call", lambda x, **kw: (seen.append(x), call(x, **kw))[1])
     layer = model.encoder.get_layer("log_variance")
     layer.set_weights([np.zeros(layer.kernel.shape), np.full(8, 2 * np.log(3.0))])
-    monkeypatch.setattr(keras.random, "normal", lambda shape, seed=None: ops.ones(tuple(int(n) for n in shape)))
+    monkeypatch.setattr(keras.random, "normal", lambda shape, **_: ops.ones(tuple(int(n) for n in shape)))
     images, labels = data(3)
     model.reconstruct_for_training(ops.convert_to_tensor(images), model.one_hot(labels), training=False)
     mean, _ = model.encode(images, labels)

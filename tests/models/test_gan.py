@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 from model_contract import check_golden, check_model, noise
 
@@ -45,8 +46,30 @@ def test_golden(name):
     check_golden(name, model, (samples(8),))
 
 
-def test_labels_are_refused():
-    model = make("GAN")
+@pytest.mark.parametrize("name", ["GAN", "WGANGP"])
+def test_labels_change_nothing(name):
+    """What `kgan.data.load` returns can be passed on."""
+    histories = []
+    for labels in ((), (np.arange(8) % 4,)):
+        keras.utils.set_random_seed(3)
+        model = make(name)
+        model.compile(run_eagerly=True)
+        histories.append(model.fit(samples(8), *labels, batch_size=8, verbose=0).history)
+    assert histories[0] == histories[1]
+
+
+def test_a_folder_of_images_without_classes(tmp_path):
+    for i in range(6):
+        keras.utils.save_img(tmp_path / f"{i}.png", np.full((32, 32, 3), 20 * i))
+    name = f"folder:{tmp_path}"
+    for data in (kgan.data.load(name, image_size=32), (kgan.data.load(name, image_size=32, memory_limit=1),)):
+        model = kgan.GAN(dcgan_generator(32, 3, 4, 1 / 16), dcgan_discriminator(32, 3, 1 / 16), latent_dim=4)
+        model.compile(run_eagerly=True)
+        assert np.isfinite(model.fit(*data, verbose=0).history["loss"]).all()
+
+
+def test_images_beyond_the_range_of_tanh_are_refused():
+    model = kgan.GAN(dcgan_generator(32, 3, 4, 1 / 16), dcgan_discriminator(32, 3, 1 / 16), latent_dim=4)
     model.compile()
-    with pytest.raises(ValueError, match="GAN has no classes"):
-        model.fit(samples(4), [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"Samples must be in \[-1, 1\], got values from 0 to 255"):
+        model.fit(np.linspace(0, 255, 4 * 32 * 32 * 3, dtype="float32").reshape(4, 32, 32, 3))

@@ -421,3 +421,49 @@ def test_losses_serve_keras_distiller(loss):
     assert logs["loss"] == pytest.approx(expected, rel=1e-3)
     again = type(loss).from_config(loss.get_config())
     assert again.get_config() == loss.get_config()
+
+
+# === What is refused ===
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "labels", "message"),
+    [
+        (1 / 255, 0, 1, "Images must be in .0, 255., got values from 0 to 1: multiply them by 255"),
+        (1 / 127.5, -1, 1, "Images must be in .0, 255., got values from -1 to 1"),
+        (2, 0, 1, "Images must be in .0, 255., got values from 0 to 510"),
+        (1, 0, 255, "Labels must be in .0, 1., got values from 0 to 255"),
+    ],
+)
+def test_images_and_labels_of_another_range_are_refused(scale, shift, labels, message):
+    images = np.linspace(0, 255, 2 * 60 * 60 * 3, dtype="float32").reshape(2, 60, 60, 3) * np.float32(scale) + shift
+    regions = labels * np.tile(np.arange(34) % 2, (2, 1)).astype("float32")
+    student = text_filter.TextStudent(width=0.2, features=8)
+    student.compile()
+    with pytest.raises(ValueError, match=message):
+        student.fit(images, regions, verbose=0)
+    if labels == 1:
+        with pytest.raises(ValueError, match=message):
+            student.score(images)
+        teacher = text_filter.TextTeacher(width=0.05, features=8)
+        for kind in (text_filter.BoundaryDistiller, text_filter.AdversarialDistiller):
+            distiller = kind(teacher, student)
+            distiller.compile()
+            with pytest.raises(ValueError, match=message):
+                distiller.fit(images, verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["BoundaryDistiller", "SoftLabelDistiller", "AdversarialDistiller"])
+def test_a_teacher_can_be_trained_after_it_has_taught(kind):
+    teacher = text_filter.TextTeacher(width=0.05, features=8)
+    count = len(teacher.trainable_variables)
+    distiller = getattr(text_filter, kind)(teacher, text_filter.TextStudent(width=0.2, features=8))
+    distiller.compile(run_eagerly=True)
+    distiller.fit(np.full((2, 60, 60, 3), 9, "uint8"), verbose=0)
+    assert len(teacher.trainable_variables) == count > 0
+    assert not {id(v) for v in teacher.variables} & {id(v) for v in distiller.trainable_variables}
+    teacher.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    before = [keras.ops.convert_to_numpy(v).copy() for v in teacher.trainable_variables]
+    teacher.fit(np.full((2, 60, 60, 3), 9, "uint8"), np.ones((2, 34), "float32"), verbose=0)
+    after = [keras.ops.convert_to_numpy(v) for v in teacher.trainable_variables]
+    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
