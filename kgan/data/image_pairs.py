@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from kgan.data.files import Files
-from kgan.data.source import check_split
+from kgan.data.source import balanced_subset, check_split
 from kgan.data.store import Store
 
 SPLITS = ("train", "test")
@@ -32,8 +32,7 @@ def open_pair(path, split, image_size, channels, count, seed):
     for name in FOLDERS[split]:
         for folder, half in ((name, side), (name + "AB"[side], None)):
             if files := [file for file in pictures if PurePosixPath(file).parent.name == folder]:
-                kept = np.random.default_rng(seed).permutation(len(files))[:count] if count else np.arange(len(files))
-                files = [files[i] for i in np.sort(kept)]
+                files = [files[i] for i in balanced_subset(np.zeros(len(files), int), count, seed)]
                 return Files(store, files, [0] * len(files), ["all"], image_size or 128, channels or 3, half)
     names = " or ".join(f"{name} or {name}{'AB'[side]}" for name in FOLDERS[split])
     raise ValueError(f"{store.path} has no {split} images of domain {domain!r}: expected them in {names}")

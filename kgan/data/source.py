@@ -127,9 +127,14 @@ def balanced_subset(labels, count, seed):
     """
     if count is None:
         return np.arange(len(labels))
-    if count > len(labels):
-        raise ValueError(f"count={count}, but the split has only {len(labels)} samples: pass at most that many")
+    check_count(count, len(labels))
     return np.sort(np.lexsort((labels, ranks_in_class(labels, seed)))[:count])
+
+
+def check_count(count, most):
+    """Raises ValueError if a split of `most` samples has fewer than `count`."""
+    if count > most:
+        raise ValueError(f"count={count}, but the split has only {most} samples: pass at most that many")
 
 
 def check_split(split, available):

@@ -1,6 +1,7 @@
 """The example of export/python against `TextFilter`."""
 
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_filter
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kgan.filter.text_filter import TextFilter
 
@@ -23,6 +24,22 @@ for name in ("tensorflow", "keras", "kgan", "jax", "torch"):
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def test_exif_that_can_only_be_read(tmp_path):
+    """A resolution of -1/0 and an orientation of 6, which Pillow's `exif_transpose` cannot write again."""
+    ifd = struct.pack("<HHLHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHLL", 0x011A, 10, 1, 38)
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + ifd + bytes(4) + struct.pack("<ll", -1, 0)
+    image = Image.fromarray(np.repeat(np.arange(256, dtype="uint8"), 3).reshape(16, 16, 3)).resize((300, 200))
+    image.save(tmp_path / "photo.jpg", exif=b"Exif\0\0" + exif)
+    with pytest.raises(Exception), Image.open(tmp_path / "photo.jpg") as photo:  # noqa: B017
+        ImageOps.exif_transpose(photo)
+    (tmp_path / "model.tflite").write_bytes(tiny_filter.model_file())
+    command = [sys.executable, SCRIPT, tmp_path / "model.tflite", tmp_path / "photo.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    score = TextFilter.load(tmp_path / "model.tflite").score([Image.open(tmp_path / "photo.jpg")])[0]
+    assert float(done.stdout.split()[0]) == pytest.approx(score, abs=6e-5)
 
 
 def test_example_scores_as_text_filter(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from kgan.data.scenes.painter import draw_scenes
-from kgan.data.source import check_split
+from kgan.data.source import check_count, check_split
 from kgan.data.store import none_readable
 from kgan.data.text.sets import READERS, UnreadableImage
 from kgan.filter.decoding import to_bucket
@@ -41,8 +41,8 @@ def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0,
             illegible text included.
 
     Raises:
-        ValueError: the name is not a scene-text data set, the data are malformed, or the images would take more than
-            `memory_limit`. The limit is checked before an image is drawn or decoded.
+        ValueError: the name is not a scene-text data set, the data are malformed or fewer than `count`, or the images
+            would take more than `memory_limit`. The limit is checked before an image is drawn or decoded.
         FileNotFoundError: a folder or file does not exist.
 
     Example:
@@ -65,6 +65,8 @@ def load_text(name, split="train", *, image_size=(240, 240), count=None, seed=0,
     records = READERS[kind](path, "val" if split == "test" and kind in VALIDATION else split)
     for note in records.notes:
         print(f"{name}: {note}")
+    if count is not None:
+        check_count(count, len(records))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(records))[:count])
     check_memory(name, len(chosen), image_size, memory_limit)
     images = np.empty((len(chosen), *image_size, 3), "uint8")
