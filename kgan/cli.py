@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import sys
 import time
 import warnings
@@ -134,20 +135,22 @@ def filter_images(options):
 def listed():
     """Yields the paths on standard input, one per line, or separated by NUL as `find -print0` writes them."""
     stream = sys.stdin.buffer
-    head = stream.peek(4)[:4]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes files
-        yield from filter(None, (line.rstrip("\r\n") for line in codecs.getreader("utf-16")(stream)))
-        return
-    if head.startswith(codecs.BOM_UTF8):
-        stream.read(len(codecs.BOM_UTF8))
-    elif b"\0" in (head[:1], head[1:2]) and b"\0" in (head[2:3], head[3:4]):
+    part = stream.read(4)
+    utf16 = None
+    if part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes files
+        utf16 = codecs.getincrementaldecoder("utf-16")()
+    elif b"\0" in (part[:1], part[1:2]) and b"\0" in (part[2:3], part[3:4]):
         raise ValueError("standard input is UTF-16 without a byte order mark: pass the list in UTF-8")
+    part = part.removeprefix(codecs.BOM_UTF8)
     rest, separator = b"", None
-    while part := stream.read1(2**16):
-        rest += part
-        separator = separator or (b"\0" if b"\0" in rest else b"\n")
-        *paths, rest = rest.split(separator)
-        yield from map(os.fsdecode, filter(None, (path.removesuffix(b"\r") for path in paths)))
+    while part:
+        rest += utf16.decode(part).encode("utf-8", "surrogatepass") if utf16 else part
+        if separator is None and (found := re.search(rb"[\n\0]", rest)):
+            separator = found[0]
+        if separator:
+            *paths, rest = rest.split(separator)
+            yield from map(os.fsdecode, filter(None, (path.removesuffix(b"\r") for path in paths)))
+        part = stream.read1(2**16)
     if rest:
         yield os.fsdecode(rest)
 

@@ -109,7 +109,8 @@ def main():
     common.check_run(options)
     names = kgan.data.class_names(options.data)
     if len(names) < 2:
-        raise ValueError(f"{options.data} has {len(names)} classes; the models need two or more.")
+        count = f"one class, {names[0]!r}" if names else "no classes"
+        raise ValueError(f"{options.data} has {count}; the models need two or more.")
     load = partial(kgan.data.load, options.data, image_size=options.image_size, seed=options.seed)
     training = common.as_arrays(load("train", count=options.count))
     test = common.as_arrays(load("test"))
