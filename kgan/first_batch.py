@@ -53,7 +53,7 @@ class ChecksFirstBatch:
     def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
         """Check the first batch with `check_batch`, then train as `keras.Model.fit` does."""
         x = self._checked(x, y, sample_weight)
-        if isinstance(validation_data, tuple):
+        if isinstance(validation_data, (tuple, list)):
             self._checked(*validation_data)
         elif validation_data is not None:
             validation_data = self._checked(validation_data)

@@ -123,7 +123,9 @@ def warn(path, what, names):
 
 def read_image(file):
     """Reads an open image file, without decoding the pixels."""
-    return open_image(io.BytesIO(sound(file.read())))
+    data = file.read()
+    open_image(io.BytesIO(data))  # refuses too many pixels before `sound` decodes any
+    return open_image(io.BytesIO(sound(data)))
 
 
 def open_image(file):
