@@ -145,6 +145,8 @@ class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Mo
         """
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 needs loss scaling per player, which is not supported; use mixed_bfloat16.")
+        if not isinstance(optimizers, dict | None):
+            raise ValueError(f"optimizers={optimizers!r}: pass a dict with one optimizer for each player.")
         optimizers = self.default_optimizers() if optimizers is None else dict(optimizers)
         owned = self._player_variables()
         if optimizers.keys() != owned.keys():

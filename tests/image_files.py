@@ -91,6 +91,7 @@ def endless_jpeg():
     return data[:-2] + scan * (1_000_000 // len(scan) + 1) + data[-2:]
 
 
+FRAME = JPEG[JPEG.index(b"\xff\xc0") :][:5]  # marker, length and bits
 RESTARTS = encode(PICTURE, "JPEG", restart_marker_rows=1)
 
 HOSTILE = {
@@ -111,6 +112,8 @@ HOSTILE = {
     "header.gif": (GIF[:13], "damaged"),
     "cut in half.bmp": (BMP[: len(BMP) // 2], "truncated"),
     "header.bmp": (BMP[:20], "truncated"),
+    "12 bits.jpg": (JPEG.replace(FRAME, FRAME[:4] + b"\x0c"), "unsupported"),
+    "lossless.jpg": (JPEG.replace(FRAME, b"\xff\xc3" + FRAME[2:]), "unsupported"),
     "run lengths of jpeg.bmp": (BMP[:30] + struct.pack("<I", 4) + BMP[34:], "unsupported"),
     "no end mark.jpg": (JPEG[:-2], "ok"),
     "half an end mark.jpg": (JPEG[:-1], "ok"),

@@ -327,6 +327,8 @@ def test_compile_refuses():
         model.compile({"generator": sgd()})
     with pytest.raises(ValueError, match="got .*'encoder'"):
         model.compile({"generator": sgd(), "discriminator": sgd(), "encoder": sgd()})
+    with pytest.raises(ValueError, match="optimizers='adam': pass a dict with one optimizer"):
+        model.compile("adam")
     with pytest.raises(ValueError, match="several players"):
         model.compile({"generator": one, "discriminator": one})
     model.players = {"generator": ("generator", "lens"), "discriminator": ("discriminator", "lens")}

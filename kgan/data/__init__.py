@@ -125,6 +125,8 @@ def load(
     model = kgan.CVAEGAN(num_classes=12, image_size=32)
     ```
     """
+    if not isinstance(name, str):
+        raise ValueError(f"name={name!r}: pass a str, such as 'folder:PATH'")
     if image_size is not None:
         _check_whole("image_size", image_size, 8, 4096)
     if count is not None:

@@ -15,6 +15,7 @@ from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
 from kgan.runtime.pixels import (
     END_OF_JPEG,
     UPRIGHT,
+    common_jpeg,
     eight_bits,
     lacks_only_its_end,
     orientation,
@@ -119,7 +120,7 @@ def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels):
     except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
         if kind == "JPEG" and lacks_only_its_end(data):
             return decode(data + END_OF_JPEG, buckets, max_pixels)
-        if str(error).startswith("Unsupported BMP"):
+        if str(error).startswith("Unsupported BMP") or (kind == "JPEG" and not common_jpeg(data)):
             raise Undecodable("unsupported", str(error)) from None
         cut = "truncated" in str(error).lower() or (
             kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")

@@ -156,7 +156,7 @@ class TextFilter:
         TextFilter.load().score(np.zeros((2, 480, 640, 3), "uint8"))
         ```
         """
-        return np.array([score for score, _ in map(self._look_at, images)], "float32")
+        return np.array([score for score, _ in self._look_at_all(images)], "float32")
 
     def regions(self, images):
         """Scores the regions of images in this process.
@@ -170,7 +170,12 @@ class TextFilter:
         Raises:
             ValueError: an image has another type, dtype or shape.
         """
-        return np.array([regions for _, regions in map(self._look_at, images)], "float32").reshape(-1, NUM_REGIONS)
+        return np.array([regions for _, regions in self._look_at_all(images)], "float32").reshape(-1, NUM_REGIONS)
+
+    def _look_at_all(self, images):
+        if isinstance(images, (Image.Image, str, os.PathLike)):
+            raise ValueError(f"images is {type(images).__name__}: pass a list of images")
+        return map(self._look_at, images)
 
     def _look_at(self, image):
         if not isinstance(image, Image.Image):

@@ -17,6 +17,8 @@ def check_images(images, image_size, channels, name="Images"):
 
 def check_range(values, lowest, highest, name):
     """Raise a `ValueError` unless all values lie in `[lowest, highest]`, but for rounding."""
+    if not np.size(values):
+        raise ValueError(f"{name} are missing: the batch is empty.")
     low, high = float(np.min(values)), float(np.max(values))
     if not (lowest - 1e-3 <= low and high <= highest + 1e-3):
         raise ValueError(f"{name} must be in [{lowest}, {highest}], got values from {low:g} to {high:g}.")
@@ -29,7 +31,8 @@ def check_labels(labels, num_classes, lowest=0, name="Labels"):
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers (batch,), got {labels.dtype} {labels.shape}.")
+        hint = "; pass labels.argmax(axis=1) of one-hot labels, labels[:, 0] of a column" if labels.ndim == 2 else ""
+        raise ValueError(f"{name} must be integers (batch,), got {labels.dtype} {labels.shape}{hint}.")
     if len(labels) and not (lowest <= labels.min() and labels.max() < num_classes):
         raise ValueError(
             f"{name} must be {lowest} to {num_classes - 1}, got values from {labels.min()} to {labels.max()}."

@@ -131,3 +131,14 @@ def _digest(data):
     for top in range(0, image.height, 256):  # in strips, to hold the pixels only once
         digest.update(image.crop((0, top, image.width, min(top + 256, image.height))).tobytes())
     return digest.digest()
+
+
+def common_jpeg(data):
+    """Whether a JPEG file is of a kind that Pillow reads: of 8 bits, sequential or progressive."""
+    start = 2
+    while data[start : start + 1] == b"\xff" and start + 5 <= len(data):
+        marker = data[start + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the start of a frame
+            return marker in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA) and data[start + 4] == 8
+        start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    return True  # there is no frame: the file is damaged

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -93,6 +94,11 @@ def test_bad_options(name, options, message):
     with pytest.raises(ValueError) as caught:
         load(name, **options)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_no_str():
+    with pytest.raises(ValueError, match="pass a str, such as 'folder:PATH'"):
+        load(Path("photos"))
 
 
 def test_unknown_name_says_what_there_is():

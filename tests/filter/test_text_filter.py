@@ -58,6 +58,8 @@ def test_text_that_differs_from_its_ground_by_alpha_alone_is_seen(text_filter):
         ([PIXELS / 255], "an image is float64"),
         ([GREY], r"an image is uint8 \(400, 600\)"),
         (["photo.jpg"], "an image is str"),
+        (Image.fromarray(PIXELS), "images is Image: pass a list of images"),
+        ("photo.jpg", "images is str: pass a list of images"),
     ],
 )
 def test_other_images_are_refused(text_filter, images, message):

@@ -250,6 +250,13 @@ def test_bad_arguments(arguments, message):
         kgan.CVAEGAN(**{"num_classes": 3, "image_size": 32, "width": 0.05, **arguments})
 
 
+def test_no_images_are_refused(model):
+    model.compile()
+    images, labels = data(4)
+    with pytest.raises(ValueError, match="Images are missing: the batch is empty"):
+        model.fit(images[:0], labels[:0], verbose=0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -258,6 +265,7 @@ def test_bad_arguments(arguments, message):
         (lambda x, y: (x, y + 1), "Labels must be 0 to 2, got values from 1 to 3"),
         (lambda x, y: (x, y - 1), "Labels must be 0 to 2, got values from -1 to 1"),
         (lambda x, y: (x, y + 0.5), "Labels must be integers"),
+        (lambda x, y: (x, y[:, None]), r"Labels must be integers .*; pass .*labels\[:, 0\] of a column"),
         (lambda x, y: (x[:, :16], y), "Images must be"),
         (lambda x, y: (x, None), "images and labels"),
     ],
