@@ -310,6 +310,7 @@ def test_the_work_against_the_domain_classifier_grows():
     assert seen == [0, 0.25, 0.5, 0.75, 1, 1]
 
 
+@pytest.mark.only_on("torch")  # learning takes long, and its steps are compared with NumPy on every backend
 def test_encoder_and_domain_classifier_pull_apart():
     """One step of either alone: the classifier lowers the domain loss, the encoder raises it."""
     batch = data(32)
