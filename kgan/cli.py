@@ -27,7 +27,7 @@ Each image gives one row with its path, score (0 to 1), decision (text or no_tex
   ok            the image was scored
   empty         the file has no bytes
   not_an_image  the file does not start like any known image format
-  unsupported   an image in another format, or an unsupported compression method in an archive
+  unsupported   an image of another format or kind (12-bit JPEG), or an unsupported compression method in an archive
   truncated     the file ends before its last pixel
   damaged       the image or the archive is corrupt
   too_large     the image exceeds --max-megapixels or --max-megabytes, or decoding runs out of memory

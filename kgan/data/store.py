@@ -58,11 +58,9 @@ class Store:
             ValueError: the file is not a complete zip archive.
         """
         names, _, outside = self._found
-        kind = (
-            "links that lead outside the folder"
-            if self._is_folder
-            else "links, and names that lead outside the archive"
-        )
+        kind = "links that lead outside the folder"
+        if not self._is_folder:
+            kind = "links, and names that lead outside the archive"
         if outside:
             message = f"{self.path}: ignored {kind}: {len(outside)}, the first is {min(outside)}"
             warnings.warn(message, stacklevel=3)

@@ -470,3 +470,14 @@ def test_a_teacher_can_be_trained_after_it_has_taught(kind):
     teacher.fit(np.full((2, 60, 60, 3), 9, "uint8"), np.ones((2, 34), "float32"), verbose=0)
     after = [keras.ops.convert_to_numpy(v) for v in teacher.trainable_variables]
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_what_does_not_come_by_fit_is_refused_too():
+    """Labels of one column would else be spread over all regions, and weights passed over."""
+    student = text_filter.TextStudent(width=0.2, features=8)
+    student.compile(run_eagerly=True)
+    images, labels = np.full((2, 60, 60, 3), 9, "uint8"), np.ones((2, 34), "float32")
+    with pytest.raises(ValueError, match=r"Labels of shape \(2, 1\)"):
+        student.train_on_batch(images, labels[:, :1])
+    with pytest.raises(ValueError, match="TextStudent takes no sample weights"):
+        student.train_on_batch(images, labels, sample_weight=np.ones(2, "float32"))

@@ -63,12 +63,14 @@ class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
 
     def check_batch(self, images, labels=None):
         check_pixels(images)
-        if labels is None or labels.shape[-1] != NUM_REGIONS:
-            shape = None if labels is None else tuple(labels.shape)
-            raise ValueError(f"Labels of shape {shape}: pass one for each region, (batch, {NUM_REGIONS}).")
+        check_regions(labels)
         check_range(labels, 0, 1, "Labels")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        # Not every batch comes by `fit`, and Keras turns `class_weight` into weights of samples.
+        if sample_weight is not None:
+            raise ValueError(f"{type(self).__name__} takes no sample weights; call fit without them or class_weight.")
+        check_regions(y)
         return losses.region_loss(ops.cast(y, "float32"), y_pred["logits"])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -473,6 +475,13 @@ def check_pixels(images):
     check_range(images, 0, 255, "Images")
     if images.dtype.kind == "f" and 0 < images.max() <= 1:
         raise ValueError("Images must be in [0, 255], got values from 0 to 1: multiply them by 255.")
+
+
+def check_regions(labels):
+    """Raise a `ValueError` unless there is a label for each region, `(batch, 34)`."""
+    if labels is None or labels.shape[-1] != NUM_REGIONS:
+        shape = None if labels is None else tuple(labels.shape)
+        raise ValueError(f"Labels of shape {shape}: pass one for each region, (batch, {NUM_REGIONS}).")
 
 
 def networks_of(config):
