@@ -7,8 +7,8 @@ Reading and decoding a file gives pixels or a status:
 | `ok` | the file was decoded |
 | `empty` | the file has no bytes |
 | `not_an_image` | the file does not start like any known image format |
-| `unsupported` | an image of a format not in `FORMATS` or a kind that Pillow does not read, or an archive member with an \
-unsupported compression method |
+| `unsupported` | an image of a format not in `FORMATS` or a kind that Pillow does not read, or an archive member \
+with an unsupported compression method |
 | `truncated` | the file ends before its last pixel |
 | `damaged` | the image or the archive is corrupt |
 | `too_large` | it exceeds the limit on bytes or pixels, or decoding runs out of memory |
