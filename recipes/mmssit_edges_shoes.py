@@ -88,12 +88,15 @@ def two_domains(split, options):
             raise ValueError(f"Test images come in pairs, but there are {of_a} of a and {of_b} of b.")
         if of_a < SHOWN:
             raise ValueError(f"{of_a} test images: at least {SHOWN} are needed.")
+        if options.data.startswith("pair:"):
+            images = {d: x[:count] for d, x in images.items()}
     return images
 
 
 def load(name, split, count, options):
-    # This data set sets the number itself; others with classes give as many images of each.
-    count = None if name.startswith("nir_vis:") else count
+    # Faces come in a fixed number. Of test pairs all are read, to see that both domains have as many.
+    if name.startswith("nir_vis:") or (name.startswith("pair:") and split == "test"):
+        count = None
     sizes = {"image_size": options.image_size, "channels": 3, "count": count}
     return common.as_arrays(kgan.data.load(name, split, seed=options.seed, **sizes))[0]
 

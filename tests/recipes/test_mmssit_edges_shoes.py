@@ -44,9 +44,13 @@ def pairs(folder, counts):
 def test_two_domains_from_a_folder(tmp_path):
     counts = {"trainA": 20, "trainB": 30, "testA": 9, "testB": 9}
     _, data, _, target = pairs(tmp_path, counts)
-    options = Namespace(data=data, target=target, count=25, test_count=100, image_size=32, seed=0)
-    assert {d: len(x) for d, x in recipe.two_domains("train", options).items()} == {"a": 20, "b": 25}
+    options = Namespace(data=data, target=target, count=20, test_count=100, image_size=32, seed=0)
+    assert {d: len(x) for d, x in recipe.two_domains("train", options).items()} == {"a": 20, "b": 20}
     assert {d: x.shape for d, x in recipe.two_domains("test", options).items()} == dict.fromkeys("ab", (9, 32, 32, 3))
+    options.count, options.test_count = 21, 8
+    assert {d: len(x) for d, x in recipe.two_domains("test", options).items()} == {"a": 8, "b": 8}
+    with pytest.raises(ValueError, match="count=21, but the split has only 20"):
+        recipe.two_domains("train", options)
 
 
 @pytest.mark.backend_free
@@ -59,7 +63,7 @@ def test_two_domains_from_a_folder(tmp_path):
     ],
 )
 def test_bad_folders(counts, words, start, tmp_path):
-    status, error = start(*TINY, *pairs(tmp_path / "data", counts), "--out", tmp_path / "run")
+    status, error = start(*TINY, "--count", 9, *pairs(tmp_path / "data", counts), "--out", tmp_path / "run")
     assert status == 2 and words in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
