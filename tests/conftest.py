@@ -23,16 +23,26 @@ with contextlib.suppress(ImportError):
 import keras
 import pytest
 
+MODELS = Path(__file__).parent / "models"
+
+
+def backends_of(item):
+    """The backends that run a test.
+
+    The contract and the golden step show that a model does the same on each. What it does, and what it refuses, its
+    other tests look at on PyTorch, which traces nothing.
+    """
+    if only_on := item.get_closest_marker("only_on"):
+        return only_on.args
+    if item.get_closest_marker("backend_free"):
+        return ("tensorflow",)
+    everywhere = item.get_closest_marker("every_backend") or item.originalname in ("test_contract", "test_golden")
+    return ("torch",) if MODELS in item.path.parents and not everywhere else ("tensorflow", "jax", "torch")
+
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what this backend need not run: tests marked `backend_free`, except on the default, and `only_on`."""
-
-    def elsewhere(item):
-        only_on = item.get_closest_marker("only_on")
-        backends = only_on.args if only_on else ("tensorflow",) if item.get_closest_marker("backend_free") else None
-        return backends and keras.backend.backend() not in backends
-
-    left_out = [item for item in items if elsewhere(item)]
+    """Leaves out what this backend need not run."""
+    left_out = [item for item in items if keras.backend.backend() not in backends_of(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 

@@ -10,7 +10,7 @@ from kgan.models.mm_ssit import networks
 from kgan.models.mm_ssit.model import WEIGHTS
 from kgan.models.mm_ssit.networks import DomainBatchNormalization, build_decoders, build_encoders
 
-MODELS = ["MMSSIT"]
+MODELS = ["MMSSIT", "CDAAE"]
 
 
 def make(**options):
@@ -49,6 +49,7 @@ def test_contract(tmp_path):
     check(lambda: make(ramp_steps=5), tmp_path)
 
 
+@pytest.mark.every_backend
 def test_contract_of_cdaae(tmp_path):
     # Its step of five phases takes a minute or two to compile, and compiled, TensorFlow sums in another order when the
     # model is a restored one: 1e-6 off.
@@ -83,6 +84,7 @@ def test_moving_averages_of_the_weights_are_keras_own():
         np.testing.assert_allclose(average, first / 4 + second / 4 + third / 2, atol=1e-5)
 
 
+@pytest.mark.every_backend
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -97,8 +99,9 @@ def test_mixed_precision():
         keras.config.set_dtype_policy("float32")
 
 
-def test_golden(name="MMSSIT"):
-    model = make(width=0.1)
+@pytest.mark.parametrize("name", MODELS)
+def test_golden(name):
+    model = {"MMSSIT": make, "CDAAE": make_cdaae}[name](width=0.1)
     model.compile({player: keras.optimizers.SGD(1e-4) for player in model.players})
     check_golden(name, model, (data(32),))
 
@@ -157,6 +160,7 @@ def test_a_layer_that_is_not_there_is_not_shared():
         make(share=(5,))
 
 
+@pytest.mark.every_backend
 def test_domain_batch_norm_is_batch_norm():
     """In training as Keras has it; at test with the averages of the domain, which the other one leaves alone."""
     ours, theirs = DomainBatchNormalization(2), keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3)
@@ -310,7 +314,6 @@ def test_the_work_against_the_domain_classifier_grows():
     assert seen == [0, 0.25, 0.5, 0.75, 1, 1]
 
 
-@pytest.mark.only_on("torch")  # learning takes long, and its steps are compared with NumPy on every backend
 def test_encoder_and_domain_classifier_pull_apart():
     """One step of either alone: the classifier lowers the domain loss, the encoder raises it."""
     batch = data(32)

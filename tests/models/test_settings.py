@@ -27,7 +27,7 @@ def teacher():
     return text_filter.TextTeacher(width=0.05, features=8)
 
 
-MODELS = {
+TRAINED = {
     "CVAEGAN": (lambda: kgan.CVAEGAN(num_classes=4, image_size=32, latent_dim=4, width=0.02), (IMAGES, LABELS)),
     "WGANGP": (wgan_gp, (IMAGES,)),
     "MMSSIT": (lambda: kgan.MMSSIT(num_classes=4, width=0.05), (DOMAINS,)),
@@ -52,9 +52,9 @@ def setting(request):
 
 
 @pytest.mark.only_on("tensorflow", "torch")  # JAX has no float64 unless it is asked for
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_step(name, setting):
-    make, data = MODELS[name]
+    make, data = TRAINED[name]
     model = make()
     model.compile(run_eagerly=True)
     before = [np.copy(keras.ops.convert_to_numpy(v)) for v in model.trainable_variables]

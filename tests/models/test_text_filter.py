@@ -78,6 +78,7 @@ def test_sizes_are_the_papers(name, millions):
     assert deployed_size(model) == pytest.approx(millions * 1e6, rel=0.01)
 
 
+@pytest.mark.every_backend
 @given(st.integers(3, 40), st.integers(3, 40), st.sampled_from([1, 2, 3, 5]), st.integers(0, 99))
 @settings(deadline=None, max_examples=25)
 def test_region_pooling_is_adaptive_average_pooling(height, width, cells, seed):
@@ -92,6 +93,7 @@ def test_region_pooling_is_adaptive_average_pooling(height, width, cells, seed):
     np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("make_network", [teacher, student, lambda: text_filter.MSPNet(width=0.01)])
 def test_networks_take_any_size_and_number_type(make_network):
     fixed = make_network()
@@ -146,6 +148,7 @@ def test_a_context_out_of_range_is_refused(context):
         text_filter.TextStudent(context=context)
 
 
+@pytest.mark.every_backend
 def test_rounded_kernels_are_those_of_int8():
     """Whole multiples, to 127 at most, of a step for each output channel; the classifier and the rest stay."""
     network = student()
@@ -208,7 +211,6 @@ def test_loss_and_metrics_are_those_of_scikit_learn():
     np.testing.assert_allclose(network.score(x), probabilities.max(axis=1), rtol=1e-5)
 
 
-@pytest.mark.only_on("torch")  # learning takes long, and its steps are compared with NumPy on every backend
 def test_a_student_learns_where_the_text_is():
     """White squares in regions of black pictures."""
     rng = np.random.default_rng(0)
@@ -235,6 +237,7 @@ def test_labels_of_another_shape_are_refused(y):
         network.fit(images(4), y, verbose=0)
 
 
+@pytest.mark.every_backend
 def test_save_and_reload_keep_the_optimizer(tmp_path):
     network = student()
     network.compile(keras.optimizers.Adam(1e-3))
@@ -289,6 +292,7 @@ def test_teacher_outputs_given_or_computed_are_the_same(name):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("name", ["BoundaryDistiller", "SoftLabelDistiller", "AdversarialDistiller"])
 def test_the_teacher_stands_still(name):
     model = make(name)
@@ -315,7 +319,6 @@ def test_logs_of_the_first_stages(name):
     assert logs["sign_agreement"] == pytest.approx(np.mean((t["features"] > 0) == (s["features"] > 0)), rel=1e-5)
 
 
-@pytest.mark.only_on("torch")  # learning takes long, and its steps are compared with NumPy on every backend
 def test_boundary_distillation_makes_signs_agree():
     model = make("BoundaryDistiller")
     model.compile(keras.optimizers.Adam(3e-3))
@@ -407,6 +410,7 @@ def test_without_a_teacher_its_outputs_must_come_with_the_images():
         model.fit(images(4), verbose=0)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("loss", [text_filter.BoundaryLoss(0.5, "sum_batch"), text_filter.SoftLabelLoss()])
 def test_losses_serve_keras_distiller(loss):
     distiller = keras.distillation.Distiller(
@@ -455,6 +459,7 @@ def test_images_and_labels_of_another_range_are_refused(scale, shift, labels, me
                 distiller.fit(images, verbose=0)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("kind", ["BoundaryDistiller", "SoftLabelDistiller", "AdversarialDistiller"])
 def test_a_teacher_can_be_trained_after_it_has_taught(kind):
     teacher = text_filter.TextTeacher(width=0.05, features=8)
