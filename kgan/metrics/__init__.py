@@ -1,0 +1,28 @@
+"""Metrics of generated samples, of filters and of multi-label classifiers."""
+
+from kgan.metrics.generative import (
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    mode_coverage,
+    ring_coverage,
+    verification_accuracy,
+    within_class_diversity,
+)
+from kgan.metrics.multi_label import MeanAveragePrecision, best_thresholds, multilabel_metrics
+from kgan.metrics.text_filter import find_thresholds, text_filter_metrics
+
+__all__ = [
+    "MeanAveragePrecision",
+    "best_thresholds",
+    "find_thresholds",
+    "frechet_distance",
+    "inception_score",
+    "kernel_distance",
+    "mode_coverage",
+    "multilabel_metrics",
+    "ring_coverage",
+    "text_filter_metrics",
+    "verification_accuracy",
+    "within_class_diversity",
+]
