@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from kgan import backend
-from kgan.first_batch import ChecksFirstBatch
+from kgan.training import ChecksFirstBatch, TrainsSome
 
 
 class Phase(NamedTuple):
@@ -23,35 +23,6 @@ class Phase(NamedTuple):
     run: callable
     players: tuple
     repeats: int = 1
-
-
-class TrainsSome:
-    """Mixin for `keras.Model` that trains the variables of `trained()` and leaves all others as they are.
-
-    A network that only helps, such as a teacher, keeps its `trainable`, and can be trained again by itself.
-    """
-
-    @property
-    def trainable_variables(self):
-        return self._trained_of(super().trainable_variables)
-
-    @property
-    def trainable_weights(self):
-        return self._trained_of(super().trainable_weights)
-
-    @property
-    def non_trainable_variables(self):
-        trainable = {id(v) for v in self.trainable_variables}
-        return [v for v in self.variables if id(v) not in trainable]
-
-    @property
-    def non_trainable_weights(self):
-        trainable = {id(v) for v in self.trainable_weights}
-        return [v for v in self.weights if id(v) not in trainable]
-
-    def _trained_of(self, variables):
-        trained = {id(v) for v in self.trained()}
-        return [v for v in variables if id(v) in trained]
 
 
 class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Model):

@@ -166,17 +166,65 @@ def partial_classifier_loss(labels, logits):
     return ops.sum(labelled * each) / ops.maximum(ops.sum(labelled), 1.0)
 
 
-def region_loss(labels, logits):
-    """Binary cross entropy of independent labels, averaged over regions and batch.
+def multilabel_loss(labels, logits):
+    """Binary cross entropy of independent labels, averaged over classes and batch.
 
-    With labels 0 and 1 it trains the teacher of the text filter. With the teacher's probabilities as labels it is the
-    soft-label loss, eq. 3 of Zhao et al. (2019).
+    It trains multi-label classifiers and, with regions for classes, the teacher of the text filter. With the teacher's
+    probabilities as labels it is the soft-label loss, eq. 3 of Zhao et al. (2019).
 
     Args:
-        labels: `(batch, regions)` in [0, 1].
-        logits: `(batch, regions)`.
+        labels: `(batch, classes)` in [0, 1].
+        logits: `(batch, classes)`.
     """
     return ops.mean(ops.softplus(logits) - labels * logits)
+
+
+def asymmetric_loss(labels, logits, positive_focus=0.0, negative_focus=4.0, shift=0.05):
+    """Asymmetric loss of independent labels (Ridnik et al., 2021, eq. 4 to 7), averaged over classes and batch.
+
+    `-y (1 - p)^a log p - (1 - y) q^b log(1 - q)` with `q = max(p - shift, 0)`: easy negatives count less, and very easy
+    ones not at all. The authors' code sums where this averages, and treats the powers as constants.
+
+    Args:
+        labels: `(batch, classes)` in [0, 1].
+        logits: `(batch, classes)`.
+        positive_focus, negative_focus: the exponents a and b, 0 or more.
+        shift: the probability below which a negative has no loss, in [0, 1).
+
+    Example:
+
+    >>> float(asymmetric_loss(ops.zeros((1, 1)), ops.full((1, 1), -3.0)))  # a probability of 0.047
+    0.0
+    """
+    probabilities = ops.sigmoid(logits)
+    shifted = ops.relu(probabilities - shift)
+    positive = ops.softplus(-logits) * (1 - probabilities) ** positive_focus
+    negative = -ops.log1p(-shifted) * shifted**negative_focus
+    return ops.mean(labels * positive + (1 - labels) * negative)
+
+
+def positive_loss(labels, logits):
+    """Cross entropy of the positive labels alone, `-y log p` averaged over classes and batch (SPL, eq. 3 as printed).
+
+    Its minimum is a probability of 1 for every class that has any weight.
+
+    Args:
+        labels: `(batch, classes)` in [0, 1].
+        logits: `(batch, classes)`.
+    """
+    return ops.mean(labels * ops.softplus(-logits))
+
+
+def soft_class_loss(labels, logits):
+    """Softmax cross entropy with soft labels, `-sum y log softmax(logits)` averaged over the batch.
+
+    With equal labels it is the loss of LSRO (Zheng et al., 2017).
+
+    Args:
+        labels: `(batch, classes)`, 0 or more; a distribution if a row sums to 1.
+        logits: `(batch, classes)`.
+    """
+    return -ops.mean(ops.sum(labels * ops.log_softmax(logits), axis=-1))
 
 
 # === Distillation ===
@@ -214,14 +262,14 @@ def boundary_loss(teacher_features, student_features, margin=1.0, reduction="reg
 def soft_label_kl(teacher_logits, student_logits):
     """KL divergence `KL(teacher || student)` of the region probabilities, averaged over regions and batch.
 
-    It equals `region_loss` with the teacher's probabilities as labels, minus their entropy. The entropy is the lowest
-    value that `region_loss` can reach, so the divergence of a perfect student is 0.
+    It equals `multilabel_loss` with the teacher's probabilities as labels, minus their entropy. The entropy is the
+    lowest value that `multilabel_loss` can reach, so the divergence of a perfect student is 0.
 
     Args:
         teacher_logits, student_logits: `(batch, regions)`.
     """
     probabilities = ops.sigmoid(teacher_logits)
-    return region_loss(probabilities, student_logits) - region_loss(probabilities, teacher_logits)
+    return multilabel_loss(probabilities, student_logits) - multilabel_loss(probabilities, teacher_logits)
 
 
 def sign_agreement(teacher_features, student_features):

@@ -44,7 +44,7 @@ CONTEXT = 4.0
 CELL = 8  # pixels that a step of the student's last maps takes
 MAPS = ("fifth", "sixth")  # the convolutions whose maps are pooled
 LOSSES = {
-    "logits": losses.region_loss,
+    "logits": losses.multilabel_loss,
     **dict.fromkeys(("image_logits", *MAPS), keras.losses.BinaryCrossentropy(from_logits=True)),
 }
 WEIGHTS = {"logits": 1.0, "image_logits": 0.5, **dict.fromkeys(MAPS, 3.0)}

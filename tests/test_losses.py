@@ -158,7 +158,7 @@ FEATURES = (2, 4, 3)
             (numbers(*FEATURES), numbers(*FEATURES, seed=1)),
             1,
         ),
-        (losses.region_loss, numpy_region, (np.abs(np.tanh(numbers(*REGIONS))), numbers(*REGIONS, seed=1)), 1),
+        (losses.multilabel_loss, numpy_region, (np.abs(np.tanh(numbers(*REGIONS))), numbers(*REGIONS, seed=1)), 1),
         (losses.soft_label_kl, numpy_kl, (numbers(*REGIONS), numbers(*REGIONS, seed=1)), 1),
         (losses.reconstruction_error, lambda x, r: np.mean(np.abs(r - x)), (numbers(5), numbers(5, seed=1)), 1),
         (losses.reconstruction_error, lambda x, r: np.mean(np.abs(r - x)), (numbers(5), numbers(5, seed=1)), 0),
@@ -197,3 +197,65 @@ def test_soft_label_kl_is_zero_for_equals_and_finite_for_the_certain():
 def test_sign_agreement():
     agreement = losses.sign_agreement(tensor([[1.0, -2.0, 0.0, 3.0]]), tensor([[0.5, 1.0, -1.0, 0.1]]))
     assert value(agreement) == pytest.approx(0.75)
+
+
+# === Multi-label losses ===
+
+
+def numpy_probability(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def numpy_asymmetric(labels, logits, a, b, shift):
+    p = numpy_probability(logits)
+    q = np.maximum(p - shift, 0)
+    return -np.mean(labels * (1 - p) ** a * np.log(p) + (1 - labels) * q**b * np.log(1 - q))
+
+
+def numpy_positive(labels, logits):
+    return -np.mean(labels * np.log(numpy_probability(logits)))
+
+
+def numpy_soft_class(labels, logits):
+    return -np.mean(np.sum(labels * np.log(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)), axis=1))
+
+
+SOFT, LOGITS = np.random.default_rng(4).uniform(size=(3, 5)), numbers(3, 5, seed=5) * 2
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (lambda y, x: losses.asymmetric_loss(y, x), lambda y, x: numpy_asymmetric(y, x, 0, 4, 0.05)),
+        (lambda y, x: losses.asymmetric_loss(y, x, 1, 2, 0.2), lambda y, x: numpy_asymmetric(y, x, 1, 2, 0.2)),
+        (losses.positive_loss, numpy_positive),
+        (losses.soft_class_loss, numpy_soft_class),
+    ],
+)
+def test_multi_label_losses_and_their_gradients(ours, theirs):
+    assert value(ours(tensor(SOFT), tensor(LOGITS))) == pytest.approx(theirs(SOFT, LOGITS), rel=1e-5)
+    slope = slope_float64(theirs, (SOFT, LOGITS), 1)
+    np.testing.assert_allclose(gradient(ours, (SOFT, LOGITS), 1), slope, rtol=1e-3, atol=1e-6)
+
+
+def test_asymmetric_loss_without_asymmetry_is_cross_entropy():
+    labels = (SOFT > 0.5).astype("float64")
+    expected = log_loss(labels.ravel(), numpy_probability(LOGITS).ravel())
+    plain = losses.asymmetric_loss(tensor(labels), tensor(LOGITS), 0, 0, 0)
+    assert value(plain) == pytest.approx(expected, rel=1e-5)
+    assert value(losses.multilabel_loss(tensor(labels), tensor(LOGITS))) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [losses.multilabel_loss, losses.asymmetric_loss, losses.positive_loss])
+def test_multi_label_losses_of_sure_logits_are_finite(loss):
+    labels, logits = tensor([[1.0, 0.0]]), tensor([[1e4, -1e4]])
+    assert value(loss(labels, logits)) == 0
+    assert np.isfinite(value(loss(labels, -logits)))
+
+
+def test_the_printed_loss_rises_all_probabilities():
+    """Eq. 3 of SPL has no term for what is absent."""
+    slopes = gradient(losses.positive_loss, (np.full((1, 4), 0.25), np.zeros((1, 4))), 1)
+    assert (slopes < 0).all()
+    slopes = gradient(losses.multilabel_loss, (np.full((1, 4), 0.25), np.zeros((1, 4))), 1)
+    assert (slopes > 0).all()

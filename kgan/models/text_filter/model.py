@@ -12,30 +12,13 @@ import numpy as np
 from keras import ops
 
 from kgan import losses
-from kgan.adversarial import AdversarialModel, Phase, TrainsSome
+from kgan.adversarial import AdversarialModel, Phase
 from kgan.filter.regions import NUM_REGIONS
-from kgan.first_batch import ChecksFirstBatch
 from kgan.models.conditional import check_range
 from kgan.models.text_filter import networks
+from kgan.training import ChecksFirstBatch, TrainsSome, WithDefaultOptimizer
 
 # === Networks that classify regions ===
-
-
-class WithDefaultOptimizer:
-    """Mixin that makes SGD, the optimizer of the paper, the default of `compile()`.
-
-    The default learning rate is meant for batches of one image.
-    """
-
-    learning_rate = 1e-4
-
-    def compile(self, optimizer=None, **kwargs):
-        super().compile(optimizer=optimizer or keras.optimizers.SGD(self.learning_rate), **kwargs)
-
-    def compile_from_config(self, config):
-        # By default, Keras does not compile a loaded model whose class overrides `compile`.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
 
 class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
@@ -61,6 +44,9 @@ class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
+    def default_optimizer(self):
+        return keras.optimizers.SGD(1e-4)  # the paper's, for batches of one image
+
     def check_batch(self, images, labels=None):
         check_pixels(images)
         check_regions(labels)
@@ -71,7 +57,7 @@ class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         if sample_weight is not None:
             raise ValueError(f"{type(self).__name__} takes no sample weights; call fit without them or class_weight.")
         check_regions(y)
-        return losses.region_loss(ops.cast(y, "float32"), y_pred["logits"])
+        return losses.multilabel_loss(ops.cast(y, "float32"), y_pred["logits"])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         labels = ops.cast(ops.cast(y, "float32") >= 0.5, "float32")
@@ -243,7 +229,7 @@ class SoftLabelLoss(keras.distillation.DistillationLoss):
         return cls(**config)
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
-        return losses.region_loss(ops.sigmoid(teacher_outputs["logits"]), student_outputs["logits"])
+        return losses.multilabel_loss(ops.sigmoid(teacher_outputs["logits"]), student_outputs["logits"])
 
 
 class RegionDistiller(TrainsSome, ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
@@ -255,6 +241,7 @@ class RegionDistiller(TrainsSome, ChecksFirstBatch, WithDefaultOptimizer, keras.
     """
 
     loss_function = None
+    learning_rate = 1e-4
 
     def __init__(self, teacher, student, name=None):
         super().__init__(name=name)
@@ -275,6 +262,9 @@ class RegionDistiller(TrainsSome, ChecksFirstBatch, WithDefaultOptimizer, keras.
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**{**config, **networks_of(config)})
+
+    def default_optimizer(self):
+        return keras.optimizers.SGD(self.learning_rate)
 
     def trained(self):
         return self.student.trainable_variables
@@ -450,7 +440,7 @@ class AdversarialDistiller(AdversarialModel):
         real_error = losses.reconstruction_error(teacher["features"], self.discriminator(teacher["features"]))
         fake_error = losses.reconstruction_error(student["features"], self.discriminator(student["features"]))
         balance = losses.began_balance(real_error, fake_error, self.diversity_ratio)
-        soft_label = losses.region_loss(ops.sigmoid(teacher["logits"]), student["logits"])
+        soft_label = losses.multilabel_loss(ops.sigmoid(teacher["logits"]), student["logits"])
         k = self.k + 0.0  # a copy: PyTorch assigns in place
         self.k.assign(ops.clip(k + self.k_rate * ops.stop_gradient(balance), 0.0, 1.0))
         return {

@@ -1,4 +1,4 @@
-"""Looks at the first batch of what `fit` is given, in whatever it comes, to refuse wrong data before training."""
+"""Mixins of all models: the check of the first batch of `fit`, a default optimizer, networks that stand still."""
 
 import types
 
@@ -78,3 +78,47 @@ class ChecksFirstBatch:
         if sample_weight is not None:
             raise ValueError(f"{type(self).__name__} takes no sample weights; call fit without sample_weight.")
         return (x,) if y is None else (x, y)
+
+
+class WithDefaultOptimizer:
+    """Mixin for `keras.Model` with one optimizer: `compile()` takes that of `default_optimizer()`."""
+
+    def default_optimizer(self):
+        raise NotImplementedError
+
+    def compile(self, optimizer=None, **kwargs):
+        super().compile(optimizer=optimizer or self.default_optimizer(), **kwargs)
+
+    def compile_from_config(self, config):
+        # By default, Keras does not compile a loaded model whose class overrides `compile`.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+
+class TrainsSome:
+    """Mixin for `keras.Model` that trains the variables of `trained()` and leaves all others as they are.
+
+    A network that only helps, such as a teacher, keeps its `trainable`, and can be trained again by itself.
+    """
+
+    @property
+    def trainable_variables(self):
+        return self._trained_of(super().trainable_variables)
+
+    @property
+    def trainable_weights(self):
+        return self._trained_of(super().trainable_weights)
+
+    @property
+    def non_trainable_variables(self):
+        trainable = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trainable]
+
+    @property
+    def non_trainable_weights(self):
+        trainable = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in trainable]
+
+    def _trained_of(self, variables):
+        trained = {id(v) for v in self.trained()}
+        return [v for v in variables if id(v) in trained]
