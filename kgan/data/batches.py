@@ -14,6 +14,23 @@ def epoch_order(size, seed, epoch):
     return order
 
 
+def endless(pool, stream, place):
+    """Returns the item at a place of an endless sequence: one random order of the pool after another.
+
+    Args:
+        pool: array of items.
+        stream: tuple of non-negative ints, the seed of the orders.
+        place: int, the place.
+    """
+    lap, place = divmod(place, len(pool))
+    return pool[_order(len(pool), (*stream, lap))[place]]
+
+
+@functools.lru_cache(maxsize=64)
+def _order(size, stream):
+    return np.random.default_rng(stream).permutation(size)
+
+
 class EpochShuffledDataset(keras.utils.PyDataset):
     """Base class of data sets that draw a new order of their samples each epoch.
 

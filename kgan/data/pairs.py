@@ -1,10 +1,8 @@
 """Training data for two domains: hidden labels, and batches that hold both domains."""
 
-import functools
-
 import numpy as np
 
-from kgan.data.batches import EpochShuffledDataset
+from kgan.data.batches import EpochShuffledDataset, endless
 
 
 def hide_labels(labels, per_class, seed=0):
@@ -111,9 +109,9 @@ class PairBatches(EpochShuffledDataset):
         rows = []
         for place in range(index * labelled, (index + 1) * labelled):
             turn, i = divmod(place, len(classes))
-            rows.append(_endless(classes[i], (*stream, i + 1), turn))
+            rows.append(endless(classes[i], (*stream, i + 1), turn))
         others = self.batch_size - labelled
-        rows += [_endless(rest, (*stream, 0), place) for place in range(index * others, (index + 1) * others)]
+        rows += [endless(rest, (*stream, 0), place) for place in range(index * others, (index + 1) * others)]
         return np.array(rows)
 
 
@@ -125,13 +123,3 @@ def _shifted(images, most, rng):
     corners = rng.integers(0, 2 * most + 1, (len(images), 2))
     return np.stack([image[y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)])
 
-
-def _endless(pool, stream, place):
-    """Returns the item at a place of an endless sequence: one random order of the pool after another."""
-    lap, place = divmod(place, len(pool))
-    return pool[_order(len(pool), (*stream, lap))[place]]
-
-
-@functools.lru_cache(maxsize=64)
-def _order(size, stream):
-    return np.random.default_rng(stream).permutation(size)

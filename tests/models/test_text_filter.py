@@ -78,7 +78,6 @@ def test_sizes_are_the_papers(name, millions):
     assert deployed_size(model) == pytest.approx(millions * 1e6, rel=0.01)
 
 
-@pytest.mark.every_backend
 @given(st.integers(3, 40), st.integers(3, 40), st.sampled_from([1, 2, 3, 5]), st.integers(0, 99))
 @settings(deadline=None, max_examples=25)
 def test_region_pooling_is_adaptive_average_pooling(height, width, cells, seed):

@@ -1,0 +1,118 @@
+"""Batches of real and of generated images with multi-labels."""
+
+import numpy as np
+from PIL import Image
+
+from kgan.data.batches import EpochShuffledDataset, SourceBatches, endless
+
+
+class MixedBatches(EpochShuffledDataset):
+    """Batches of real images, with generated ones beside them, for `MultiLabelClassifier`.
+
+    Each batch has as many real images as without generated ones, in the same order, and `share` times as many generated
+    ones. It is a pair of dicts `{"real": ..., "generated": ...}`, of images in [-1, 1] and of float32 labels; without
+    generated images it is a plain pair. Images are flipped and cropped at random. Orders, flips and crops depend only on
+    `seed`, the epoch and the batch, so a resumed run repeats them. The generated images come in one random order after
+    another, whatever their number.
+
+    To label generated images anew each epoch, replace `labels["generated"]` in a callback's `on_epoch_begin`.
+
+    Args:
+        real: `(images, labels)` with images `(n, height, width, 3)`, uint8 or float in [-1, 1], and labels
+            `(n, classes)`, or a `SourceBatches` from `kgan.data.load`.
+        generated: the same for generated images, or None. They are resized to the size of the real ones.
+        batch_size: real images per batch; the last batch holds the remainder.
+        share: generated images for each real one, above 0.
+        image_size: height and width of the random crops; None does not crop.
+        flip: whether every other image is mirrored.
+        seed: non-negative int.
+        initial_epoch: as in `Batches`.
+
+    Raises:
+        ValueError: images and labels differ in number, one has none, `share` is not positive, the crop is larger than
+            the images, or the labels of the two kinds have different widths.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from kgan.data import MixedBatches
+
+    real = np.zeros((48, 32, 32, 3), "float32"), np.zeros((48, 5), "int32")
+    generated = np.zeros((100, 16, 16, 3), "uint8"), np.full((100, 5), 0.2, "float32")
+    images, labels = MixedBatches(real, generated, share=0.5)[0]
+    images["generated"].shape  # (12, 32, 32, 3)
+    ```
+    """
+
+    def __init__(
+        self, real, generated=None, batch_size=24, share=1.0, image_size=None, flip=True, seed=0, initial_epoch=0
+    ):
+        kinds = {"real": _parts(real)} | ({} if generated is None else {"generated": _parts(generated)})
+        for kind, (_, labels, _) in kinds.items():
+            if labels.ndim != 2 or labels.shape[1] != kinds["real"][1].shape[1]:
+                raise ValueError(f"labels {labels.shape} of {kind} images: pass (images, classes), as many for all")
+        if not 0 < share < np.inf or batch_size < 1:
+            raise ValueError(f"share={share}, batch_size={batch_size}: pass numbers above 0")
+        self.take = {kind: take for kind, (take, _, _) in kinds.items()}
+        self.labels = {kind: labels for kind, (_, labels, _) in kinds.items()}
+        self.full_size = kinds["real"][2]
+        self.image_size = image_size or self.full_size
+        if self.image_size > self.full_size:
+            raise ValueError(f"image_size={image_size}: the images are only {self.full_size} pixels")
+        self.share, self.flip = share, flip
+        super().__init__(len(self.labels["real"]), batch_size, seed, initial_epoch)
+
+    def __getitem__(self, index):
+        rows = {"real": self.batch_indices(index)}
+        if "generated" in self.labels:
+            in_batch = max(1, round(self.share * self.batch_size))
+            first = (self.epoch * len(self) + index) * in_batch
+            pool = np.arange(len(self.labels["generated"]))
+            count = max(1, round(self.share * len(rows["real"])))
+            places = range(first, first + count)
+            rows["generated"] = np.array([endless(pool, (self.seed, 1), place) for place in places])
+        batch = {kind: self._made(kind, chosen, index) for kind, chosen in rows.items()}
+        images, labels = ({kind: pair[i] for kind, pair in batch.items()} for i in range(2))
+        return (images, labels) if "generated" in batch else (images["real"], labels["real"])
+
+    def _made(self, kind, rows, index):
+        rng = np.random.default_rng((self.seed, self.epoch, index, kind == "generated"))
+        images = _resized(self.take[kind](rows), self.full_size)
+        corners = rng.integers(0, self.full_size - self.image_size + 1, (len(rows), 2))
+        mirrored = rng.integers(0, 2, len(rows)) if self.flip else np.zeros(len(rows), int)
+        size = self.image_size
+        cut = np.stack(
+            [
+                image[y : y + size, x : x + size][:, :: 1 - 2 * mirror]
+                for image, (y, x), mirror in zip(images, corners, mirrored, strict=True)
+            ]
+        )
+        return to_unit(cut), self.labels[kind][rows].astype("float32")
+
+
+def to_unit(images):
+    """Scales uint8 images to float32 in [-1, 1]; leaves float images as they are."""
+    return images / np.float32(127.5) - 1 if images.dtype == np.uint8 else images.astype("float32")
+
+
+def _parts(data):
+    """Returns a function of indices that returns images, the labels, and the size of the images."""
+    if isinstance(data, SourceBatches):
+        return data.source.images, np.asarray(data.labels), data.source.image_size
+    images, labels = data
+    labels = np.asarray(labels)
+    if not len(images) or len(images) != len(labels):
+        raise ValueError(f"{len(images)} images and {len(labels)} labels: pass as many of both, at least one")
+    if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+        raise ValueError(f"images {images.shape}: pass squares (images, size, size, 3)")
+    return (lambda rows: images[rows]), labels, images.shape[1]
+
+
+def _resized(images, size):
+    if images.shape[1] == size:
+        return images
+    if images.dtype != np.uint8:
+        images = np.clip(np.round((images + 1) * 127.5), 0, 255).astype("uint8")
+    resized = [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)) for image in images]
+    return np.stack(resized)
