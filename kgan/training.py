@@ -75,9 +75,14 @@ class ChecksFirstBatch:
     def unpack(self, data):
         """Return what the model uses of a batch, as `(x,)` or `(x, y)`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError(f"{type(self).__name__} takes no sample weights; call fit without sample_weight.")
+        self.refuse_weights(sample_weight)
         return (x,) if y is None else (x, y)
+
+    def refuse_weights(self, sample_weight):
+        """Raise a `ValueError` if there are weights of samples, which Keras also makes of `class_weight`."""
+        if sample_weight is not None:
+            name = type(self).__name__
+            raise ValueError(f"{name} takes no sample weights; call fit without sample_weight and class_weight.")
 
 
 class WithDefaultOptimizer:

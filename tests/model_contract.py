@@ -36,13 +36,19 @@ def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, b
     phases = len(check_config(make_model, inputs, output_shape).phases())
     if keras.backend.backend() == "torch":  # on the others, the golden step has the weights after all phases
         for i in range(phases):
-            check_phase(new(), i, keras.tree.map_structure(lambda a: a[:batch_size], data))
+            check_phase(new(), i, cut(data, batch_size))
     model = new()
     check_refusal(model, *bad)
-    check_logs(model, data, batch_size)
-    batch = keras.tree.map_structure(lambda a: a[:batch_size], data)
+    whole = length - length % batch_size
+    # JAX would trace the step twice for a batch of another size; `test_adversarial` has one there.
+    check_logs(model, cut(data, whole) if keras.backend.backend() == "jax" else data, batch_size)
+    batch = cut(data, batch_size)
     check_evaluate(model, batch)
     check_save(model, batch, folder)
+
+
+def cut(data, size):
+    return keras.tree.map_structure(lambda a: a[:size], data)
 
 
 def values(variables):
@@ -167,7 +173,7 @@ def check_save(model, batch, folder):
     """A model that was saved and loaded takes the step that it would have taken without.
 
     So weights, all optimizers and all seeds are restored. The weights file, which `BackupAndRestore` uses, holds the
-    same.
+    same. On JAX, which would trace the step of the loaded model anew, the first one takes it again from that file.
     """
     model.save(folder / "model.keras")
     model.train_on_batch(*batch)
@@ -179,8 +185,9 @@ def check_save(model, batch, folder):
     keras.utils.set_random_seed(99)
     model.load_weights(folder / "model.weights.h5")  # takes all back that the step changed
     assert_same(state(model), values(state(again)))
-    again.train_on_batch(*batch)
-    assert_same(state(again), further)
+    last = model if keras.backend.backend() == "jax" else again
+    last.train_on_batch(*batch)
+    assert_same(state(last), further)
 
 
 def assert_same(variables, expected):

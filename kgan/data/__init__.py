@@ -7,6 +7,8 @@ Embedded data sets need no download. The last column is the shape of an image un
 | `"digits"` | scikit-learn's 1,797 real handwritten digits, embedded | `(32, 32, 1)` |
 | `"textured_digits"` | the same digits blended with drawn textures, embedded | `(32, 32, 3)` |
 | `"synthetic/flowers"` | drawn flowers of twelve species, embedded | `(64, 64, 3)` |
+| `"synthetic/shapes"` | drawn shapes of twelve kinds, several in an image, embedded; labels of each kind | \
+`(64, 64, 3)` |
 | `"synthetic/scene_text"` | drawn scenes with and without text, embedded; region labels | `(240, 240, 3)` |
 | `"folder:PATH"` | one folder per class: `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and \
 `PATH/test/<class>/*.jpg`; images without classes: `PATH/*.jpg` | `(64, 64, 3)` |
@@ -20,6 +22,10 @@ Embedded data sets need no download. The last column is the shape of an image un
 `trainA`, `trainB`, `testA`, `testB` | `(128, 128, 3)` |
 | `"nir_vis:PATH:nir"`, `"nir_vis:PATH:vis"` | faces in near infrared or visible light: `PATH/NIR/<person>/*` and \
 `PATH/VIS/<person>/*` | `(128, 128, 3)` |
+| `"multilabel:PATH"` | a folder or zip archive with a CSV file: `file` and a column for each class (1, 0, -1 or \
+empty), or `file,labels` with names separated by `;`, and `split` or not; several labels | `(64, 64, 3)` |
+| `"mosaic:PATH"` | four photographs of a folder or zip archive with one folder per class as one image; several labels \
+| `(64, 64, 3)` |
 | `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, `"svt:PATH"`, \
 `"td500:PATH"`, `"textdis:PATH"` | scene text in the layouts of `kgan.data.text.sets`; region labels | \
 `(240, 240, 3)` |
@@ -38,16 +44,34 @@ from kgan.data.digits import open_digits
 from kgan.data.files import open_folder, open_zip
 from kgan.data.flowers.painter import open_flowers
 from kgan.data.image_pairs import open_nir_vis, open_pair
+from kgan.data.mixed import MixedBatches
 from kgan.data.mnist import open_mnist
+from kgan.data.multi_label.files import open_multilabel
+from kgan.data.multi_label.mosaic import open_mosaic
+from kgan.data.multi_label.shapes import open_shapes
 from kgan.data.pairs import PairBatches, hide_labels
 from kgan.data.text.images import flip_and_rotate, is_text_set, load_text
 from kgan.data.text.sets import READERS
 from kgan.data.tfds import load_tfds, tfds_class_names
 from kgan.filter.regions import region_labels
 
-__all__ = ["Batches", "PairBatches", "class_names", "flip_and_rotate", "hide_labels", "load", "load_text"]
+__all__ = [
+    "Batches",
+    "MixedBatches",
+    "PairBatches",
+    "class_names",
+    "flip_and_rotate",
+    "hide_labels",
+    "load",
+    "load_text",
+]
 
-EMBEDDED = {"digits": open_digits, "textured_digits": open_textured_digits, "synthetic/flowers": open_flowers}
+EMBEDDED = {
+    "digits": open_digits,
+    "textured_digits": open_textured_digits,
+    "synthetic/flowers": open_flowers,
+    "synthetic/shapes": open_shapes,
+}
 AT_PATH = {
     "folder": open_folder,
     "zip": open_zip,
@@ -57,6 +81,8 @@ AT_PATH = {
     "mnist_m": open_mnist_m,
     "pair": open_pair,
     "nir_vis": open_nir_vis,
+    "multilabel": open_multilabel,
+    "mosaic": open_mosaic,
 }
 
 
@@ -83,6 +109,10 @@ def load(
     Hidden files and links that lead out of a folder or archive are ignored. Images that cannot be read are skipped with
     a warning.
 
+    Sets with several labels in an image have labels `(n, classes)` of 1, 0 and -1 for unspecified. Files of
+    `multilabel:` are stretched to the square instead of cut, and a broken one is left out with its labels. A subset is
+    random.
+
     Scene text differs: images are uint8 in 0..255 and stretched to the square, and labels are those of the 34 regions,
     `(n, 34)`. `load_text` returns other shapes and the outlines of the text.
 
@@ -103,8 +133,8 @@ def load(
     Returns:
         One of three, each of which `fit` accepts:
 
-        - `(images, labels)`: NumPy arrays `(n, image_size, image_size, channels)` and `(n,)`, if the images take at
-          most `memory_limit` bytes. The labels are None if a folder or archive has no class folders.
+        - `(images, labels)`: NumPy arrays `(n, image_size, image_size, channels)` and `(n,)` or `(n, classes)`, if the
+          images take at most `memory_limit` bytes. The labels are None if a folder or archive has no class folders.
         - A `keras.utils.PyDataset` of batches of the same form, if they take more. The train split is reshuffled each
           epoch (see `Batches`); the other splits keep their order. It has the attributes `labels` and `class_names`.
           Set its `workers` to decode in that many threads. A file that turns out to be broken when it is decoded is

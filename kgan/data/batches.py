@@ -135,7 +135,8 @@ class SourceBatches(EpochShuffledDataset):
         seed: non-negative int, the seed of the orders, or None to keep the samples in the order of `source`.
 
     Attributes:
-        labels: int32 `(n,)`, in the order of the samples, not of the batches; None if there are no classes.
+        labels: int32 `(n,)` or `(n, classes)`, in the order of the samples, not of the batches; None if there are no
+            classes.
         class_names: list of str, in label order.
     """
 
@@ -146,6 +147,5 @@ class SourceBatches(EpochShuffledDataset):
         self.class_names = source.class_names
 
     def __getitem__(self, index):
-        indices = self.batch_indices(index)
-        images = self.source.images(indices)
+        images, indices = self.source.readable(self.batch_indices(index))
         return images if self.labels is None else (images, self.labels[indices])

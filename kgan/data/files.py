@@ -143,7 +143,7 @@ def open_image(file):
     return image
 
 
-def decode(file, image_size, channels, half=None):
+def decode(file, image_size, channels, half=None, stretch=False):
     """Decodes an image file to a square, with its EXIF orientation applied.
 
     Args:
@@ -151,6 +151,7 @@ def decode(file, image_size, channels, half=None):
         image_size: height and width in pixels; the image is resized to cover this square and cropped to its centre.
         channels: 1 for grey or 3 for RGB, converted as in `to_eight_bits`.
         half: 0 or 1 for the left or right half of a file that holds two squares.
+        stretch: whether to stretch the whole image to the square instead.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`.
@@ -166,7 +167,9 @@ def decode(file, image_size, channels, half=None):
         if image.width != 2 * image.height:
             raise ValueError(f"{image.width} x {image.height} pixels are not two squares side by side")
         image = image.crop((half * image.height, 0, (half + 1) * image.height, image.height))
-    image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
+    size = (image_size, image_size)
+    lanczos = Image.Resampling.LANCZOS
+    image = image.resize(size, lanczos) if stretch else ImageOps.fit(image, size, lanczos)
     return np.asarray(image).reshape(image_size, image_size, channels)
 
 

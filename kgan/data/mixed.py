@@ -11,9 +11,9 @@ class MixedBatches(EpochShuffledDataset):
 
     Each batch has as many real images as without generated ones, in the same order, and `share` times as many generated
     ones. It is a pair of dicts `{"real": ..., "generated": ...}`, of images in [-1, 1] and of float32 labels; without
-    generated images it is a plain pair. Images are flipped and cropped at random. Orders, flips and crops depend only on
-    `seed`, the epoch and the batch, so a resumed run repeats them. The generated images come in one random order after
-    another, whatever their number.
+    generated images it is a plain pair. Images are flipped and cropped at random. Orders, flips and crops depend only
+    on `seed`, the epoch and the batch, so a resumed run repeats them. The generated images come in one random order
+    after another, whatever their number.
 
     To label generated images anew each epoch, replace `labels["generated"]` in a callback's `on_epoch_begin`.
 
@@ -78,7 +78,8 @@ class MixedBatches(EpochShuffledDataset):
 
     def _made(self, kind, rows, index):
         rng = np.random.default_rng((self.seed, self.epoch, index, kind == "generated"))
-        images = _resized(self.take[kind](rows), self.full_size)
+        images, rows = self.take[kind](rows)
+        images = _resized(images, self.full_size)
         corners = rng.integers(0, self.full_size - self.image_size + 1, (len(rows), 2))
         mirrored = rng.integers(0, 2, len(rows)) if self.flip else np.zeros(len(rows), int)
         size = self.image_size
@@ -97,16 +98,16 @@ def to_unit(images):
 
 
 def _parts(data):
-    """Returns a function of indices that returns images, the labels, and the size of the images."""
+    """Returns a function of rows that returns images and their rows, the labels, and the size of the images."""
     if isinstance(data, SourceBatches):
-        return data.source.images, np.asarray(data.labels), data.source.image_size
+        return data.source.readable, np.asarray(data.labels), data.source.image_size
     images, labels = data
     labels = np.asarray(labels)
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels: pass as many of both, at least one")
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise ValueError(f"images {images.shape}: pass squares (images, size, size, 3)")
-    return (lambda rows: images[rows]), labels, images.shape[1]
+    return (lambda rows: (images[rows], rows)), labels, images.shape[1]
 
 
 def _resized(images, size):

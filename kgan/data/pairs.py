@@ -122,4 +122,3 @@ def _shifted(images, most, rng):
     padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     corners = rng.integers(0, 2 * most + 1, (len(images), 2))
     return np.stack([image[y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)])
-

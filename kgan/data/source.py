@@ -10,7 +10,7 @@ class Source:
     """Base class of labelled samples that become images on demand.
 
     Args:
-        labels: int array `(n,)`, the class of each sample.
+        labels: int array `(n,)`, the class of each sample, or `(n, classes)`, of 1, 0 and -1 for unspecified.
         class_names: list of str, in label order; empty if the samples have no classes, and all labels are 0.
         image_size: height and width of the images in pixels.
         channels: 1 (grey) or 3 (RGB).
@@ -30,6 +30,10 @@ class Source:
     def images(self, indices):
         """Returns float32 `(len(indices), image_size, image_size, channels)` in [-1, 1]."""
         raise NotImplementedError
+
+    def readable(self, indices):
+        """Returns the images that can be made, and their indices. By default, all of them or an error."""
+        return self.images(indices), indices
 
     def arrays(self):
         """Returns all images and their labels."""

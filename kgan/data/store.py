@@ -88,12 +88,13 @@ class Store:
             ValueError: there is no image.
         """
         names = self.names if names is None else names
-        found = [name for name in names if self._is_picture(name)]
+        found = [name for name in names if self.is_picture(name)]
         if not found:
             raise ValueError(f"{self.path} has no images{place} ({', '.join(sorted(SUFFIXES))})")
         return found
 
-    def _is_picture(self, name):
+    def is_picture(self, name):
+        """Whether a file is an image, by its suffix or, if that says nothing, its first bytes."""
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in SUFFIXES or suffix in NO_IMAGES:
             return suffix in SUFFIXES

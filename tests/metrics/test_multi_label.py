@@ -1,7 +1,5 @@
 """Multi-label metrics against the numbers of SRN's rules worked out by hand, scikit-learn and plain counts."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
-from kgan.metrics import MeanAveragePrecision, best_thresholds, multi_label, multilabel_metrics
+from kgan.metrics import MeanAveragePrecision, best_thresholds, multilabel_metrics
 
 backend_free = pytest.mark.backend_free
 
@@ -24,12 +22,6 @@ SCORES = [
 ]
 SEVEN = [*LABELS, [1, 0, 1, 1, 0]], [*SCORES, [0.9, 0.8, 0.7, 0.6, 0.55]]
 NAMES = ("p_c", "r_c", "f1_c_mean", "f1_c_of_means", "p_o", "r_o", "f1_o")
-
-
-@backend_free
-def test_docstring_examples_run():
-    results = doctest.testmod(multi_label)
-    assert results.attempted and not results.failed
 
 
 @backend_free

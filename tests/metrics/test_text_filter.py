@@ -1,7 +1,5 @@
 """The filter's numbers against counts and scikit-learn."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,14 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from kgan import metrics
-from kgan.metrics import text_filter
 
 pytestmark = pytest.mark.backend_free
-
-
-def test_docstring_examples_run():
-    results = doctest.testmod(text_filter)
-    assert results.attempted and not results.failed
 
 
 def counted(labels, scores, threshold):

@@ -1,17 +1,19 @@
 import keras
 import numpy as np
 import pytest
-from model_contract import check_golden, check_model, noise
+from model_contract import check_golden, check_model, noise, record
 
 import kgan
 from kgan.models.gan import dcgan_discriminator, dcgan_generator
+from kgan.models.gan.model import shift_and_mirror
 
 MODELS = ["GAN", "FeatureMatchingGAN", "WGAN", "WGANGP"]
 
 
-def make(name):
+def make(name, **options):
     norm = "layer" if name == "WGANGP" else "batch"
-    options = {"decay": 0.5} if name == "FeatureMatchingGAN" else {}
+    if name == "FeatureMatchingGAN":
+        options["decay"] = 0.5
     if name.startswith("WGAN"):
         options["n_critic"] = 2
     return getattr(kgan, name)(
@@ -73,3 +75,43 @@ def test_images_beyond_the_range_of_tanh_are_refused():
     model.compile()
     with pytest.raises(ValueError, match=r"Samples must be in \[-1, 1\], got values from 0 to 255"):
         model.fit(np.linspace(0, 255, 4 * 32 * 32 * 3, dtype="float32").reshape(4, 32, 32, 3))
+
+
+@pytest.mark.every_backend
+def test_shifted_and_mirrored_images():
+    """Each is a cut of the image, or of its mirror image, with zeros around it."""
+    images = samples(150) + 2  # without zeros
+    made = keras.ops.convert_to_numpy(
+        shift_and_mirror(keras.ops.convert_to_tensor(images), keras.random.SeedGenerator(0))
+    )
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    seen = set()
+    for image, whole in zip(made, padded, strict=True):
+        cuts = {
+            (y, x, turn): np.array_equal(image, whole[y : y + 32, x : x + 32][:, ::turn])
+            for y in range(9)
+            for x in range(9)
+            for turn in (1, -1)
+        }
+        assert sum(cuts.values()) == 1
+        seen.add(max(cuts, key=cuts.get))
+    assert {turn for *_, turn in seen} == {1, -1} and {y for y, *_ in seen} == {x for _, x, _ in seen} == set(range(9))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_discriminator_sees_augmented_images_in_training_alone(name):
+    model = make(name, augment=True)
+    assert type(model).from_config(model.get_config()).augment
+    model.compile(run_eagerly=True)
+    with record(model.generator) as made:
+        model.fit(samples(8), batch_size=8, verbose=0)
+    assert np.isfinite(model.history.history["loss"]).all() and made
+    for training in (True, False):
+        shown = model.shown(keras.ops.convert_to_tensor(samples(8)), training)
+        assert np.array_equal(keras.ops.convert_to_numpy(shown), samples(8)) != training
+
+
+def test_only_images_can_be_augmented():
+    generator = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="augment=True needs images"):
+        kgan.GAN(generator, keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), 8, augment=True)

@@ -1,5 +1,3 @@
-import doctest
-
 import keras
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from model_contract import changed, fill, noise, values
 from scipy.special import expit, log_softmax
 
 from kgan import metrics
-from kgan.models.soft_pseudo_labels import labels as labelling
 from kgan.models.soft_pseudo_labels.networks import build_backbone, build_small
 from kgan.soft_pseudo_labels import (
     MultiLabelClassifier,
@@ -22,11 +19,6 @@ from kgan.soft_pseudo_labels import (
 )
 
 # === Labels ===
-
-
-def test_docstring_examples_run():
-    results = doctest.testmod(labelling)
-    assert results.attempted and not results.failed
 
 
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(0, 9))

@@ -485,3 +485,7 @@ def test_what_does_not_come_by_fit_is_refused_too():
         student.train_on_batch(images, labels[:, :1])
     with pytest.raises(ValueError, match="TextStudent takes no sample weights"):
         student.train_on_batch(images, labels, sample_weight=np.ones(2, "float32"))
+    distiller = text_filter.SoftLabelDistiller(teacher(), student)
+    distiller.compile(run_eagerly=True)
+    with pytest.raises(ValueError, match="SoftLabelDistiller takes no sample weights"):
+        distiller.train_on_batch(images, sample_weight=np.ones(2, "float32"))

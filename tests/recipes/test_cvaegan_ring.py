@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
 # === The run ===
 
 
-@pytest.mark.only_on("tensorflow")
+@pytest.mark.only_on("jax")
 def test_run_writes_what_it_promises(finished):
     for name in ("options.json", "metrics.json", "results.md", *(f"{m}-seed0/model.keras" for m in recipe.MODELS)):
         assert (finished / name).stat().st_size > 0
@@ -51,7 +51,7 @@ def test_run_writes_what_it_promises(finished):
     assert not list(finished.rglob("writing*"))
 
 
-@pytest.mark.only_on("tensorflow")
+@pytest.mark.only_on("jax")
 def test_metrics_are_those_of_each_epoch(finished):
     results = read(finished / "metrics.json")
     assert list(results) == ["gan", "wgan", "fm"]
@@ -66,7 +66,7 @@ def test_metrics_are_those_of_each_epoch(finished):
             assert measured["angular_coverage"] == float(row["angular_coverage"])
 
 
-@pytest.mark.only_on("tensorflow")
+@pytest.mark.only_on("jax")
 def test_resume_repeats_what_was_lost(finished):
     before = read(finished / "metrics.json")
     folder = finished / "fm-seed0"

@@ -11,7 +11,7 @@ from PIL import Image
 TINY = "--width 0.05 --count 60 --test-count 12 --epochs 1 --steps-per-epoch 2".split()
 
 
-@pytest.mark.only_on("jax")
+@pytest.mark.only_on("torch")
 def test_run_and_resume(start, tmp_path):
     arguments = [*TINY, "--out", tmp_path / "run"]
     assert start(*arguments)[0] == 0

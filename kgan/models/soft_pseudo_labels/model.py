@@ -150,6 +150,7 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         return {"real": logits[:size], "generated": logits[size:]}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        self.refuse_weights(sample_weight)
         real_loss, generated_loss = REAL_LOSSES[self.losses_by_name[0]], GENERATED_LOSSES[self.losses_by_name[1]]
         if not isinstance(y_pred, dict):
             return real_loss(targets_of(y), y_pred)

@@ -53,9 +53,7 @@ class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         check_range(labels, 0, 1, "Labels")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        # Not every batch comes by `fit`, and Keras turns `class_weight` into weights of samples.
-        if sample_weight is not None:
-            raise ValueError(f"{type(self).__name__} takes no sample weights; call fit without them or class_weight.")
+        self.refuse_weights(sample_weight)  # not every batch comes by `fit`
         check_regions(y)
         return losses.multilabel_loss(ops.cast(y, "float32"), y_pred["logits"])
 
@@ -277,6 +275,7 @@ class RegionDistiller(TrainsSome, ChecksFirstBatch, WithDefaultOptimizer, keras.
         return self.student(images, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        self.refuse_weights(sample_weight)
         teacher, size = targets_of(self.teacher, x, y), ops.shape(y_pred["logits"])[0]
         self.sign_agreement.update_state(losses.sign_agreement(teacher["features"], y_pred["features"]), size)
         self.soft_label_kl.update_state(losses.soft_label_kl(teacher["logits"], y_pred["logits"]), size)

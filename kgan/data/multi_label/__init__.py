@@ -1,0 +1,1 @@
+"""Images with several labels: drawn shapes, mosaics of photographs, and sets in folders."""
