@@ -1,4 +1,4 @@
-"""The `kgan` command: `kgan filter PATH...` and `kgan export MODEL`."""
+"""The `kgan` command: `kgan filter PATH...`, `kgan tag MODEL PATH...` and `kgan export MODEL`."""
 
 import argparse
 import codecs
@@ -10,6 +10,7 @@ import re
 import sys
 import time
 import warnings
+from functools import partial
 
 from tqdm import tqdm
 
@@ -20,11 +21,8 @@ from kgan.runtime.files import Limits
 from kgan.runtime.inputs import expand
 from kgan.runtime.journal import Journal
 
-FILTER = "find the images that contain text"
-FILTER_MORE = """
-Each image gives one row with its path, score (0 to 1), decision (text or no_text) and status:
-
-  ok            the image was scored
+STATUSES = """
+  ok            {ok}
   empty         the file has no bytes
   not_an_image  the file does not start like any known image format
   unsupported   an image of another format or kind (12-bit JPEG), or an unsupported compression method in an archive
@@ -47,7 +45,8 @@ command; 130 stopped with Ctrl-C.
 """
 
 
-def filter_arguments(parser):
+def run_arguments(parser):
+    """Adds the arguments of commands that give a row for each image."""
     add = parser.add_argument
     images = (
         'image, folder, zip or tar archive, or pattern such as "photos/**/*.jpg"; - reads paths from standard input, '
@@ -60,20 +59,14 @@ def filter_arguments(parser):
         help=".jsonl, .csv or .parquet file for the rows (default: JSON lines on standard output)",
     )
     add("--overwrite", action="store_true", help="replace the file of --out instead of continuing it")
-    add("--regions", action="store_true", help="add the scores of the 34 image regions to the rows")
-    add("--copy-to", metavar="DIR", help="copy images with text to this folder; existing files are kept")
-    add("--overlay", metavar="DIR", help="write a heat map of each image to this folder")
-    level = parser.add_mutually_exclusive_group()
-    level.add_argument("--recall", type=float, help="use the threshold for this recall (default: best F-measure)")
-    level.add_argument("--threshold", type=float, metavar="SCORE", help="lowest score of an image with text, 0 to 1")
-    add("--model", metavar="FILE", help="a .tflite file from `kgan export` (default: the included model)")
     add("--processes", type=int, metavar="N", help="number of worker processes (default: one per processor)")
     add("--max-megapixels", type=float, default=100, metavar="N", help="largest image to decode (default: %(default)s)")
     add("--max-megabytes", type=float, default=64, metavar="N", help="largest file to read (default: %(default)s)")
     add("--max-seconds", type=float, default=60, metavar="N", help="processor time per image (default: %(default)s)")
 
 
-def filter_images(options):
+def check_run(options):
+    """Returns the paths and the `Limits` of a run, or raises ValueError."""
     for name in ("processes", "max_megapixels", "max_megabytes", "max_seconds"):
         value = getattr(options, name)
         if value is not None and not 0 < value < 1e9:
@@ -85,40 +78,30 @@ def filter_images(options):
     if options.paths.count("-") > 1:
         raise ValueError("standard input can be read only once: pass - once")
     paths = itertools.chain.from_iterable([listed() if path == "-" else expand(path) for path in options.paths])
-    text_filter = TextFilter.load(options.model)
-    threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
-    asked = {
-        "model": text_filter.metadata["digest"],
-        "threshold": threshold,
-        "regions": options.regions,
-        "copy-to": options.copy_to,
-        "overlay": options.overlay,
-        "max-megapixels": options.max_megapixels,
-        "max-megabytes": options.max_megabytes,
-        "max-seconds": options.max_seconds,
-    }
-    limits = Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
+    return paths, Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
+
+
+def run_all(options, columns, asked, rows, is_found, found):
+    """Writes the rows of a run, shows its progress, and says at its end what was found.
+
+    Args:
+        columns: of the rows, as for `Journal`.
+        asked: dict of what the rows depend on, the limits aside.
+        rows: function of a `Journal`, or None, that yields `(row, whether it is of an earlier run)`.
+        is_found: function of a row that says whether to count it.
+        found: what is counted, such as "with text".
+    """
+    asked |= {name: getattr(options, name.replace("-", "_")) for name in LIMITS}
     # A progress bar would break up rows printed to a terminal.
     hide = True if not options.out and sys.stdout.isatty() else None
-    images = texts = failures = new = 0
+    images = hits = failures = new = 0
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        columns = COLUMNS | REGIONS if options.regions else COLUMNS
         journal = stack.enter_context(Journal(options.out, columns, asked, options.overwrite)) if options.out else None
         bar = stack.enter_context(tqdm(unit=" images", disable=hide, file=sys.stderr, smoothing=0.05))
-        for row, old in run(
-            text_filter,
-            paths,
-            journal,
-            threshold=threshold,
-            regions=options.regions,
-            copy_to=options.copy_to,
-            overlay=options.overlay,
-            processes=options.processes,
-            limits=limits,
-        ):
+        for row, old in rows(journal):
             images += 1
-            texts += row["decision"] == "text"
+            hits += is_found(row)
             failures += row["status"] != "ok"
             if not old:
                 new += 1
@@ -128,8 +111,81 @@ def filter_images(options):
         if journal:
             journal.finish()
     rate = new / (time.perf_counter() - started)
-    found = f"{images} images: {texts} with text, {failures} not ok; {new} in this run, {rate:.1f} images/s"
-    print(found, file=sys.stderr)
+    summary = f"{images} images: {hits} {found}, {failures} not ok; {new} in this run, {rate:.1f} images/s"
+    print(summary, file=sys.stderr)
+
+
+LIMITS = ("max-megapixels", "max-megabytes", "max-seconds")
+FILTER = "find the images that contain text"
+FILTER_MORE = (
+    "Each image gives one row with its path, score (0 to 1), decision (text or no_text) and status:\n"
+    + STATUSES.format(ok="the image was scored")
+)
+
+
+def filter_arguments(parser):
+    run_arguments(parser)
+    add = parser.add_argument
+    add("--regions", action="store_true", help="add the scores of the 34 image regions to the rows")
+    add("--copy-to", metavar="DIR", help="copy images with text to this folder; existing files are kept")
+    add("--overlay", metavar="DIR", help="write a heat map of each image to this folder")
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--recall", type=float, help="use the threshold for this recall (default: best F-measure)")
+    level.add_argument("--threshold", type=float, metavar="SCORE", help="lowest score of an image with text, 0 to 1")
+    add("--model", metavar="FILE", help="a .tflite file from `kgan export` (default: the included model)")
+
+
+def filter_images(options):
+    paths, limits = check_run(options)
+    text_filter = TextFilter.load(options.model)
+    threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
+    asked = {
+        "model": text_filter.metadata["digest"],
+        "threshold": threshold,
+        "regions": options.regions,
+        "copy-to": options.copy_to,
+        "overlay": options.overlay,
+    }
+    rows = partial(
+        run,
+        text_filter,
+        paths,
+        threshold=threshold,
+        regions=options.regions,
+        copy_to=options.copy_to,
+        overlay=options.overlay,
+        processes=options.processes,
+        limits=limits,
+    )
+    columns = COLUMNS | REGIONS if options.regions else COLUMNS
+    run_all(options, columns, asked, rows, lambda row: row["decision"] == "text", "with text")
+
+
+TAG = "name what is in images, with a multi-label classifier of your own"
+TAG_MORE = """
+Each image gives one row with its path, its labels (the most probable first, separated by semicolons), a score from 0
+to 1 for each class, and its status:
+""" + STATUSES.format(ok="the image was tagged")
+
+
+def tag_arguments(parser):
+    add = parser.add_argument
+    add("model", metavar="MODEL", help=".keras file of a kgan.soft_pseudo_labels.MultiLabelClassifier")
+    run_arguments(parser)
+    level = "probability above which a class is a label, 0 to 1 (default: those that are saved with the model)"
+    add("--threshold", type=float, metavar="SCORE", help=level)
+    most = "the K most probable classes; with --threshold, those of them that are above it"
+    add("--top-k", type=int, metavar="K", help=most)
+
+
+def tag_images(options):
+    paths, limits = check_run(options)
+    from kgan.models.soft_pseudo_labels.tagger import Tagger  # imports Keras, which the filter does without
+
+    tagger = Tagger(options.model, options.threshold, options.top_k)
+    asked = {"model": tagger.digest, "threshold": options.threshold, "top-k": options.top_k}
+    rows = partial(tagger.rows, paths, processes=options.processes, limits=limits)
+    run_all(options, tagger.columns, asked, rows, lambda row: bool(row["labels"]), "with labels")
 
 
 def listed():
@@ -189,6 +245,7 @@ def export_model(options):
 # Name: summary, epilog of the help, function that adds the arguments to a parser, function that runs the command.
 COMMANDS = {
     "filter": (FILTER, FILTER_MORE, filter_arguments, filter_images),
+    "tag": (TAG, TAG_MORE, tag_arguments, tag_images),
     "export": (EXPORT, EXPORT_MORE, export_arguments, export_model),
 }
 
@@ -233,7 +290,7 @@ def main(arguments=None):
         # The reader of the rows has closed the pipe. Without this, Python reports it again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ImportError) as error:
         print(f"kgan {options.command}: {error}", file=sys.stderr)
         return 2
     except (OSError, RuntimeError) as error:

@@ -280,6 +280,69 @@ def scatter(path, points, colourings):
     _save_figure(path, figure)
 
 
+def captioned(path, images, captions, columns=8):
+    """Draw images with a caption below each, such as what a classifier sees in it.
+
+    Args:
+        path: file name that ends in `.png`.
+        images: floats `(n, height, width, 1 or 3)` in [-1, 1], or uint8.
+        captions: `n` texts, each of one line or a few short ones.
+        columns: images in a row.
+
+    Raises:
+        ValueError: if there are no images, not as many captions, or `path` does not end in `.png`.
+
+    Example:
+
+    >>> captioned("runs/tags.png", np.zeros((2, 8, 8, 3)), ["disc 0.91", "star 0.78\\nring 0.40"])  # doctest: +SKIP
+    """
+    images = np.asarray(images)
+    if not len(images) or len(images) != len(captions):
+        raise ValueError(f"{len(images)} images and {len(captions)} captions; pass as many of both, at least one.")
+    pixels = images if images.dtype == np.uint8 else _to_pixels(images)
+    columns = min(columns, len(pixels))
+    lines = 1 + max(caption.count("\n") for caption in captions)
+    rows = -(-len(pixels) // columns)
+    figure = Figure(figsize=(1.5 * columns, (1.5 + 0.16 * lines) * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.axis("off")
+    for panel, picture, caption in zip(panels, pixels, captions, strict=False):
+        panel.imshow(picture, cmap="gray")
+        panel.text(0.5, -0.04, caption, ha="center", va="top", fontsize=7, transform=panel.transAxes)
+    _save_figure(path, figure)
+
+
+def bars(path, series, names, xlabel):
+    """Draw a group of horizontal bars for each name, with a bar for each entry of `series`.
+
+    Args:
+        path: file name that ends in `.png`.
+        series: dict that maps a label to one value for each name. NaN leaves a gap.
+        names: names of the groups, from top to bottom.
+        xlabel: what the values are, with their unit.
+
+    Raises:
+        ValueError: if `series` is empty, an entry has another length, or `path` does not end in `.png`.
+
+    Example:
+
+    >>> bars("runs/classes.png", {"baseline": [71, 60], "SPL": [73, 58]}, ["cat", "dog"], "AP, %")  # doctest: +SKIP
+    """
+    if not series or any(len(values) != len(names) for values in series.values()):
+        raise ValueError(f"series {list(series)}: pass at least one, each with {len(names)} values.")
+    figure = Figure(figsize=(6.4, 1.2 + 0.12 * len(names) * (len(series) + 1)), layout="constrained")
+    axes = figure.subplots()
+    height = 0.8 / len(series)
+    for number, (label, values) in enumerate(series.items()):
+        axes.barh(np.arange(len(names)) + (number - (len(series) - 1) / 2) * height, values, height, label=label)
+    axes.set(xlabel=xlabel, yticks=np.arange(len(names)), yticklabels=names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    _save_figure(path, figure)
+
+
 def _points(name, points):
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):

@@ -79,7 +79,7 @@ class MixedBatches(EpochShuffledDataset):
     def _made(self, kind, rows, index):
         rng = np.random.default_rng((self.seed, self.epoch, index, kind == "generated"))
         images, rows = self.take[kind](rows)
-        images = _resized(images, self.full_size)
+        images = resized(images, self.full_size)
         corners = rng.integers(0, self.full_size - self.image_size + 1, (len(rows), 2))
         mirrored = rng.integers(0, 2, len(rows)) if self.flip else np.zeros(len(rows), int)
         size = self.image_size
@@ -110,10 +110,11 @@ def _parts(data):
     return (lambda rows: (images[rows], rows)), labels, images.shape[1]
 
 
-def _resized(images, size):
+def resized(images, size):
+    """Returns images `(n, size, size, 3)`, resized if they have another size; uint8 then, whatever they were."""
     if images.shape[1] == size:
         return images
     if images.dtype != np.uint8:
         images = np.clip(np.round((images + 1) * 127.5), 0, 255).astype("uint8")
-    resized = [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)) for image in images]
-    return np.stack(resized)
+    bicubic = Image.Resampling.BICUBIC
+    return np.stack([np.asarray(Image.fromarray(image).resize((size, size), bicubic)) for image in images])

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from kgan.runtime.examiner import Examiner
 from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
 from kgan.runtime.pixels import (
     END_OF_JPEG,
@@ -126,3 +127,25 @@ def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels):
             kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
         )
         raise Undecodable("truncated" if cut else "damaged", str(error)) from None
+
+
+class Shrinker(Examiner):
+    """Decodes an image and stretches it to a square, in a worker; the result is `(status, pixels)`.
+
+    It stands here because a worker imports the module of its function, and needs nothing that takes long.
+
+    Args:
+        size: height and width in pixels.
+        limits: `Limits` for one image.
+    """
+
+    def __init__(self, size, limits):
+        super().__init__(limits)
+        self.buckets = [(size, size)]
+
+    def examine(self, data):
+        views, _ = decode(data, self.buckets, self.limits.pixels)
+        return "ok", views[0]  # of a transparent image that on white, as the data sets have it
+
+    def failed(self, status):
+        return status, None

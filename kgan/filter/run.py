@@ -12,7 +12,7 @@ from kgan.filter.regions import NUM_REGIONS
 from kgan.filter.text_filter import row
 from kgan.runtime.files import Undecodable, put, read_file
 from kgan.runtime.inputs import find
-from kgan.runtime.journal import AGAIN
+from kgan.runtime.journal import continued
 
 COLUMNS = {"path": str, "score": float, "decision": str, "status": str}  # of every row
 REGIONS = {"regions": NUM_REGIONS}  # added on request
@@ -40,15 +40,7 @@ def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, pr
     """
     ours = [*(journal.files if journal else ()), copy_to, overlay]
     inputs = find(paths, {os.path.abspath(path) for path in ours if path})
-    for number, old in enumerate(journal.rows() if journal else (), start=1):
-        found = next(inputs, None)
-        if found is None or found.name != old["path"]:
-            now = "missing" if found is None else repr(found.name)
-            raise ValueError(
-                f"{journal.out}: the images have changed since the run started (image {number} was {old['path']!r}, "
-                f"is now {now}); {AGAIN}"
-            )
-        yield old, True
+    yield from ((old, True) for old in continued(inputs, journal))
     for found, data, result in text_filter.results(inputs, processes, limits, overlay is not None):
         new = row(found, result, threshold, regions)
         # Before the row, because a continued run skips images that have one.

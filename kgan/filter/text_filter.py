@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import signal
 import threading
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from PIL import Image
 from kgan.filter import model_file
 from kgan.filter.decoding import BUCKETS, decode, nearest_bucket, to_bucket, views
 from kgan.filter.regions import NUM_REGIONS, grids
-from kgan.runtime.files import Limits, Undecodable, read_file
-from kgan.runtime.inputs import expand, find
-from kgan.runtime.processes import daemonic, processors, spread
+from kgan.runtime.examiner import Examiner
+from kgan.runtime.files import Limits
+from kgan.runtime.inputs import expand, find, grouped
+from kgan.runtime.processes import processors, spread
 
 __all__ = ["BUCKETS", "Limits", "TextFilter", "to_bucket"]
 
 SHIPPED = Path(__file__).with_name("student-int8.tflite")
-GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # most images and bytes per message to a worker
 
 
 @dataclasses.dataclass(slots=True)
@@ -238,9 +237,7 @@ class TextFilter:
         limits = limits or Limits()
         groups = grouped(inputs, limits.bytes)
         options = (self.model, self.metadata, limits, overlay)
-        for (found, (_, data)), result in spread(
-            Examiner, options, groups, processes or processors(), Result("crashed")
-        ):
+        for (found, (_, data)), result in spread(Scorer, options, groups, processes or processors(), Result("crashed")):
             yield found, data, result
 
 
@@ -276,33 +273,10 @@ def quiet():
                 os.close(kept)
 
 
-def grouped(inputs, max_bytes):
-    """Groups inputs into messages of bounded size, to save both transfer time and memory.
-
-    Yields:
-        Lists of `(input, (path, data))`, with the arguments of an `Examiner`.
-    """
-    group, size = [], 0
-    for found in inputs:
-        data = None
-        if found.read is not None:
-            try:
-                data = found.read(max_bytes)
-                size += len(data)
-            except Undecodable as error:
-                data = error.status
-        group.append((found, (found.path, data)))
-        if len(group) == GROUP_IMAGES or size >= GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
 # === In the worker processes ===
 
 
-class Examiner:
+class Scorer(Examiner):
     """Decodes and scores one image after another.
 
     Args:
@@ -312,38 +286,17 @@ class Examiner:
     """
 
     def __init__(self, model, metadata, limits, overlay):
+        super().__init__(limits)
         self.text_filter = TextFilter(model, metadata)
-        self.limits, self.overlay = limits, overlay
-        # In a process of its own, a decoder may be stopped by ending the process, and Pillow's limit is ours to set.
-        self.ends = not daemonic() and hasattr(signal, "setitimer")
-        if not daemonic():
-            Image.MAX_IMAGE_PIXELS = limits.pixels
+        self.overlay = overlay
 
-    def __call__(self, path, data):
-        """Returns the `Result` for an image.
+    def examine(self, data):
+        seen, size = decode(data, self.text_filter.buckets, self.limits.pixels)
+        score, regions = self.text_filter.look(seen)
+        return Result("ok", score, regions, heat_map(seen[0], size, regions) if self.overlay else None)
 
-        Args:
-            path: path of a file, or None for an archive member.
-            data: bytes of an archive member, or the status with which reading it failed; None for a file.
-        """
-        if isinstance(data, str):
-            return Result(data)
-        if self.ends:
-            # A decoder in C cannot be interrupted from Python, so the signal ends the whole process.
-            signal.setitimer(signal.ITIMER_PROF, self.limits.seconds)
-        try:
-            if path is not None:
-                data = read_file(path, self.limits.bytes)
-            seen, size = decode(data, self.text_filter.buckets, self.limits.pixels)
-            score, regions = self.text_filter.look(seen)
-            return Result("ok", score, regions, heat_map(seen[0], size, regions) if self.overlay else None)
-        except Undecodable as error:
-            return Result(error.status)
-        except MemoryError:
-            return Result("too_large")
-        finally:
-            if self.ends:
-                signal.setitimer(signal.ITIMER_PROF, 0)
+    def failed(self, status):
+        return Result(status)
 
 
 def heat_map(view, size, regions):

@@ -19,6 +19,7 @@ from kgan.runtime.files import PART, Undecodable, read_bounded
 
 ZIP = (".zip", ".cbz")
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".cbt")
+GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # most images and bytes per message to a worker
 UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}  # by the first bytes of the file
 
 
@@ -257,3 +258,26 @@ def unpacking():
         raise
     except Exception as error:
         raise Undecodable("damaged", str(error)) from None
+
+
+def grouped(inputs, max_bytes):
+    """Groups inputs into messages of bounded size, to save both transfer time and memory.
+
+    Yields:
+        Lists of `(input, (path, data))`, with the arguments of an `Examiner`.
+    """
+    group, size = [], 0
+    for found in inputs:
+        data = None
+        if found.read is not None:
+            try:
+                data = found.read(max_bytes)
+                size += len(data)
+            except Undecodable as error:
+                data = error.status
+        group.append((found, (found.path, data)))
+        if len(group) == GROUP_IMAGES or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

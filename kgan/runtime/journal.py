@@ -112,6 +112,27 @@ class Journal:
         self._file.close()
 
 
+def continued(inputs, journal):
+    """Yields the rows of an earlier run, and takes their images from the inputs.
+
+    Args:
+        inputs: iterator of `inputs.Input`, whose rows come in the same order.
+        journal: a `Journal`, or None for no earlier run.
+
+    Raises:
+        ValueError: the images have changed since the earlier run.
+    """
+    for number, old in enumerate(journal.rows() if journal else (), start=1):
+        found = next(inputs, None)
+        if found is None or found.name != old["path"]:
+            now = "missing" if found is None else repr(found.name)
+            raise ValueError(
+                f"{journal.out}: the images have changed since the run started (image {number} was {old['path']!r}, "
+                f"is now {now}); {AGAIN}"
+            )
+        yield old
+
+
 def compare(out, options_file, options):
     """Raises a ValueError unless the file was started with the same options."""
     try:

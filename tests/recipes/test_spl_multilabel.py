@@ -1,0 +1,94 @@
+"""The recipe on a few shapes: what it writes, resumed, and bad input."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import spl_multilabel as recipe
+from PIL import Image
+from scipy import stats
+
+from kgan.data.samples import Samples
+
+TINY = "--count 24 --validation 12 --test-count 30 --epochs 1 --gan-epochs 1 --width 0.125".split()
+
+
+@pytest.mark.only_on("torch")
+def test_run_and_resume(start, tmp_path):
+    rows = ["baseline", "random", "spl", "confidence_double", "noise", "unlabelled", "asl"]
+    run = tmp_path / "run"
+    arguments = [*TINY, "--rows", *rows, "--gans", "dcgan", "wgan_gp", "--out", run]
+    assert start(*arguments)[0] == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    of_gans = [f"{row}/{gan}" for row in ("random", "spl", "confidence_double") for gan in recipe.GANS]
+    assert set(metrics) == {"baseline", "noise", "unlabelled", "asl", *of_gans}
+    table = (run / "results.md").read_text()
+    for key, by_seed in metrics.items():
+        assert f"| {recipe.title(key)} |" in table and f"{by_seed['0']['mAP']:.1f}" in table
+    assert "| SPL (WGAN-GP) | 73.5 |" in table
+    assert metrics["spl/dcgan"]["0"]["frechet_distance"] > 0
+
+    seed = run / "seed0"
+    for picture in (run / "classes.png", *(seed / gan / "generated.png" for gan in recipe.GANS)):
+        with Image.open(picture) as image:
+            assert min(image.size) > 200 and np.asarray(image).std() > 0
+    assert Samples(seed / "dcgan" / "generated").shape == (48, 32, 32, 3)
+    model = keras.saving.load_model(seed / "dcgan" / "spl" / "model.keras")
+    assert model.class_names[0] == "disc" and len(model.thresholds) == 12
+
+    # A run that was killed goes on with what is complete, and comes to the same figures.
+    for path in (run / "metrics.json", seed / "dcgan" / "spl" / "model.keras", seed / "dcgan" / "spl" / "result.json"):
+        path.unlink()
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("model.keras")}
+    assert start(*arguments, "--resume")[0] == 0
+    again = json.loads((run / "metrics.json").read_text())
+    assert again["spl/dcgan"]["0"].pop("seconds") and metrics["spl/dcgan"]["0"].pop("seconds")
+    ap = [numbers["spl/dcgan"]["0"].pop("ap") for numbers in (again, metrics)]
+    np.testing.assert_allclose(*ap, atol=1e-6)
+    assert again.pop("spl/dcgan")["0"] == pytest.approx(metrics.pop("spl/dcgan")["0"])
+    assert again == metrics
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    status, error = start(*arguments, "--resume", "--gan-epochs", "2")
+    assert status == 2 and "gan_epochs was 1, is 2" in error
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--data", "synthetic/flowers"], "has no labels (images, classes)"),
+        (["--data", "multilabel:nowhere"], "nowhere"),
+        (["--rows", "spl"], "--rows needs baseline"),
+    ],
+)
+def test_what_can_be_mended_is_said_before_the_run_begins(arguments, words, start, tmp_path):
+    status, error = start(*TINY, *arguments, "--out", tmp_path / "run")
+    assert status == 2 and words in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.backend_free
+def test_gain_is_paired_over_seeds():
+    baseline = {str(seed): {"mAP": value} for seed, value in enumerate((40.0, 50.0, 60.0))}
+    row = {str(seed): {"mAP": value} for seed, value in enumerate((41.0, 52.0, 63.0))}
+    half = stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(3)
+    assert recipe.gain(row, baseline) == f"+2.0 ± {half:.1f}" and recipe.gain(baseline, baseline) == "-"
+    assert recipe.gain({"0": {"mAP": 39.5}}, baseline) == "-0.5"
+
+
+@pytest.mark.backend_free
+def test_calibration_error():
+    labels = np.array([[1], [1], [0], [0], [-1]])
+    assert recipe.calibration_error(labels, np.array([[1.0], [1.0], [0.0], [0.0], [0.5]])) == 0
+    assert recipe.calibration_error(labels, np.full((5, 1), 0.9)) == pytest.approx(0.4)
+
+
+@pytest.mark.backend_free
+def test_parts_of_a_training_split_share_no_image():
+    images, labels = np.arange(30)[:, None], np.arange(30)[:, None]
+    options = type("Options", (), {"count": 10, "validation": 8})
+    train, held, rest = recipe.three_parts(images, labels, options, seed=3)
+    assert [len(train[0]), len(held[0]), len(rest)] == [10, 8, 12]
+    assert sorted(np.concatenate([train[0], held[0], rest])[:, 0]) == list(range(30))
+    np.testing.assert_array_equal(*train)
