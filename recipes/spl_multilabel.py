@@ -116,7 +116,7 @@ QUICK = {
     "rows": ["baseline", "random", "pseudo", "smooth", "spl"],
     "gans": ["dcgan"],
     "seeds": 1,
-    "epochs": 30,
+    "epochs": 20,
     "batch_size": 24,
     "learning_rate": 2e-3,
     "crop": None,

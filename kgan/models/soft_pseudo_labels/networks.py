@@ -42,15 +42,15 @@ def build_backbone(name, image_size, weights=None):
 def build_small(image_size, width=1.0):
     """Build a ResNet of seven convolutions for images of 32 to 64 pixels, which the usual stem would leave 2x2 of.
 
-    It has the pre-activation blocks of the large ones, one in each of three stages, and keeps the full size in the
-    first.
+    It has the pre-activation blocks of the large ones, one in each of three stages. The first convolution keeps the
+    size; each stage has half the size of the one before.
 
     Args:
         image_size: height and width in pixels.
         width: factor for the channels, 32, 64 and 128 at 1, in (0, 4].
     """
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = layers.Conv2D(scaled(32, width), 3, padding="same", use_bias=False)(image)
+    x = layers.MaxPooling2D(2)(layers.Conv2D(scaled(32, width), 3, padding="same", use_bias=False)(image))
     for stage in range(3):
         x = _block(x, scaled(32 * 2**stage, width), strides=1 if stage == 0 else 2)
     return keras.Model(image, layers.GlobalAveragePooling2D()(norm_relu(x)), name="small")
