@@ -322,3 +322,33 @@ def test_scatter_refuses_what_it_cannot_draw(tmp_path):
         with pytest.raises(ValueError, match=words):
             plots.scatter(tmp_path / "codes.png", points, colourings)
     assert os.listdir(tmp_path) == []
+
+
+# --- Captions and bars ------------------------------------------------------------------------------------------------
+
+
+def test_captioned_images_are_all_there_with_text_below(tmp_path):
+    images = np.concatenate([plain(1, 8, 8, 1) * (1, -1, -1), plain(1, 8, 8, 1) * (-1, -1, 1)])
+    for pixels in (images, ((images + 1) * 127.5).astype("uint8")):
+        plots.captioned(tmp_path / "tags.png", pixels, ["disc 0.91\nring 0.40", "star"])
+        picture = read(tmp_path / "tags.png")
+        red, blue = share(picture, (255, 0, 0)), share(picture, (0, 0, 255))
+        assert red > 0.2 and blue == pytest.approx(red, rel=0.05)
+        bare = tmp_path / "bare.png"
+        plots.captioned(bare, pixels, ["", ""])
+        assert share(picture, (0, 0, 0)) > share(read(bare), (0, 0, 0))
+    with pytest.raises(ValueError, match="2 images and 1 captions"):
+        plots.captioned(tmp_path / "x.png", images, ["one"])
+    with pytest.raises(ValueError, match="at least one"):
+        plots.captioned(tmp_path / "x.png", images[:0], [])
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_bars_are_as_long_as_their_values(tmp_path):
+    plots.bars(tmp_path / "bars.png", {"a": [100, np.nan], "b": [50, 50]}, ["cat", "dog"], "AP, %")
+    picture = read(tmp_path / "bars.png").astype(int)
+    blue, orange = (np.abs(picture - colour).max(axis=-1) < 20 for colour in (BLUE, (255, 127, 14)))
+    assert blue.sum(axis=1).max() == pytest.approx(2 * orange.sum(axis=1).max(), rel=0.05)
+    for series in ({}, {"a": [1]}):
+        with pytest.raises(ValueError, match="each with 2 values"):
+            plots.bars(tmp_path / "x.png", series, ["cat", "dog"], "AP, %")
