@@ -1,6 +1,6 @@
 """SPL, section 3: generated images with soft pseudo labels beside the training images of a multi-label classifier.
 
-    python recipes/spl_multilabel.py                                  # drawn shapes, one GAN, five rows, 3 minutes
+    python recipes/spl_multilabel.py                                  # drawn shapes, one GAN, five rows, one seed
     python recipes/spl_multilabel.py --preset small --seeds 5         # both GANs, the rows of Tables 1 to 3, and more
     python recipes/spl_multilabel.py --preset small --data mosaic:cifar10.zip --image-size 64 --count 2000
     python recipes/spl_multilabel.py --preset paper --data multilabel:PATH      # 224 px, ResNet-101, for a GPU

@@ -224,6 +224,8 @@ IMAGES, LABELS = mixed()
         ((REAL[0], REAL[1][:, 0]), r"must be \(batch, 4\), got \(4,\)"),
         ((REAL[0], REAL[1] + 1), "must be 1, 0 or -1"),
         ((REAL[0], REAL[1] * 0.5), "must be 1, 0 or -1"),
+        ((IMAGES, LABELS["real"]), "must both be dicts"),
+        (({"real": IMAGES["real"]}, {"real": LABELS["real"]}), "must both be dicts"),
         ((IMAGES, {**LABELS, "generated": LABELS["generated"] + 1}), r"must be in \[0, 1\]"),
         ((IMAGES, {**LABELS, "generated": LABELS["generated"] * np.nan}), r"must be in \[0, 1\]"),
         (({**IMAGES, "generated": IMAGES["generated"] * 200}, LABELS), r"Generated images must be in \[-1, 1\]"),

@@ -134,7 +134,10 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
             raise ValueError("MultiLabelClassifier needs images and labels: call fit(images, labels).")
         pairs = {"real": (images, labels)}
         if isinstance(images, dict):
-            pairs = {kind: (images[kind], labels[kind]) for kind in ("real", "generated")}
+            kinds = {"real", "generated"}
+            if set(images) != kinds or not isinstance(labels, dict) or set(labels) != kinds:
+                raise ValueError("Images and labels must both be dicts of 'real' and 'generated', or neither.")
+            pairs = {kind: (images[kind], labels[kind]) for kind in kinds}
         for kind, (some_images, some_labels) in pairs.items():
             check_images(some_images, self.image_size, 3, f"{kind} images".capitalize())
             check_multi_labels(some_labels, self.num_classes, kind)
