@@ -393,7 +393,10 @@ def results_table(results, options):
         "F1-O, tuned": ours("tuned_f1_o"),
         "F1-O, top 3": ours("top3_f1_o"),
         "calibration error": ours("calibration_error"),
-        "Frechet distance": ours(lambda run: run.get("frechet_distance", np.nan)),
+        "Frechet distance": [
+            common.spread([run["frechet_distance"] for run in by_seed.values()], 1) if "/" in key else "-"
+            for key, by_seed in results.items()
+        ],
     }
     return (
         f"# Generated images beside real ones, after Tables 1 to 3 of SPL\n\n{common.table(columns)}\n"
