@@ -86,10 +86,7 @@ class ChecksFirstBatch:
 
 
 class WithDefaultOptimizer:
-    """Mixin for `keras.Model` with one optimizer: `compile()` takes that of `default_optimizer()`."""
-
-    def default_optimizer(self):
-        raise NotImplementedError
+    """Mixin for `keras.Model` with one optimizer: `compile()` takes that of its method `default_optimizer()`."""
 
     def compile(self, optimizer=None, **kwargs):
         super().compile(optimizer=optimizer or self.default_optimizer(), **kwargs)

@@ -30,7 +30,7 @@ from scipy import stats
 import kgan
 from kgan import callbacks, metrics, plots
 from kgan import soft_pseudo_labels as spl
-from kgan.data.mixed import resized, to_unit
+from kgan.data.mixed import resized, to_pixels, to_unit
 from kgan.data.samples import generate_samples
 from kgan.models.gan import dcgan_discriminator, dcgan_generator
 from kgan.models.soft_pseudo_labels.networks import BACKBONES, build_small
@@ -196,7 +196,7 @@ def load(options, split, count):
     )
     if labels is None or labels.ndim != 2:
         raise ValueError(f"{options.data} has no labels (images, classes): pass multilabel:PATH or another such set.")
-    return to_pixels(images), labels
+    return to_pixels(images), labels  # uint8 takes a quarter of the memory
 
 
 def load_training(options):
@@ -215,11 +215,6 @@ def three_parts(images, labels, options, seed):
     held, rest = order[: options.validation], order[options.validation :]
     train = rest[: options.count]
     return (images[train], labels[train]), (images[held], labels[held]), images[rest[len(train) :]]
-
-
-def to_pixels(images):
-    """As uint8, which takes a quarter of the memory."""
-    return np.clip(np.round((images + 1) * 127.5), 0, 255).astype("uint8")
 
 
 def in_parts(function, images, size, part=512):

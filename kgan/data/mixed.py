@@ -66,11 +66,11 @@ class MixedBatches(EpochShuffledDataset):
     def __getitem__(self, index):
         rows = {"real": self.batch_indices(index)}
         if "generated" in self.labels:
-            in_batch = max(1, round(self.share * self.batch_size))
-            first = (self.epoch * len(self) + index) * in_batch
+            sizes = self.batch_size, self.size - (len(self) - 1) * self.batch_size
+            in_full, in_last = (max(1, round(self.share * size)) for size in sizes)
+            first = self.epoch * ((len(self) - 1) * in_full + in_last) + index * in_full
+            places = range(first, first + (in_last if index == len(self) - 1 else in_full))
             pool = np.arange(len(self.labels["generated"]))
-            count = max(1, round(self.share * len(rows["real"])))
-            places = range(first, first + count)
             rows["generated"] = np.array([endless(pool, (self.seed, 1), place) for place in places])
         batch = {kind: self._made(kind, chosen, index) for kind, chosen in rows.items()}
         images, labels = ({kind: pair[i] for kind, pair in batch.items()} for i in range(2))
@@ -97,6 +97,11 @@ def to_unit(images):
     return images / np.float32(127.5) - 1 if images.dtype == np.uint8 else images.astype("float32")
 
 
+def to_pixels(images):
+    """Rounds float images in [-1, 1] to uint8."""
+    return np.clip(np.round((np.asarray(images) + 1) * 127.5), 0, 255).astype("uint8")
+
+
 def _parts(data):
     """Returns a function of rows that returns images and their rows, the labels, and the size of the images."""
     if isinstance(data, SourceBatches):
@@ -115,6 +120,6 @@ def resized(images, size):
     if images.shape[1] == size:
         return images
     if images.dtype != np.uint8:
-        images = np.clip(np.round((images + 1) * 127.5), 0, 255).astype("uint8")
+        images = to_pixels(images)
     bicubic = Image.Resampling.BICUBIC
     return np.stack([np.asarray(Image.fromarray(image).resize((size, size), bicubic)) for image in images])

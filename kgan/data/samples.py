@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kgan.data.mixed import to_pixels
 from kgan.runtime.files import write_whole
 
 
@@ -93,8 +94,7 @@ def generate_samples(folder, generate, count, options, shard_size=4096):
         shard = folder / f"shard-{number:05d}.npy"
         if not shard.exists():
             images = generate(min(shard_size, count - start), number)
-            pixels = np.clip(np.round((np.asarray(images) + 1) * 127.5), 0, 255).astype("uint8")
             buffer = io.BytesIO()
-            np.save(buffer, pixels, allow_pickle=False)
+            np.save(buffer, to_pixels(images), allow_pickle=False)
             write_whole(shard, buffer.getbuffer())
     return Samples(folder)

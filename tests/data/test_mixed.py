@@ -40,8 +40,9 @@ def test_real_images_come_as_without_generated_ones(share, count):
     assert len(alone) == len(mixed) == 3
 
 
-def test_generated_images_come_in_turn_over_the_epochs():
-    mixed, seen = MixedBatches(numbered(8), numbered(6), batch_size=4, seed=1), []
+@pytest.mark.parametrize("batch_size", [4, 5])  # with and without a smaller last batch
+def test_generated_images_come_in_turn_over_the_epochs(batch_size):
+    mixed, seen = MixedBatches(numbered(8), numbered(6), batch_size=batch_size, seed=1), []
     for epoch in range(3):
         mixed.epoch = epoch
         seen += [n for index in range(2) for n in numbers(mixed[index][0]["generated"], 6)]
