@@ -16,7 +16,7 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, bad, run_eagerly=False):
+def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, bad):
     """Run the whole contract.
 
     Args:
@@ -28,9 +28,8 @@ def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, b
         inputs: what `predict` takes, three rows or more.
         output_shape: shape of what `predict` returns for them, or dict of shapes.
         bad: `(data, message)`: a batch that `fit` must refuse before anything changes, and a pattern of what it says.
-        run_eagerly: of `compile`; for a step that takes longer to compile than to run.
     """
-    new = functools.partial(_new, make_model, run_eagerly)
+    new = functools.partial(_new, make_model)
     length = len(keras.tree.flatten(data)[0])
     assert length % batch_size and length > batch_size, "the data must end in a ragged batch"
     phases = len(check_config(make_model, inputs, output_shape).phases())
@@ -47,6 +46,14 @@ def check_model(make_model, data, batch_size, folder, *, inputs, output_shape, b
     check_save(model, batch, folder)
 
 
+def contract_on(models, everywhere):
+    """The parameters of `test_contract`: `everywhere` runs on every backend, the other models of its base on PyTorch.
+
+    Their golden steps run on every backend.
+    """
+    return [pytest.param(name, marks=[] if name in everywhere else pytest.mark.only_on("torch")) for name in models]
+
+
 def cut(data, size):
     return keras.tree.map_structure(lambda a: a[:size], data)
 
@@ -59,10 +66,10 @@ def changed(before, variables):
     return [not np.array_equal(a, b) for a, b in zip(before, values(variables), strict=True)]
 
 
-def _new(make_model, run_eagerly):
+def _new(make_model):
     keras.utils.set_random_seed(7)
     model = make_model()
-    model.compile(run_eagerly=run_eagerly)
+    model.compile()
     return model
 
 

@@ -48,10 +48,10 @@ def export(folder, request):
     network = load_student(request["model"])
     with np.load(folder / "images.npz") as file:
         arrays = dict(file)
-    for use, count, split in (("calibration", request["calibration"], "train"), ("validation", SCENES, "test")):
-        if not any(name.startswith(use) for name in arrays):
-            arrays |= drawn(use, count, split)
-    calibration = {name: arrays[f"calibration-{name}"] for name in SIGNATURES}
+    if "int8" in request["quantisation"] and not any(name.startswith("calibration") for name in arrays):
+        arrays |= drawn("calibration", request["calibration"], "train")
+    if not any(name.startswith("validation") for name in arrays):
+        arrays |= drawn("validation", SCENES, "test")
     validation = {name: arrays[f"validation-{name}"] for name in SIGNATURES if f"validation-{name}" in arrays}
     labels = np.concatenate([arrays[f"validation-labels-{name}"] for name in validation])
 
@@ -65,6 +65,7 @@ def export(folder, request):
     files = {"saved_model": {"name": saved.name} | compare(by_saved_model(saved, validation), truth, thresholds)}
     for kind in request["quantisation"]:
         if kind == "int8":
+            calibration = {name: arrays[f"calibration-{name}"] for name in SIGNATURES}
             model = shrink(quantise(network, calibration, folder / "normalised"))
         else:
             model = shrink(convert(saved, kind))
