@@ -24,6 +24,9 @@ Embedded data sets need no download. The last column is the shape of an image un
 `PATH/VIS/<person>/*` | `(128, 128, 3)` |
 | `"multilabel:PATH"` | a folder or zip archive with a CSV file: `file` and a column for each class (1, 0, -1 or \
 empty), or `file,labels` with names separated by `;`, and `split` or not; several labels | `(64, 64, 3)` |
+| `"coco:PATH"` | COCO's images and `instances_train*.json`, `instances_val*.json`; several labels | `(64, 64, 3)` |
+| `"wider_attribute:PATH"` | WIDER Attribute, people cut out by their boxes; several labels | `(64, 64, 3)` |
+| `"nus_wide:PATH"` | NUS-WIDE with its 81 concepts; several labels | `(64, 64, 3)` |
 | `"mosaic:PATH"` | four photographs of a folder or zip archive with one folder per class as one image; several labels \
 | `(64, 64, 3)` |
 | `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, `"svt:PATH"`, \
@@ -48,6 +51,7 @@ from kgan.data.mixed import MixedBatches
 from kgan.data.mnist import open_mnist
 from kgan.data.multi_label.files import open_multilabel
 from kgan.data.multi_label.mosaic import open_mosaic
+from kgan.data.multi_label.published import open_coco, open_nus_wide, open_wider_attribute
 from kgan.data.multi_label.shapes import open_shapes
 from kgan.data.pairs import PairBatches, hide_labels
 from kgan.data.text.images import flip_and_rotate, is_text_set, load_text
@@ -82,6 +86,9 @@ AT_PATH = {
     "pair": open_pair,
     "nir_vis": open_nir_vis,
     "multilabel": open_multilabel,
+    "coco": open_coco,
+    "wider_attribute": open_wider_attribute,
+    "nus_wide": open_nus_wide,
     "mosaic": open_mosaic,
 }
 
@@ -109,9 +116,8 @@ def load(
     Hidden files and links that lead out of a folder or archive are ignored. Images that cannot be read are skipped with
     a warning.
 
-    Sets with several labels in an image have labels `(n, classes)` of 1, 0 and -1 for unspecified. Files of
-    `multilabel:` are stretched to the square instead of cut, and a broken one is left out with its labels. A subset is
-    random.
+    Sets with several labels in an image have labels `(n, classes)` of 1, 0 and -1 for unspecified. Their files are
+    stretched to the square instead of cut, and a broken one is left out with its labels. A subset is random.
 
     Scene text differs: images are uint8 in 0..255 and stretched to the square, and labels are those of the 34 regions,
     `(n, 34)`. `load_text` returns other shapes and the outlines of the text.

@@ -143,7 +143,7 @@ def open_image(file):
     return image
 
 
-def decode(file, image_size, channels, half=None, stretch=False):
+def decode(file, image_size, channels, half=None, stretch=False, box=None):
     """Decodes an image file to a square, with its EXIF orientation applied.
 
     Args:
@@ -152,6 +152,7 @@ def decode(file, image_size, channels, half=None, stretch=False):
         channels: 1 for grey or 3 for RGB, converted as in `to_eight_bits`.
         half: 0 or 1 for the left or right half of a file that holds two squares.
         stretch: whether to stretch the whole image to the square instead.
+        box: left, top, width and height in pixels of the part of the image to take instead of the whole.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`.
@@ -160,9 +161,12 @@ def decode(file, image_size, channels, half=None, stretch=False):
         Exception: the file is broken, too large, or not an image; the type depends on Pillow's decoder.
     """
     image = read_image(file)
-    # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the required size loses nothing visible.
-    image.draft(None, (2 * image_size, 2 * image_size))
+    if box is None:
+        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the required size loses nothing visible.
+        image.draft(None, (2 * image_size, 2 * image_size))
     image = to_eight_bits(upright(image), channels)
+    if box is not None:
+        image = cut_out(image, *box)
     if half is not None:
         if image.width != 2 * image.height:
             raise ValueError(f"{image.width} x {image.height} pixels are not two squares side by side")
@@ -171,6 +175,15 @@ def decode(file, image_size, channels, half=None, stretch=False):
     lanczos = Image.Resampling.LANCZOS
     image = image.resize(size, lanczos) if stretch else ImageOps.fit(image, size, lanczos)
     return np.asarray(image).reshape(image_size, image_size, channels)
+
+
+def cut_out(image, left, top, width, height):
+    """Returns the part of an image that lies in a box, rounded to whole pixels."""
+    edges = round(left), round(top), round(left + width), round(top + height)
+    edges = max(edges[0], 0), max(edges[1], 0), min(edges[2], image.width), min(edges[3], image.height)
+    if edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise ValueError(f"box {left, top, width, height} lies outside {image.width} x {image.height} pixels")
+    return image.crop(edges)
 
 
 def to_eight_bits(image, channels):

@@ -17,10 +17,23 @@ class MultiLabelFiles(Files):
     """Image files with labels `(n, classes)`, stretched to squares: a cut could lose what a label names.
 
     A broken file is left out with its labels.
+
+    Args:
+        boxes: for each label, the part of the file that it describes, as in `decode`; None for whole files.
     """
 
+    def __init__(self, *args, boxes=None):
+        super().__init__(*args)
+        self.boxes = boxes
+
     def _decoded(self, index):
-        return self.store.attempt(self.files[index], decode, self.image_size, self.channels, None, True)
+        box = None if self.boxes is None else self.boxes[index]
+        return self.store.attempt(self.files[index], decode, self.image_size, self.channels, None, True, box)
+
+    def keep(self, readable):
+        super().keep(readable)
+        if self.boxes is not None:
+            self.boxes = [box for box, ok in zip(self.boxes, readable, strict=True) if ok]
 
     def readable(self, indices):
         decoded = {index: self._decoded(index) for index in indices}
@@ -36,19 +49,20 @@ class MultiLabelFiles(Files):
         return images
 
 
-def select(store, files, labels, class_names, image_size, channels, count, seed):
+def select(store, files, labels, class_names, image_size, channels, count, seed, boxes=None):
     """Returns the `MultiLabelFiles` of one split, or of a random `count` of them, and warns of what looks odd."""
     labels = np.asarray(labels, "int32").reshape(len(files), len(class_names))
     if count is not None:
         check_count(count, len(files))
         kept = np.sort(np.random.default_rng(seed).permutation(len(files))[:count])
         files, labels = [files[i] for i in kept], labels[kept]
+        boxes = boxes and [boxes[i] for i in kept]
     if without := int((labels < 1).all(axis=1).sum()):
         warnings.warn(f"{store.path}: {without} of {len(files)} images have no label", stacklevel=2)
     if absent := [name for name, column in zip(class_names, labels.T, strict=True) if not (column == 1).any()]:
         named = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
         warnings.warn(f"{store.path}: no image has a label of {named}", stacklevel=2)
-    return MultiLabelFiles(store, files, labels, class_names, image_size or 64, channels or 3)
+    return MultiLabelFiles(store, files, labels, class_names, image_size or 64, channels or 3, boxes=boxes)
 
 
 def open_multilabel(path, split, image_size, channels, count, seed):

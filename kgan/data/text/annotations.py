@@ -1,13 +1,14 @@
 """Parsers of scene-text annotations: a file becomes polygons in pixels, or an error that names the line."""
 
 import collections
-import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
 import numpy as np
+
+from kgan.data.json_files import parse_json
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FIELD = re.compile(rf"({NUMBER})(?:\s*,\s*|\s+|$)")
@@ -198,18 +199,6 @@ def parse_xml(data, name):
         raise ValueError(f"{name} cannot be read as XML ({error})") from None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-
-
-def parse_json(data, name):
-    """Parses JSON in UTF-8; refuses NaN and Infinity."""
-
-    def refuse(constant):
-        raise ValueError(f"{constant} is not valid JSON")
-
-    try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} cannot be read as JSON ({error})") from None
 
 
 def svt(data, name):

@@ -24,7 +24,6 @@ known to draw beyond the edge.
 """
 
 import collections
-import contextlib
 import functools
 import posixpath
 import re
@@ -33,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from kgan.data.files import open_image, read_image
+from kgan.data.json_files import parse_json, structure
 from kgan.data.source import check_split
 from kgan.data.store import SUFFIXES, Store, none_readable
 from kgan.data.text import annotations as formats
@@ -341,13 +341,13 @@ def read_boxes_json(path, tolerance=1.0, licence="not stated"):
     store = Store(path)
     source = _only(store, r"annotations\.json", "annotations.json")
     beside = _beside(store, source)
-    entries = formats.parse_json(store.read(source, MAX_JSON_BYTES), source)
+    entries = parse_json(store.read(source, MAX_JSON_BYTES), source)
     if not isinstance(entries, list):
         raise ValueError(f"{source}: expected a list of objects, one per image")
     images = []
     for number, entry in enumerate(entries, 1):
         where = f"{source}, image {number}"
-        with _structure(where):
+        with structure(where):
             name = beside(entry["file"])
             boxes = entry["words"] if "words" in entry else [entry]
             size = (entry["height"], entry["width"]) if "width" in entry else _size(store, name)
@@ -432,9 +432,9 @@ def _read_coco(path, split, pattern, expected, to_word, licence, tolerance):
     places = collections.defaultdict(list)
     for name in store.pictures():
         places[posixpath.basename(name)].append(name)
-    data = formats.parse_json(store.read(source, MAX_JSON_BYTES), source)
+    data = parse_json(store.read(source, MAX_JSON_BYTES), source)
     images = []
-    with _structure(source):
+    with structure(source):
         for key, info in data["imgs"].items():
             if info["set"] != split:
                 continue
@@ -475,15 +475,6 @@ def _json_word(where, box):
         if key in box:
             return formats.Word(where, formats.attempt(where, formats.listed, to_points, box[key]), formats.cares(box))
     raise ValueError(f"{where}: expected one of {', '.join(BOXES)}")
-
-
-@contextlib.contextmanager
-def _structure(where):
-    """Turns the errors of a missing or wrongly typed JSON entry into a ValueError that names the place."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where} has an unexpected structure ({type(error).__name__}: {error})") from None
 
 
 def _split_of(name):
