@@ -118,6 +118,22 @@ def stratified_split(labels, split, seed, test_share=0.2):
     return np.flatnonzero(in_test == (split == "test"))
 
 
+def random_split(size, split, seed, test_share=0.2):
+    """Chooses the samples of one side of a random split, as `stratified_split`, whatever their labels."""
+    check_split(split, ("train", "test"))
+    order = np.random.default_rng(seed).permutation(size)
+    first = round(test_share * size)
+    return np.sort(order[:first] if split == "test" else order[first:])
+
+
+def random_subset(size, count, seed):
+    """Chooses `count` random samples, as `balanced_subset`, whatever their labels."""
+    if count is None:
+        return np.arange(size)
+    check_count(count, size)
+    return np.sort(np.random.default_rng(seed).permutation(size)[:count])
+
+
 def balanced_subset(labels, count, seed):
     """Chooses `count` random samples, equally many of each class until a class is used up.
 

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets by name: any data set with an image and a class label."""
+"""TensorFlow Datasets by name: any data set with an image and a class label, or the classes of the things in it."""
 
 import contextlib
 import difflib
@@ -7,7 +7,7 @@ import re
 import keras
 import numpy as np
 
-from kgan.data.source import balanced_subset, check_split, stratified_split
+from kgan.data.source import balanced_subset, check_split, random_split, random_subset, stratified_split
 
 # Suggested when TFDS is not installed and cannot list its data sets.
 WELL_KNOWN = ("oxford_flowers102", "mnist", "svhn_cropped", "caltech_birds2011", "lfw")
@@ -30,6 +30,7 @@ def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_d
     image_size = image_size or (32 if bordered else height if height and height == width else 64)
     channels = channels or (1 if depth == 1 else 3)
     part, labels, kept = choose(builder, split, count, seed)
+    things = things_of(builder)
 
     def to_square(index, example):
         image = tf.image.convert_image_dtype(example["image"], "float32")
@@ -38,11 +39,18 @@ def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_d
         if depth == 1:
             image = tf.image.grayscale_to_rgb(image)
         image = image[..., :3] if channels == 3 else tf.image.rgb_to_grayscale(image[..., :3])
-        side = tf.reduce_min(tf.shape(image)[:2])
-        image = tf.image.resize_with_crop_or_pad(image, side, side)
+        if not things:  # a cut could lose what a label names
+            side = tf.reduce_min(tf.shape(image)[:2])
+            image = tf.image.resize_with_crop_or_pad(image, side, side)
         image = tf.image.resize(image, (image_size, image_size), tf.image.ResizeMethod.LANCZOS3, antialias=True)
         image = tf.ensure_shape(image, (image_size, image_size, channels))
-        label = example["label"] if labels is None else tf.gather(labels, index)
+        if labels is not None:
+            label = tf.gather(labels, index)
+        elif things:
+            found = example["objects"]["label"][:, None] == tf.range(things.num_classes, dtype="int64")
+            label = tf.reduce_any(found, axis=0)
+        else:
+            label = example["label"]
         # uint8 takes a quarter of the memory of float32 in the shuffle buffer.
         return tf.image.convert_image_dtype(image, "uint8", saturate=True), tf.cast(label, "int32")
 
@@ -62,6 +70,8 @@ def load_tfds(name, split, image_size, channels, count, seed, batch_size, data_d
 def tfds_class_names(name, data_dir, others):
     """Returns the class names of a data set, sorted if its labels are text, as in `"lfw"`."""
     builder = open_builder(name, data_dir, others)
+    if things := things_of(builder):
+        return list(things.names)
     if has_text_labels(builder):
         fetch(builder, name)
         return text_class_names(builder)
@@ -83,8 +93,11 @@ def open_builder(name, data_dir, others):
             builder = tfds.builder(name, data_dir=data_dir)
             features = dict(builder.info.features)
             label = features.get("label")
-            if "image" not in features or not isinstance(label, tfds.features.ClassLabel | tfds.features.Text):
-                raise ValueError(f"{name!r} has no image with one class label; its features: {', '.join(features)}")
+            labelled = isinstance(label, tfds.features.ClassLabel | tfds.features.Text) or things_of(builder)
+            if "image" not in features or not labelled:
+                raise ValueError(
+                    f"{name!r} has no image with a class label or with objects; its features: {', '.join(features)}"
+                )
             return builder
     close = [own for own in others if name in own] or difflib.get_close_matches(name, [*others, *names])
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
@@ -115,17 +128,32 @@ def choose(builder, split, count, seed):
     """
     available = tuple(builder.info.splits)
     part = split
-    if split == "test" and "test" not in available:
+    if split == "test" and builder.name == "coco":
+        part = "validation"  # the labels of COCO's test images are not published
+    elif split == "test" and "test" not in available:
         part = "validation" if "validation" in available else "train"
     check_split(part, available)
     in_one_piece = split in ("train", "test") and not {"test", "validation"} & set(available)
-    if not in_one_piece and count is None and not has_text_labels(builder):
+    things = things_of(builder)
+    if not in_one_piece and count is None and (things or not has_text_labels(builder)):
         return part, None, None
     labels = read_labels(builder, part)
+    if things:
+        kept = random_split(len(labels), split, seed) if in_one_piece else np.arange(len(labels))
+        return part, labels, kept[random_subset(len(kept), count, seed)]
     if has_text_labels(builder):
         labels = np.searchsorted(text_class_names(builder), [label.decode() for label in labels])
     kept = stratified_split(labels, split, seed) if in_one_piece else np.arange(len(labels))
     return part, labels, kept[balanced_subset(labels[kept], count, seed)]
+
+
+def things_of(builder):
+    """Returns the `ClassLabel` of the objects in an image, as in COCO, or None for a set with one label an image."""
+    import tensorflow_datasets as tfds
+
+    objects = dict(builder.info.features).get("objects")
+    label = dict(objects.feature).get("label") if isinstance(objects, tfds.features.Sequence) else None
+    return label if isinstance(label, tfds.features.ClassLabel) else None
 
 
 def has_text_labels(builder):
@@ -138,8 +166,11 @@ def text_class_names(builder):
 
 
 def read_labels(builder, part):
-    """Returns the labels of a split in the order of its samples, without decoding the images."""
+    """Returns the labels of a split in the order of its samples, `(n,)` or `(n, classes)`, without decoding images."""
     import tensorflow_datasets as tfds
 
     examples = builder.as_dataset(split=part, decoders={"image": tfds.decode.SkipDecoding()})
+    if things := things_of(builder):
+        found = [example["objects"]["label"] for example in examples.as_numpy_iterator()]
+        return np.array([np.isin(np.arange(things.num_classes), some) for some in found], "int32")
     return np.array([example["label"] for example in examples.as_numpy_iterator()])

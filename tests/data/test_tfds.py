@@ -77,7 +77,33 @@ class KganToyFaces(ToySet):
         return {"image": PHOTOS[i], "label": NAMES[i % 4]}
 
 
+class KganToyThings(ToySet):
+    """Like COCO: none, one or several things in an image, of four kinds."""
+
+    FEATURES = {
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+        "objects": tfds.features.Sequence(
+            {"bbox": tfds.features.BBoxFeature(), "label": tfds.features.ClassLabel(names=NAMES)}
+        ),
+    }
+
+    def example(self, i):
+        box = tfds.features.BBox(0.0, 0.0, 1.0, 1.0)
+        return {"image": PHOTOS[i], "objects": [{"bbox": box, "label": k} for k in [i % 4] * (i % 3) + [3] * (i % 2)]}
+
+
+class KganToyThingsInOnePiece(KganToyThings):
+    SPLITS = {"train": range(40)}
+
+
+class Coco(KganToyThings):
+    """The labels of the test images are not published."""
+
+    SPLITS = {"train": range(0, 20), "validation": range(20, 30), "test": range(30, 40)}
+
+
 class KganToyText(ToySet):
+    SPLITS = {"train": range(2)}
     FEATURES = {"text": tfds.features.Text()}
 
     def example(self, i):
@@ -87,7 +113,7 @@ class KganToyText(ToySet):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (KganToyPhotos, KganToyDigits, KganToyHouseNumbers, KganToyFaces):
+    for builder in (*ToySet.__subclasses__(), *KganToyThings.__subclasses__()):
         builder(data_dir=folder).download_and_prepare()
     return str(folder)
 
@@ -177,6 +203,43 @@ def test_text_labels_become_indices_of_sorted_names(folder):
     assert sorted(found) == list(range(40))
 
 
+def stretched(i):
+    return np.asarray(Image.fromarray(PHOTOS[i]).resize((36, 36), Image.Resampling.LANCZOS)) / 127.5 - 1
+
+
+def things(i):
+    return [int((k == i % 4 and i % 3 > 0) or (k == 3 and i % 2 > 0)) for k in range(4)]
+
+
+@pytest.mark.parametrize(
+    "name, splits",
+    [
+        ("kgan_toy_things", {"train": 30, "test": 10}),
+        ("kgan_toy_things_in_one_piece", {"train": 32, "test": 8}),
+    ],
+)
+def test_things_in_an_image_become_labels_of_each_class(name, splits, folder):
+    found = []
+    for split, n in splits.items():
+        images, labels = arrays(load(name, split, image_size=36, data_dir=folder))
+        assert labels.shape == (n, 4) and labels.dtype == "int32"
+        for image, label in zip(images, labels, strict=True):
+            i = np.argmin([np.abs(image - stretched(i)).mean() for i in range(40)])
+            assert np.abs(image - stretched(i)).max() < 4 / 127.5  # all of it is there
+            assert label.tolist() == things(i)
+            found.append(i)
+    assert sorted(found) == list(range(40))
+    assert class_names(name, data_dir=folder) == NAMES
+    some = arrays(load(name, image_size=8, count=7, seed=1, data_dir=folder))
+    assert [len(part) for part in some] == [7, 7]
+
+
+def test_the_test_split_of_coco_is_for_validation(folder):
+    images, labels = arrays(load("coco", "test", image_size=36, data_dir=folder))
+    expected = sorted(things(i) for i in range(20, 30))
+    assert sorted(labels.tolist()) == expected and len(images) == 10
+
+
 def test_grey_is_luma(folder):
     images, labels = arrays(load("kgan_toy_photos", "test", image_size=36, channels=1, data_dir=folder))
     expected = np.stack([photo(i) @ [0.299, 0.587, 0.114] for i in range(30, 40)])
@@ -187,7 +250,9 @@ def test_grey_is_luma(folder):
 def test_errors(folder, tmp_path):
     with pytest.raises(ValueError, match="split='no' is not one of 'train', 'test'"):
         load("kgan_toy_photos", "no", data_dir=folder)
-    with pytest.raises(ValueError, match="'kgan_toy_text' has no image with one class label; its features: text"):
+    with pytest.raises(
+        ValueError, match="'kgan_toy_text' has no image with a class label or with objects; its features: text"
+    ):
         load("kgan_toy_text", data_dir=folder)
     with pytest.raises(ValueError, match="did you mean 'kgan_toy_faces'"):
         load("kgan_toy_face")

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from kgan.data.files import SPLITS, Files, decode
-from kgan.data.source import check_count, check_split
+from kgan.data.source import check_split, random_split, random_subset
 from kgan.data.store import Store, none_readable
 
 MAX_TABLE_BYTES = 2**28
@@ -52,11 +52,9 @@ class MultiLabelFiles(Files):
 def select(store, files, labels, class_names, image_size, channels, count, seed, boxes=None):
     """Returns the `MultiLabelFiles` of one split, or of a random `count` of them, and warns of what looks odd."""
     labels = np.asarray(labels, "int32").reshape(len(files), len(class_names))
-    if count is not None:
-        check_count(count, len(files))
-        kept = np.sort(np.random.default_rng(seed).permutation(len(files))[:count])
-        files, labels = [files[i] for i in kept], labels[kept]
-        boxes = boxes and [boxes[i] for i in kept]
+    kept = random_subset(len(files), count, seed)
+    files, labels = [files[i] for i in kept], labels[kept]
+    boxes = boxes and [boxes[i] for i in kept]
     if without := int((labels < 1).all(axis=1).sum()):
         warnings.warn(f"{store.path}: {without} of {len(files)} images have no label", stacklevel=2)
     if absent := [name for name, column in zip(class_names, labels.T, strict=True) if not (column == 1).any()]:
@@ -75,10 +73,7 @@ def open_multilabel(path, split, image_size, channels, count, seed):
     store = Store(path)
     names, labels, splits, class_names = read_table(store)
     if splits is None:
-        check_split(split, ("train", "test"))
-        order = np.random.default_rng(seed).permutation(len(names))
-        first = round(0.2 * len(names))
-        rows = np.sort(order[:first] if split == "test" else order[first:])
+        rows = random_split(len(names), split, seed)
     else:
         split = SPLITS.get(split.lower(), split)
         check_split(split, tuple(dict.fromkeys(splits)))

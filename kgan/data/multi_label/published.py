@@ -11,7 +11,7 @@ import numpy as np
 from kgan.data.files import SPLITS
 from kgan.data.json_files import parse_json, structure
 from kgan.data.multi_label.files import select
-from kgan.data.source import check_split
+from kgan.data.source import check_split, random_split
 from kgan.data.store import Store
 
 MAX_BYTES = 2**30  # instances_train2017.json of COCO has 448 MB
@@ -30,18 +30,13 @@ def open_coco(path, split, image_size, channels, count, seed):
         if found := re.fullmatch(r"instances_?([a-z]*)\d*\.json", posixpath.basename(name).lower()):
             tables[SPLITS.get(found[1], found[1])].append(name)
     whole = list(tables) == [""]
-    if split == "test" and split not in tables:
-        split = "validation"
-    if not whole and len(tables[split]) != 1:
+    part = "validation" if split == "test" and split not in tables else split
+    if not whole and len(tables[part]) != 1:
         found = ", ".join(name for names in tables.values() for name in names) or "none"
-        raise ValueError(f"{path}: one instances_*.json of the {split} split is needed, found {found}")
-    table = tables["" if whole else split][0]
+        raise ValueError(f"{path}: one instances_*.json of the {part} split is needed, found {found}")
+    table = tables["" if whole else part][0]
     files, labels, class_names = read_instances(store, table)
-    rows = np.arange(len(files))
-    if whole:
-        rows = np.random.default_rng(seed).permutation(len(files))
-        first = round(0.2 * len(files))
-        rows = np.sort(rows[first:] if split == "train" else rows[:first])
+    rows = random_split(len(files), split, seed) if whole else np.arange(len(files))
     return select(store, [files[i] for i in rows], labels[rows], class_names, image_size, channels, count, seed)
 
 
