@@ -32,9 +32,8 @@ empty), or `file,labels` with names separated by `;`, and `split` or not; severa
 | `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, `"svt:PATH"`, \
 `"td500:PATH"`, `"textdis:PATH"` | scene text in the layouts of `kgan.data.text.sets`; region labels | \
 `(240, 240, 3)` |
-| any other name | a data set of TensorFlow Datasets, such as `"oxford_flowers102"`, or `"coco/2014"` with several labels \
-| its own if square (32 x 32 for \
-28 x 28), else 64 x 64; grey or RGB as stored |
+| any other name | a data set of TensorFlow Datasets, such as `"oxford_flowers102"`, or `"coco/2014"` with several \
+labels | its own if square (32 x 32 for 28 x 28), else 64 x 64; grey or RGB as stored |
 """
 
 import math
@@ -118,8 +117,8 @@ def load(
     a warning.
 
     Sets with several labels in an image have labels `(n, classes)` of 1, 0 and -1 for unspecified. Their images are
-    stretched to the square instead of cut, and a broken file is left out with its labels. A subset is random. The labels
-    of COCO's test images are not published; its test split is the validation split.
+    stretched to the square instead of cut, and a broken file is left out with its labels. A subset is random. The test
+    split of COCO is its validation split, because the labels of its test images are not published.
 
     Scene text differs: images are uint8 in 0..255 and stretched to the square, and labels are those of the 34 regions,
     `(n, 34)`. `load_text` returns other shapes and the outlines of the text.
