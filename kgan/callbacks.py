@@ -18,6 +18,8 @@ writer.close()
 ```
 """
 
+import json
+import math
 import os
 import re
 import warnings
@@ -30,6 +32,7 @@ from keras import ops
 
 from kgan import losses, plots
 from kgan.metrics import within_class_diversity
+from kgan.runtime.files import write_whole
 
 
 class Scalars(keras.callbacks.Callback):
@@ -92,6 +95,43 @@ class LatentKL(keras.callbacks.Callback):
         per_dimension = ops.convert_to_numpy(divergence).mean(axis=0)
         self.writer.add_histogram("latent/kl_per_dimension", per_dimension, epoch)
         self.writer.add_scalar("latent/active_dimensions", np.sum(per_dimension > self.threshold), epoch)
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Measures a model as it trains, and gives it its best weights at the end.
+
+    A GAN does not get better with every epoch, and its losses do not say when it is best. Each epoch logs the last
+    measurement under `name`.
+
+    Args:
+        measure: function of the model that returns a number, lower for a better model.
+        path: a `.weights.h5` file for the best weights. Beside it lies a JSON file with their measurement and epoch, so
+            that a resumed run knows them.
+        name: of the measurement in the logs.
+        every: epochs from one measurement to the next; the first epoch is measured, too.
+    """
+
+    def __init__(self, measure, path, name, every=1):
+        super().__init__()
+        self.measure, self.path, self.name, self.every = measure, Path(path), name, every
+        self.card = self.path.with_suffix(".json")
+
+    def on_epoch_end(self, epoch, logs=None):
+        # In the first epoch, what there is comes from another run.
+        known = json.loads(self.card.read_text()) if epoch and self.card.exists() else {"best": math.inf}
+        if not epoch or (epoch + 1) % self.every == 0:
+            known["last"] = float(self.measure(self.model))
+            if known["last"] < known["best"]:
+                known |= {"best": known["last"], "epoch": epoch + 1}
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = self.path.with_name(f"writing-{self.path.name}")
+                self.model.save_weights(temporary, overwrite=True)
+                os.replace(temporary, self.path)
+            write_whole(self.card, json.dumps(known).encode())
+        logs[self.name] = known["last"]
+
+    def on_train_end(self, logs=None):
+        self.model.load_weights(self.path)
 
 
 class Watchdog(keras.callbacks.Callback):

@@ -1,10 +1,12 @@
 """The callbacks on a model of a few weights; event files are read back with TensorBoard's own loader."""
 
 import io
+import json
 import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ from tensorboardX import SummaryWriter
 
 from kgan import plots
 from kgan.adversarial import AdversarialModel, Phase
-from kgan.callbacks import Checkpoint, ImageGrid, LatentKL, Scalars, Watchdog
+from kgan.callbacks import Checkpoint, ImageGrid, KeepBest, LatentKL, Scalars, Watchdog
 
 
 class Line(AdversarialModel):
@@ -182,6 +184,40 @@ def test_latent_kl(tmp_path):
 
 
 # === Watchdog ===
+
+
+def distance(model):
+    """Of four epochs of two steps, the second is the best."""
+    return [3.0, 1.0, 2.0, 1.5][int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // 2 - 1]
+
+
+def kept(folder):
+    return json.loads((folder / "best.weights.json").read_text())
+
+
+def test_the_best_weights_are_kept(tmp_path):
+    seen, model = [], new_model()
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((values(model.weights), logs)))
+    keep = KeepBest(distance, tmp_path / "best.weights.h5", "distance")
+    fit(model, 3, keep, look)
+    assert [logs["distance"] for _, logs in seen] == [3.0, 1.0, 2.0]
+    for found, expected in zip(values(model.weights), seen[1][0], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert kept(tmp_path) == {"best": 1.0, "last": 2.0, "epoch": 2}
+    fit(new_model(), 1, keep)  # does not take what the other run left
+    assert kept(tmp_path) == {"best": 3.0, "last": 3.0, "epoch": 1}
+
+
+def test_a_resumed_run_knows_the_best_before(tmp_path):
+    keep = partial(KeepBest, distance, tmp_path / "best.weights.h5", "distance", every=2)
+    model, logged, checkpoint = new_model(), [], Checkpoint(tmp_path)
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logged.append(logs["distance"]))
+    fit(model, 3, keep(), look, checkpoint)
+    best, model = values(model.weights), new_model(2)
+    fit(model, 4, keep(), look, initial_epoch=checkpoint.restore(model))
+    assert logged == [3.0, 1.0, 1.0, 1.5]  # the third epoch is not measured
+    for found, expected in zip(values(model.weights), best, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 class Break(keras.callbacks.Callback):

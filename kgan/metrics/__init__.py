@@ -1,6 +1,7 @@
 """Metrics of generated samples, of filters and of multi-label classifiers."""
 
 from kgan.metrics.generative import (
+    coverage,
     frechet_distance,
     inception_score,
     kernel_distance,
@@ -15,6 +16,7 @@ from kgan.metrics.text_filter import find_thresholds, text_filter_metrics
 __all__ = [
     "MeanAveragePrecision",
     "best_thresholds",
+    "coverage",
     "find_thresholds",
     "frechet_distance",
     "inception_score",

@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.metrics.pairwise import polynomial_kernel
+from sklearn.neighbors import NearestNeighbors
 
 # --- Distance between two sets of features ----------------------------------------------------------------------------
 
@@ -123,6 +124,37 @@ def _unbiased_mmd(x, y):
 
 
 # --- Realism and diversity --------------------------------------------------------------------------------------------
+
+
+def coverage(real_features, generated_features, neighbours=5):
+    """Share of real samples that have a generated one nearby (Naeem et al. 2020, arXiv:2002.09797, section 3).
+
+    Nearby is within the distance of the sample's nearest real neighbours. If both sets have the same distribution and
+    size, the coverage is about `1 - 2**-neighbours`.
+
+    Args:
+        real_features: `(n, features)`, with `n > neighbours`.
+        generated_features: `(m, features)`.
+        neighbours: of a real sample among the others.
+
+    Returns:
+        A float in [0, 1].
+
+    Raises:
+        ValueError: there are too few samples, or a set holds NaN or infinity, or the shapes do not match.
+
+    Example:
+
+    >>> real = np.linspace(0, 1, 100)[:, None]
+    >>> coverage(real, real[:50])
+    0.52
+    """
+    real, generated = _feature_pair(real_features, generated_features)
+    if not 0 < neighbours < len(real):
+        raise ValueError(f"neighbours={neighbours}: pass at least 1 and fewer than the {len(real)} real samples.")
+    radius = NearestNeighbors(n_neighbors=neighbours).fit(real).kneighbors()[0][:, -1]  # without the sample itself
+    nearest = NearestNeighbors(n_neighbors=1).fit(generated).kneighbors(real)[0][:, 0]
+    return float(np.mean(nearest <= radius))
 
 
 def inception_score(probabilities, splits=10, seed=0):

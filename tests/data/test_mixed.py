@@ -134,3 +134,31 @@ def test_a_run_that_goes_on_repeats_one_that_did_not_stop():
 def test_what_does_not_fit_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         MixedBatches(**{"real": numbered(4), "generated": numbered(4), **options})
+
+
+class Recorder(MixedBatches):
+    """Notes the epoch and the labels of generated images of each batch that it makes."""
+
+    seen = ()
+
+    def __getitem__(self, index):
+        images, labels = super().__getitem__(index)
+        self.seen = (*self.seen, (self.epoch, float(labels["generated"].mean())))
+        return images, labels
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_labels_can_be_replaced_before_each_epoch(workers):
+    images, labels = numbered(12, size=32)
+    batches = Recorder((images, labels), (images, np.zeros((12, 3))), batch_size=4)
+    batches.workers = workers
+
+    def relabel(epoch, logs):
+        batches.labels["generated"] = np.full((12, 3), epoch / 4)
+
+    model = MultiLabelClassifier(3, build_small(32, 0.125), 32)
+    model.compile()
+    relabelled = keras.callbacks.LambdaCallback(on_epoch_begin=relabel)
+    model.fit(batches, epochs=3, shuffle=False, verbose=0, callbacks=[relabelled])
+    assert {mean for epoch, mean in batches.seen if epoch == 1} == {0.25}
+    assert {mean for epoch, mean in batches.seen if epoch == 2} == {0.5}

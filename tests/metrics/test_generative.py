@@ -41,6 +41,34 @@ def test_docstring_examples_run():
     assert results.failed == 0
 
 
+# --- Coverage ---------------------------------------------------------------------------------------------------------
+
+
+@given(seed=seeds, n=st.integers(3, 30), m=st.integers(1, 30), k=st.integers(1, 5))
+def test_coverage_counts_real_samples_with_a_generated_one_within_their_neighbours(seed, n, m, k):
+    k = min(k, n - 1)
+    rng = np.random.default_rng(seed)
+    real, generated = rng.normal(size=(n, 3)), rng.normal(1, 1, size=(m, 3))
+    covered = 0
+    for i, sample in enumerate(real):
+        others = np.sort(np.linalg.norm(np.delete(real, i, axis=0) - sample, axis=1))
+        covered += np.linalg.norm(generated - sample, axis=1).min() <= others[k - 1]
+    assert metrics.coverage(real, generated, k) == pytest.approx(covered / n)
+
+
+def test_coverage_of_the_same_distribution():
+    pairs = np.random.default_rng(0).normal(size=(8, 2, 2000, 2))
+    found = [metrics.coverage(real, same, neighbours=3) for real, same in pairs]
+    assert np.mean(found) == pytest.approx(1 - 2**-3, abs=0.01)
+    assert metrics.coverage(pairs[0, 0], pairs[0, 1] + 100) == 0
+
+
+@pytest.mark.parametrize("neighbours", [0, 10])
+def test_coverage_needs_neighbours(neighbours):
+    with pytest.raises(ValueError, match="fewer than the 10 real samples"):
+        metrics.coverage(np.zeros((10, 2)), np.zeros((4, 2)), neighbours)
+
+
 # --- Fréchet distance -------------------------------------------------------------------------------------------------
 
 

@@ -16,21 +16,26 @@ TINY = "--count 24 --validation 12 --test-count 30 --epochs 1 --gan-epochs 1 --w
 
 @pytest.mark.only_on("torch")
 def test_run_and_resume(start, tmp_path):
-    rows = ["baseline", "random", "spl", "confidence_double", "noise", "unlabelled", "asl"]
+    rows = ["baseline", "random", "spl", "confidence_double", "confidence_anew", "noise", "unlabelled", "asl"]
     run = tmp_path / "run"
     arguments = [*TINY, "--rows", *rows, "--gans", "dcgan", "wgan_gp", "--out", run]
     assert start(*arguments)[0] == 0
     metrics = json.loads((run / "metrics.json").read_text())
-    of_gans = [f"{row}/{gan}" for row in ("random", "spl", "confidence_double") for gan in recipe.GANS]
+    of_gans = [
+        f"{row}/{gan}" for row in ("random", "spl", "confidence_double", "confidence_anew") for gan in recipe.GANS
+    ]
     assert set(metrics) == {"baseline", "noise", "unlabelled", "asl", *of_gans}
     table = (run / "results.md").read_text()
     for key, by_seed in metrics.items():
         assert f"| {recipe.title(key)} |" in table and f"{by_seed['0']['mAP']:.1f}" in table
     assert "| SPL (WGAN-GP) | 73.5 |" in table
-    assert metrics["spl/dcgan"]["0"]["frechet_distance"] > 0
+    assert metrics["spl/dcgan"]["0"]["frechet_distance"] > 0 and 0 <= metrics["spl/dcgan"]["0"]["coverage"] <= 100
 
     seed = run / "seed0"
-    for picture in (run / "classes.png", *(seed / gan / "generated.png" for gan in recipe.GANS)):
+    best = json.loads((seed / "dcgan" / "best.weights.json").read_text())["best"]
+    assert metrics["spl/dcgan"]["0"]["frechet_distance"] == pytest.approx(best, rel=0.5)  # of other samples
+    of_each = [seed / gan / name for gan in recipe.GANS for name in ("generated.png", "frechet.png")]
+    for picture in (run / "classes.png", *of_each):
         with Image.open(picture) as image:
             assert min(image.size) > 200 and np.asarray(image).std() > 0
     assert Samples(seed / "dcgan" / "generated").shape == (48, 32, 32, 3)
