@@ -59,7 +59,7 @@ def nearest_bucket(image, buckets):
     return min(buckets, key=lambda bucket: abs(math.log(bucket[1] / bucket[0]) - shape))
 
 
-def views(image, bucket):
+def views(image, bucket, resample=Image.Resampling.BILINEAR):
     """Converts an image to the arrays that the model scores.
 
     Returns:
@@ -76,24 +76,26 @@ def views(image, bucket):
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
             # Pillow weights colours by alpha when it resizes, so blending the small image gives the same pixels.
-            image = image.resize(size, Image.Resampling.BILINEAR)
+            image = image.resize(size, resample)
             grounds = (Image.new("RGBA", size, colour) for colour in ("white", "black"))
             return [np.asarray(Image.alpha_composite(ground, image).convert("RGB")) for ground in grounds]
     if image.mode != "RGB":
         image = image.convert("RGB")
-    return [np.asarray(image.resize(size, Image.Resampling.BILINEAR))]
+    return [np.asarray(image.resize(size, resample))]
 
 
-def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels):
+def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels, resample=Image.Resampling.BILINEAR, margin=1):
     """Decodes the bytes of a file.
 
     An image with more than `max_pixels` pixels is refused as soon as its header is read. A JPEG file is decoded at a
-    half, a quarter or an eighth of its size, as long as neither side becomes smaller than the bucket's.
+    half, a quarter or an eighth of its size, as long as neither side becomes smaller than `margin` times the bucket's.
 
     Args:
         data: bytes of the whole file.
         buckets: list of `(height, width)` to choose from.
         max_pixels: most pixels, width times height. Above twice `PIL.Image.MAX_IMAGE_PIXELS` Pillow refuses the image.
+        resample: a `PIL.Image.Resampling`.
+        margin: see above, 1 or more.
 
     Returns:
         `(views, (height, width))`: the arrays of `views`, and the size of the upright image.
@@ -112,15 +114,16 @@ def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels):
             bucket = nearest_bucket(image, buckets)
             lying = orientation(image) >= 5
             size = (image.width, image.height) if lying else (image.height, image.width)
-            image.draft(None, bucket if lying else bucket[::-1])
-            return views(image, bucket), size
+            height, width = (margin * side for side in bucket)
+            image.draft(None, (height, width) if lying else (width, height))
+            return views(image, bucket, resample), size
     except (Undecodable, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise Undecodable("too_large", str(error)) from None
     except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
         if kind == "JPEG" and lacks_only_its_end(data):
-            return decode(data + END_OF_JPEG, buckets, max_pixels)
+            return decode(data + END_OF_JPEG, buckets, max_pixels, resample, margin)
         if str(error).startswith("Unsupported BMP") or (kind == "JPEG" and not common_jpeg(data)):
             raise Undecodable("unsupported", str(error)) from None
         cut = "truncated" in str(error).lower() or (
@@ -132,7 +135,8 @@ def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels):
 class Shrinker(Examiner):
     """Decodes an image and stretches it to a square, in a worker; the result is `(status, pixels)`.
 
-    It stands here because a worker imports the module of its function, and needs nothing that takes long.
+    An opaque image gives the pixels that `kgan.data.files.decode` gives for training. It stands here because a worker
+    imports the module of its function, and needs nothing that takes long.
 
     Args:
         size: height and width in pixels.
@@ -144,7 +148,7 @@ class Shrinker(Examiner):
         self.buckets = [(size, size)]
 
     def examine(self, data):
-        views, _ = decode(data, self.buckets, self.limits.pixels)
+        views, _ = decode(data, self.buckets, self.limits.pixels, Image.Resampling.LANCZOS, margin=2)
         return "ok", views[0]  # of a transparent image that on white, as the data sets have it
 
     def failed(self, status):

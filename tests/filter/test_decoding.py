@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from image_files import BROKEN_EXIF, FINE, GREY, HOSTILE, PICTURE, PIXELS, encode, picture, png
 from PIL import Image, ImageOps
 
+from kgan.data import files as training
 from kgan.filter import decoding
-from kgan.filter.decoding import BUCKETS, decode, nearest_bucket, to_bucket
+from kgan.filter.decoding import BUCKETS, Shrinker, decode, nearest_bucket, to_bucket
 from kgan.runtime import files
 from kgan.runtime.files import Undecodable
 
@@ -148,7 +149,7 @@ def test_jpeg_decoded_small_is_close_to_jpeg_decoded_whole(size, text_filter):
 
 def test_jpeg_is_decoded_as_small_as_the_bucket_allows(monkeypatch):
     sizes = []
-    monkeypatch.setattr(decoding, "views", lambda image, bucket: sizes.append((image.size, bucket)) or [None])
+    monkeypatch.setattr(decoding, "views", lambda image, bucket, _: sizes.append((image.size, bucket)) or [None])
     exif = Image.Exif()
     exif[0x0112] = 6
     for size in ((2879, 1920), (2880, 1920), (1440, 960), (640, 480)):
@@ -187,3 +188,22 @@ def test_damaged_bytes_give_pixels_or_a_status(data):
         assert f"| `{error.status}` |" in files.__doc__ and error.status != "ok"
     else:
         assert all(view.shape[:2] in BUCKETS and view.dtype == "uint8" for view in seen)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "rotated", "grey", "deep", "palette"])
+def test_a_tagger_sees_what_its_classifier_was_trained_on(kind):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), "uint8")
+    image, options = Image.fromarray(noise).resize((900, 600)), {"format": "PNG"}
+    if kind in ("JPEG", "rotated"):
+        options = {"format": "JPEG", "quality": 95, "exif": Image.Exif()}
+        options["exif"][0x0112] = 6 if kind == "rotated" else 1
+    elif kind == "deep":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype("uint16") * 257)
+    else:
+        image = image.convert({"grey": "L", "palette": "P"}[kind])
+    file = io.BytesIO()
+    image.save(file, **options)
+    status, pixels = Shrinker(64, files.Limits()).examine(file.getvalue())
+    expected = training.decode(io.BytesIO(file.getvalue()), 64, 3, stretch=True)
+    assert status == "ok"
+    np.testing.assert_array_equal(pixels, expected)
