@@ -3,6 +3,7 @@
     python recipes/spl_multilabel.py                                  # drawn shapes, one GAN, five rows, one seed
     python recipes/spl_multilabel.py --preset small --seeds 5         # both GANs, the rows of Tables 1 to 3, and more
     python recipes/spl_multilabel.py --preset small --data mosaic:cifar10.zip --image-size 64 --count 2000
+    python recipes/spl_multilabel.py --data coco:coco128x2.zip --image-size 64 --folds 5 --validation 40
     python recipes/spl_multilabel.py --preset paper --data multilabel:PATH      # 224 px, ResNet-101, for a GPU
 
 A GAN learns the training images, and keeps the weights that had the least Frechet distance to a validation part of the
@@ -12,12 +13,15 @@ same real images in the same order, and take as many steps. The thresholds of th
 validation part, too. The paper names no optimizer, rate, length of training or
 initial weights for the classifier; here it is Adam with a rate that falls to 0, from random weights unless --weights.
 
+With --folds, for sets of a few hundred images, each part of the whole set is the test set once, and the scores of all
+are measured together, over the classes with ten positives or more.
+
 Rows beyond the paper say what its gain comes from: noise or unlabelled real images in place of generated ones, the
 softmax of logits, the confidences themselves, other losses, a pass of their own for generated images.
 
-Writes to --out, beside what every run writes (recipes/README.md): classes.png (average
-precision of each class); for each seed and GAN generated.png (images with what the baseline sees in them), frechet.png
-(the distance over training) and generated/ (uint8 shards); for each row model.keras and result.json.
+Writes to --out, beside what every run writes (recipes/README.md): classes.png (average precision of each class); for
+each seed and GAN generated.png (images with what the baseline sees in them), frechet.png (the distance over training)
+and generated/ (uint8 shards); for each row model.keras, result.json and scores.npz (of the test images).
 """
 
 from functools import partial
@@ -119,7 +123,8 @@ QUICK = {
     "rows": ["baseline", "random", "pseudo", "smooth", "spl"],
     "gans": ["dcgan"],
     "seeds": 1,
-    "epochs": 20,
+    "folds": None,
+    "epochs": 8,
     "batch_size": 24,
     "learning_rate": 5e-3,
     "crop": None,
@@ -136,6 +141,7 @@ SMALL = QUICK | {
     "rows": list(ROWS),
     "gans": list(GANS),
     "seeds": 3,
+    "epochs": 20,
     "gan_epochs": 150,
 }
 PAPER = QUICK | {
@@ -170,20 +176,31 @@ def main():
         weights={"help": "initial weights of the backbone, such as imagenet"},
         rows={"nargs": "+", "choices": ROWS, "help": "which to train"},
         gans={"nargs": "+", "choices": GANS, "help": "which to generate images with"},
+        folds={"type": int, "help": "cross-validation in place of --seeds and of the set's own split"},
         gan_epochs={"type": common.at_least_one, "help": "passes of a discriminator over the images"},
         learning_rate={"type": float, "help": "of the classifier"},
     )
     common.check_run(options)
     if "baseline" not in options.rows:
         raise ValueError("--rows needs baseline: its confidences label the images of the other rows.")
+    if options.folds is not None and options.folds < 2:
+        raise ValueError(f"--folds {options.folds}: pass 2 or more.")
     names = kgan.data.class_names(options.data)
-    training, test = load_training(options), load(options, "test", options.test_count)
+    if options.folds:
+        splits = folds(options)
+    else:
+        training, test = load_training(options), load(options, "test", options.test_count)
+        splits = dict.fromkeys(common.seeds_of(options), (training, test))
     out = common.open_run(options)
     results = {}
-    for seed in common.seeds_of(options):
+    for seed, (training, test) in splits.items():
         for key, numbers in run_of_seed(seed, out / f"seed{seed}", training, test, names, options):
             results.setdefault(key, {})[str(seed)] = numbers
     results = dict(sorted(results.items(), key=lambda item: list(ROWS).index(item[0].split("/")[0])))
+    if options.folds:
+        frequent = np.sum([(test[1] == 1).sum(axis=0) for _, test in splits.values()], axis=0) >= 10
+        names = [name for name, enough in zip(names, frequent, strict=True) if enough]
+        results = {key: pooled(by_seed, key, out, splits, frequent) for key, by_seed in results.items()}
     common.write(out / "metrics.json", results)
     few = dict(list(results.items())[:8])
     series = {title(key): np.mean([run["ap"] for run in few[key].values()], axis=0) for key in few}
@@ -212,6 +229,16 @@ def load_training(options):
     if len(images) <= options.validation:
         raise ValueError(f"{len(images)} training images, of which --validation {options.validation}: leave some.")
     return images, labels
+
+
+def folds(options):
+    """For each fold the images and labels to train with, and those to test on."""
+    both = [load(options, split, None) for split in ("train", "test")]
+    images, labels = (np.concatenate(parts) for parts in zip(*both, strict=True))
+    order = np.random.default_rng(options.seed).permutation(len(images))
+    fold = np.arange(len(images)) % options.folds
+    parts = {k: (order[fold != k], order[fold == k]) for k in range(options.folds)}
+    return {k: tuple((images[rows], labels[rows]) for rows in both) for k, both in parts.items()}
 
 
 def three_parts(images, labels, options, seed):
@@ -365,30 +392,43 @@ def classifier(seed, train, validation, test, names, options, key, folder, extra
         return model
 
     def measure(model):
-        return measured(test[1], in_parts(model.score, test[0], model.image_size), model.thresholds)
+        scores, thresholds = in_parts(model.score, test[0], model.image_size), np.array(model.thresholds)
+        np.savez(folder / "scores.npz", scores=scores, thresholds=thresholds)
+        kept = metrics.multilabel_metrics(validation[1], in_parts(model.score, validation[0], model.image_size))
+        return measured(test[1], scores, thresholds) | {"validation_mAP": 100 * kept["mAP"]}
 
     return common.train_and_measure(folder, fit, measure, options)
 
 
 def measured(labels, scores, thresholds):
-    """In per cent: the columns of Tables 1 to 3, with the tuned thresholds beside .5, and the calibration error."""
+    """In per cent: the columns of Tables 1 to 3, with the tuned thresholds beside .5, and the calibration error.
+
+    Args:
+        labels, scores: `(n, classes)`.
+        thresholds: as the scores, or one for each class.
+    """
     everything = metrics.multilabel_metrics(labels, scores)
-    tuned = metrics.multilabel_metrics(labels, scores, thresholds=thresholds)
+    tuned = metrics.multilabel_metrics(labels, scores - thresholds, thresholds=0.0)
     three = metrics.multilabel_metrics(labels, scores, top_k=min(3, labels.shape[1]), thresholds=None)
     numbers = {name: everything[name] for name in ("mAP", "f1_c_mean", "f1_o")}
     numbers |= {f"tuned_{name}": tuned[name] for name in ("f1_c_mean", "f1_o")}
     numbers |= {f"top3_{name}": three[name] for name in ("f1_c_mean", "f1_o")}
-    numbers["calibration_error"] = calibration_error(labels, scores)
+    numbers["calibration_error"] = metrics.calibration_error(labels, scores)
     return {name: 100 * value for name, value in numbers.items()} | {"ap": (100 * everything["ap"]).tolist()}
 
 
-def calibration_error(labels, scores, bins=15):
-    """Mean gap between probability and share of positives, over bins of equal width weighted by their scores."""
-    known = labels >= 0
-    y, p = labels[known], scores[known]
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    gaps = [abs(np.sum(p[place == b]) - np.sum(y[place == b])) for b in range(bins)]
-    return sum(gaps) / len(p)
+def pooled(by_seed, key, out, splits, classes):
+    """Results of a row's folds as if they were of one run: their scores, measured together over some classes."""
+    row, _, gan = key.partition("/")
+    labels, scores, thresholds = [], [], []
+    for fold, (_, test) in splits.items():
+        with np.load(out / f"seed{fold}" / gan / row / "scores.npz") as saved:
+            labels.append(test[1])
+            scores.append(saved["scores"])
+            thresholds.append(np.broadcast_to(saved["thresholds"], saved["scores"].shape))
+    numbers = measured(*(np.concatenate(parts)[:, classes] for parts in (labels, scores, thresholds)))
+    means = ("validation_mAP", "frechet_distance", "coverage") if gan else ("validation_mAP",)
+    return {"pooled": numbers | {name: np.mean([run[name] for run in by_seed.values()]) for name in means}}
 
 
 # === Results ===
@@ -407,6 +447,7 @@ def results_table(results, options):
         "mAP, reported (COCO)": [numbers[0] for numbers in reported],
         "mAP": ours("mAP"),
         "gain": [gain(by_seed, results["baseline"]) for by_seed in results.values()],
+        "gain on validation": [gain(by_seed, results["baseline"], "validation_mAP") for by_seed in results.values()],
         "F1-C, reported": [numbers[1] for numbers in reported],
         "F1-C": ours("f1_c_mean"),
         "F1-O, reported": [numbers[2] for numbers in reported],
@@ -429,10 +470,10 @@ def results_table(results, options):
     )
 
 
-def gain(by_seed, baseline):
+def gain(by_seed, baseline, what="mAP"):
     if by_seed is baseline:
         return "-"
-    differences = [numbers["mAP"] - baseline[seed]["mAP"] for seed, numbers in by_seed.items()]
+    differences = [numbers[what] - baseline[seed][what] for seed, numbers in by_seed.items()]
     if len(differences) < 2:
         return f"{differences[0]:+.1f}"
     half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)

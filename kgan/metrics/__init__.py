@@ -10,12 +10,13 @@ from kgan.metrics.generative import (
     verification_accuracy,
     within_class_diversity,
 )
-from kgan.metrics.multi_label import MeanAveragePrecision, best_thresholds, multilabel_metrics
+from kgan.metrics.multi_label import MeanAveragePrecision, best_thresholds, calibration_error, multilabel_metrics
 from kgan.metrics.text_filter import find_thresholds, text_filter_metrics
 
 __all__ = [
     "MeanAveragePrecision",
     "best_thresholds",
+    "calibration_error",
     "coverage",
     "find_thresholds",
     "frechet_distance",

@@ -122,6 +122,37 @@ def best_thresholds(labels, scores):
     return np.array(thresholds)
 
 
+def calibration_error(labels, scores, bins=15):
+    """Expected calibration error: how far the scores of all classes are from shares of positives (Guo et al., 2017).
+
+    Scores are sorted into bins of equal width. The error is the gap between the mean score and the share of positives
+    in a bin, averaged over the scores.
+
+    Args:
+        labels, scores: as in `multilabel_metrics`, with scores in [0, 1]. Unspecified labels are left out.
+        bins: number of bins.
+
+    Returns:
+        A float in [0, 1]; NaN if all labels are unspecified.
+
+    Raises:
+        ValueError: as in `multilabel_metrics`, or a score is outside [0, 1].
+
+    Example:
+
+    >>> round(calibration_error([[1], [0]], [[0.9], [0.9]]), 3)
+    0.4
+    """
+    labels, scores = _checked(labels, scores)
+    if scores.size and not 0 <= scores.min() <= scores.max() <= 1:
+        raise ValueError(f"scores from {scores.min():.3g} to {scores.max():.3g}: pass probabilities in [0, 1]")
+    known = labels >= 0
+    positive, scores = labels[known], scores[known]
+    place = np.minimum((scores * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, scores - positive, bins)
+    return float(np.abs(gaps).sum() / len(scores)) if len(scores) else float("nan")
+
+
 @keras.saving.register_keras_serializable("kgan")
 class MeanAveragePrecision(keras.metrics.Metric):
     """Mean average precision of multi-label logits, within `fit` and `evaluate`.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
-from kgan.metrics import MeanAveragePrecision, best_thresholds, multilabel_metrics
+from kgan.metrics import MeanAveragePrecision, best_thresholds, calibration_error, multilabel_metrics
 
 backend_free = pytest.mark.backend_free
 
@@ -223,3 +223,25 @@ def test_fit_logs_it_compiled():
     expected = average_precision_score(y, model.predict(x, verbose=0), average="macro")
     assert history["val_mAP"][0] == pytest.approx(expected, abs=1e-3)
     assert 0 < history["mAP"][0] < 1
+
+
+@backend_free
+@given(seed=st.integers(0, 1000), n=st.integers(1, 40), bins=st.integers(1, 20))
+def test_calibration_error_is_the_mean_gap_of_bins(seed, n, bins):
+    rng = np.random.default_rng(seed)
+    labels, scores = rng.integers(-1, 2, (n, 3)), rng.choice([0, 0.2, 0.5, 0.77, 1.0], (n, 3))
+    pairs = [(y, p) for y, p in zip(labels.ravel(), scores.ravel(), strict=True) if y >= 0]
+    total = 0.0
+    for b in range(bins):
+        inside = [(y, p) for y, p in pairs if min(int(p * bins), bins - 1) == b]
+        if inside:
+            y, p = np.mean(inside, axis=0)
+            total += len(inside) * abs(y - p)
+    expected = total / len(pairs) if pairs else np.nan
+    assert calibration_error(labels, scores, bins) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@backend_free
+def test_calibration_of_logits_is_refused():
+    with pytest.raises(ValueError, match="scores from -3 to 2: pass probabilities"):
+        calibration_error([[1, 0]], [[-3.0, 2.0]])

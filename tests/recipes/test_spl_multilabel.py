@@ -1,6 +1,7 @@
 """The recipe on a few shapes: what it writes, resumed, and bad input."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from scipy import stats
 
 from kgan.data.samples import Samples
+from kgan.metrics import multilabel_metrics
 
 TINY = "--count 24 --validation 12 --test-count 30 --epochs 1 --gan-epochs 1 --width 0.125".split()
 
@@ -65,12 +67,38 @@ def test_run_and_resume(start, tmp_path):
         (["--data", "synthetic/flowers"], "has no labels (images, classes)"),
         (["--data", "multilabel:nowhere"], "nowhere"),
         (["--rows", "spl"], "--rows needs baseline"),
+        (["--folds", "1"], "--folds 1: pass 2 or more"),
     ],
 )
 def test_what_can_be_mended_is_said_before_the_run_begins(arguments, words, start, tmp_path):
     status, error = start(*TINY, *arguments, "--out", tmp_path / "run")
     assert status == 2 and words in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.only_on("torch")
+def test_the_scores_of_all_folds_are_measured_together(start, tmp_path):
+    rng, rows, data = np.random.default_rng(0), ["file,often,seldom,too"], tmp_path / "data"
+    data.mkdir()
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), "uint8")).save(data / f"{i}.png")
+        rows.append(f"{i}.png,{i % 2},{int(i < 10)},{int(i < 9)}")
+    (data / "labels.csv").write_text("\n".join(rows))
+    run = tmp_path / "run"
+    arguments = [*TINY, "--data", f"multilabel:{data}", "--folds", "2", "--rows", "baseline", "spl"]
+    assert start(*arguments, "--out", run)[0] == 0
+    saved = [np.load(run / f"seed{k}" / "baseline" / "scores.npz") for k in range(2)]
+    assert [file["scores"].shape for file in saved] == [(20, 3), (20, 3)]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics) == {"baseline", "spl/dcgan"} and set(metrics["baseline"]) == {"pooled"}
+    assert len(metrics["spl/dcgan"]["pooled"]["ap"]) == 2  # without the class of nine images
+    # Of 40 images each in one test set.
+    options = SimpleNamespace(data=f"multilabel:{data}", folds=2, image_size=32, seed=0)
+    labels = np.concatenate([test[1] for _, test in recipe.folds(options).values()])
+    assert labels.sum(axis=0).tolist() == [20, 10, 9]
+    scores = np.concatenate([file["scores"] for file in saved])
+    expected = 100 * multilabel_metrics(labels[:, :2], scores[:, :2])["ap"]
+    np.testing.assert_allclose(metrics["baseline"]["pooled"]["ap"], expected)
 
 
 @pytest.mark.backend_free
@@ -80,13 +108,6 @@ def test_gain_is_paired_over_seeds():
     half = stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(3)
     assert recipe.gain(row, baseline) == f"+2.0 ± {half:.1f}" and recipe.gain(baseline, baseline) == "-"
     assert recipe.gain({"0": {"mAP": 39.5}}, baseline) == "-0.5"
-
-
-@pytest.mark.backend_free
-def test_calibration_error():
-    labels = np.array([[1], [1], [0], [0], [-1]])
-    assert recipe.calibration_error(labels, np.array([[1.0], [1.0], [0.0], [0.0], [0.5]])) == 0
-    assert recipe.calibration_error(labels, np.full((5, 1), 0.9)) == pytest.approx(0.4)
 
 
 @pytest.mark.backend_free
