@@ -1,4 +1,4 @@
-"""SPL (Zhang et al., 2020): labels for generated images, and the multi-label classifier that learns from them."""
+"""SPL (Zhang et al., 2019): labels for generated images, and the multi-label classifier that learns from them."""
 
 from kgan.models.soft_pseudo_labels.labels import (
     confidence_labels,

@@ -1,1 +1,1 @@
-"""SPL (Zhang et al., 2020): soft pseudo labels for generated images, and a multi-label classifier."""
+"""SPL (Zhang et al., 2019): soft pseudo labels for generated images, and a multi-label classifier."""

@@ -1,4 +1,4 @@
-"""The multi-label classifier of SPL. Equation and section numbers refer to Zhang et al., 2020."""
+"""The multi-label classifier of SPL. Equation and section numbers refer to Zhang et al., 2019."""
 
 import keras
 import numpy as np
