@@ -151,6 +151,8 @@ def things_of(builder):
     """Returns the `ClassLabel` of the objects in an image, as in COCO, or None for a set with one label an image."""
     import tensorflow_datasets as tfds
 
+    if "label" in dict(builder.info.features):
+        return None
     objects = dict(builder.info.features).get("objects")
     label = dict(objects.feature).get("label") if isinstance(objects, tfds.features.Sequence) else None
     return label if isinstance(label, tfds.features.ClassLabel) else None

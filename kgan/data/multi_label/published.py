@@ -31,11 +31,11 @@ def open_coco(path, split, image_size, channels, count, seed):
             tables[SPLITS.get(found[1], found[1])].append(name)
     whole = list(tables) == [""]
     part = "validation" if split == "test" and split not in tables else split
-    if not whole and len(tables[part]) != 1:
+    of_part = tables["" if whole else part]
+    if len(of_part) != 1:
         found = ", ".join(name for names in tables.values() for name in names) or "none"
         raise ValueError(f"{path}: one instances_*.json of the {part} split is needed, found {found}")
-    table = tables["" if whole else part][0]
-    files, labels, class_names = read_instances(store, table)
+    files, labels, class_names = read_instances(store, of_part[0])
     rows = random_split(len(files), split, seed) if whole else np.arange(len(files))
     return select(store, [files[i] for i in rows], labels[rows], class_names, image_size, channels, count, seed)
 
@@ -57,17 +57,15 @@ def read_instances(store, table):
         labels = np.zeros((len(named), len(categories)), "int32")
         for entry in data["annotations"]:
             labels[row[entry["image_id"]], column[entry["category_id"]]] = 1
-    class_names = [name for _, name in categories]
-    if not named or not class_names:
-        raise ValueError(f"{place} names no image or no category")
-    if len(row) < len(named) or len(set(named)) < len(named) or len(set(class_names)) < len(class_names):
-        raise ValueError(f"{place} names an image or a category twice")
-    split = PurePosixPath(table).stem.rpartition("_")[2]  # such as train2014, also the name of the folder of images
-    found = locate(store, named, split)
-    if missing := [name for name, file in zip(named, found, strict=True) if file is None]:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ValueError(f"{place}: {', '.join(missing[:3])}{more}: not there")
-    return found, labels, class_names
+        class_names = [name for _, name in categories]
+        if not named or not class_names:
+            raise ValueError(f"{place} names no image or no category")
+        if len(row) < len(named) or len(set(named)) < len(named) or len(set(class_names)) < len(class_names):
+            raise ValueError(f"{place} names an image or a category twice")
+        split = PurePosixPath(table).stem.rpartition("_")[2]  # such as train2014, also the name of the images' folder
+        files = locate(store, named, split)
+    check_there(place, named, files)
+    return files, labels, class_names
 
 
 def _without_outlines(entry):
@@ -98,6 +96,13 @@ def locate(store, named, folder=""):
     return found
 
 
+def check_there(place, named, files):
+    """Raises ValueError, with the first three names, if `locate` did not find all files."""
+    if missing := list(dict.fromkeys(name for name, file in zip(named, files, strict=True) if file is None)):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"{place}: {', '.join(missing[:3])}{more}: not there")
+
+
 def open_wider_attribute(path, split, image_size, channels, count, seed):
     """Opens WIDER Attribute: people, cut out by their boxes, with 14 attributes; 64 x 64 RGB by default.
 
@@ -121,14 +126,13 @@ def open_wider_attribute(path, split, image_size, channels, count, seed):
         labels = [person["attribute"] for _, person in people]
         if {len(row) for row in labels} - {len(class_names)} or {len(box) for box in boxes} - {4}:
             raise ValueError(f"{place}: a person needs a bbox of 4 numbers and {len(class_names)} attributes")
+        files = locate(store, named)
     labels = np.array(labels)
     if not len(labels) or not np.isin(labels, (1, 0, -1)).all():
         raise ValueError(f"{place}: attributes must be 1, 0 (unspecified) or -1, of at least one person")
-    files = dict(zip(named, locate(store, named), strict=True))
-    if missing := [name for name, file in files.items() if file is None]:
-        raise ValueError(f"{place}: {missing[0]} and {len(missing) - 1} more images are not there")
+    check_there(place, named, files)
     labels = np.select([labels == 1, labels == 0], [1, -1], 0)
-    return select(store, [files[name] for name in named], labels, class_names, image_size, channels, count, seed, boxes)
+    return select(store, files, labels, class_names, image_size, channels, count, seed, boxes)
 
 
 def open_nus_wide(path, split, image_size, channels, count, seed):
@@ -157,12 +161,13 @@ def open_nus_wide(path, split, image_size, channels, count, seed):
         if len(column) != len(named) or set(column) - {"0", "1"}:
             raise ValueError(f"{path}: {name}: {len(named)} lines of 0 or 1 are needed, as many as images")
         labels[:, c] = np.array(column) == "1"
-    found = np.array(locate(store, named), object)
-    missing, untagged = found == None, (labels == 0).all(axis=1)  # noqa: E711
+    files = locate(store, named)
+    missing, untagged = np.array([file is None for file in files]), (labels == 0).all(axis=1)
     kept = ~missing & ~untagged
     if not kept.any():
         raise ValueError(f"{path}: none of the {len(named)} {split} images is there and has a label")
     if not kept.all():
         counts = f"{missing.sum()} are not there, {(untagged & ~missing).sum()} more have no label"
         warnings.warn(f"{path}: {kept.sum()} of {len(named)} {split} images: {counts}", stacklevel=2)
-    return select(store, list(found[kept]), labels[kept], class_names, image_size, channels, count, seed)
+    files = [files[i] for i in np.flatnonzero(kept)]
+    return select(store, files, labels[kept], class_names, image_size, channels, count, seed)

@@ -87,6 +87,14 @@ def test_a_single_file_of_coco_is_split(tmp_path):
     assert sorted(sum(parts, [])) == [20 * i for i in range(10)]
 
 
+def test_two_files_of_coco_that_name_no_split_are_refused(tmp_path):
+    for name in ("instances.json", "instances2.json"):
+        (tmp_path / name).write_text(json.dumps(instances()))
+    refused(
+        f"coco:{tmp_path}", "one instances_.*json of the train split is needed, found instances.json, instances2.json"
+    )
+
+
 def test_coco_has_the_labels_of_the_table_beside_it(shared_data):
     archive = shared_data / "coco128x2" / "coco128x2.zip"
     coco, table = (load(f"{kind}:{archive}") for kind in ("coco", "multilabel"))
@@ -105,6 +113,7 @@ def test_coco_has_the_labels_of_the_table_beside_it(shared_data):
         (instances() | {"images": 2 * [{"id": 10, "file_name": "0.jpg"}]}, "an image or a category twice"),
         (instances() | {"images": [{"id": i, "file_name": "0.jpg"} for i in (1, 2)]}, "an image or a category twice"),
         (instances() | {"categories": [{"id": i, "name": "cat"} for i in (3, 7)]}, "an image or a category twice"),
+        (instances() | {"images": [{"id": 10, "file_name": 5}]}, "unexpected structure .TypeError"),
         ([], "TypeError"),
     ],
 )
@@ -188,7 +197,7 @@ def test_a_box_outside_its_image_is_left_out(tmp_path):
         ({"targets": [{"attribute": [1, 0, 1], "bbox": BOXES[0][:3]}]}, "a bbox of 4 numbers and 3 attributes"),
         ({"targets": [{"attribute": [1, 0, 2], "bbox": BOXES[0]}]}, "attributes must be 1, 0"),
         ({"targets": [{"bbox": BOXES[0]}]}, "unexpected structure .KeyError: 'attribute'"),
-        ({"file": "train/b.png"}, "train/b.png and 0 more images are not there"),
+        ({"file": "train/b.png"}, "wider_attribute_trainval.json: train/b.png: not there"),
         ({"split": "test"}, "one wider_attribute_trainval.json is needed, found none"),
     ],
 )
