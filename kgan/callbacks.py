@@ -101,7 +101,7 @@ class KeepBest(keras.callbacks.Callback):
     """Measures a model as it trains, and gives it its best weights at the end.
 
     A GAN does not get better with every epoch, and its losses do not say when it is best. Each epoch logs the last
-    measurement under `name`.
+    measurement under `name`. Unlike Keras' `EarlyStopping`, it keeps the best weights on disk, for a resumed run.
 
     Args:
         measure: function of the model that returns a number, lower for a better model.
@@ -119,14 +119,11 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         # In the first epoch, what there is comes from another run.
         known = json.loads(self.card.read_text()) if epoch and self.card.exists() else {"best": math.inf}
-        if not epoch or (epoch + 1) % self.every == 0:
+        if "last" not in known or (epoch + 1) % self.every == 0:
             known["last"] = float(self.measure(self.model))
             if known["last"] < known["best"]:
                 known |= {"best": known["last"], "epoch": epoch + 1}
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = self.path.with_name(f"writing-{self.path.name}")
-                self.model.save_weights(temporary, overwrite=True)
-                os.replace(temporary, self.path)
+                _save_weights(self.model, self.path)
             write_whole(self.card, json.dumps(known).encode())
         logs[self.name] = known["last"]
 
@@ -269,9 +266,14 @@ class Checkpoint(keras.callbacks.Callback):
         return int(re.search(r"\d+", newest.name)[0])
 
     def on_epoch_end(self, epoch, logs=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / "writing.weights.h5"
-        self.model.save_weights(temporary, overwrite=True)
-        os.replace(temporary, self.folder / f"epoch-{epoch + 1:04d}.weights.h5")
+        _save_weights(self.model, self.folder / f"epoch-{epoch + 1:04d}.weights.h5")
         for old in self.files()[:-2]:
             old.unlink()
+
+
+def _save_weights(model, path):
+    """Writes weights under a temporary name and renames the file, so that no partial file appears at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name("writing.weights.h5")
+    model.save_weights(temporary, overwrite=True)
+    os.replace(temporary, path)

@@ -10,8 +10,8 @@ A GAN learns the training images, and keeps the weights that had the least Frech
 training split. A classifier trained on the real images alone, the baseline, looks at as many generated ones as there
 are real ones, and each row gives them labels in another way. All rows of a seed start from the same weights, see the
 same real images in the same order, and take as many steps. The thresholds of the columns "tuned" are chosen on the
-validation part, too. The paper names no optimizer, rate, length of training or
-initial weights for the classifier; here it is Adam with a rate that falls to 0, from random weights unless --weights.
+validation part, too. The paper names no optimizer, rate, length of training or initial weights for the classifier; here
+it is Adam with a rate that falls to 0, from random weights unless --weights.
 
 With --folds, for sets of a few hundred images, each part of the whole set is the test set once, and the scores of all
 are measured together, over the classes with ten positives or more.
@@ -24,6 +24,7 @@ each seed and GAN generated.png (images with what the baseline sees in them), fr
 and generated/ (uint8 shards); for each row model.keras, result.json and scores.npz (of the test images).
 """
 
+import io
 from functools import partial
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ from kgan.data.mixed import resized, to_pixels, to_unit
 from kgan.data.samples import generate_samples
 from kgan.models.gan import dcgan_discriminator, dcgan_generator
 from kgan.models.soft_pseudo_labels.networks import BACKBONES, build_small
+from kgan.runtime.files import write_whole
 
 
 class Row(NamedTuple):
@@ -205,7 +207,7 @@ def main():
     few = dict(list(results.items())[:8])
     series = {title(key): np.mean([run["ap"] for run in few[key].values()], axis=0) for key in few}
     plots.bars(out / "classes.png", series, names, "average precision, %")
-    pictures = ", ".join(str(out / f"seed{options.seed}" / gan / "generated.png") for gan in options.gans)
+    pictures = ", ".join(str(out / f"seed{next(iter(splits))}" / gan / "generated.png") for gan in options.gans)
     common.finish(out, results_table(results, options), f"{pictures}, {out / 'classes.png'}")
 
 
@@ -393,7 +395,9 @@ def classifier(seed, train, validation, test, names, options, key, folder, extra
 
     def measure(model):
         scores, thresholds = in_parts(model.score, test[0], model.image_size), np.array(model.thresholds)
-        np.savez(folder / "scores.npz", scores=scores, thresholds=thresholds)
+        file = io.BytesIO()
+        np.savez(file, scores=scores, thresholds=thresholds)
+        write_whole(folder / "scores.npz", file.getvalue())
         kept = metrics.multilabel_metrics(validation[1], in_parts(model.score, validation[0], model.image_size))
         return measured(test[1], scores, thresholds) | {"validation_mAP": 100 * kept["mAP"]}
 
@@ -462,10 +466,11 @@ def results_table(results, options):
             common.spread([run[column.lower().replace(" ", "_")] for run in by_seed.values()], 1) if "/" in key else "-"
             for key, by_seed in results.items()
         ]
+    pooling = f"{options.folds} folds, scores pooled. " if options.folds else ""
     return (
         f"# Generated images beside real ones, after Tables 1 to 3 of SPL\n\n{common.table(columns)}\n"
         "In per cent but for the Frechet distance. Gain: of mAP over the baseline of the same seed, mean and 95 % "
-        "interval over seeds. Frechet distance and coverage: to the validation images. "
+        f"interval over seeds. Frechet distance and coverage: to the validation images. {pooling}"
         f"{common.provenance(options)}"
     )
 

@@ -29,8 +29,8 @@ MODELS = Path(__file__).parent / "models"
 def backends_of(item):
     """The backends that run a test.
 
-    The contract and the golden step show that a model does the same on each. What it does, and what it refuses, its
-    other tests look at on PyTorch, which traces nothing.
+    The golden step, and the contract of one model of each base, show that a model does the same on each. What it does,
+    and what it refuses, its other tests look at on PyTorch, which traces nothing.
     """
     if only_on := item.get_closest_marker("only_on"):
         return only_on.args

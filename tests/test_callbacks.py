@@ -183,7 +183,7 @@ def test_latent_kl(tmp_path):
     assert read["latent/active_dimensions", 4].simple_value == 1
 
 
-# === Watchdog ===
+# === The best weights ===
 
 
 def distance(model):
@@ -218,6 +218,16 @@ def test_a_resumed_run_knows_the_best_before(tmp_path):
     assert logged == [3.0, 1.0, 1.0, 1.5]  # the third epoch is not measured
     for found, expected in zip(values(model.weights), best, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_it_can_join_a_run_that_began_without_it(tmp_path):
+    model = new_model()
+    fit(model, 2)
+    fit(model, 3, KeepBest(distance, tmp_path / "best.weights.h5", "distance", every=5), initial_epoch=2)
+    assert kept(tmp_path) == {"best": 2.0, "last": 2.0, "epoch": 3}
+
+
+# === Watchdog ===
 
 
 class Break(keras.callbacks.Callback):
