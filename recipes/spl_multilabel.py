@@ -86,6 +86,8 @@ ROWS = {
     "smooth": Row("Smooth labelling", smooth),
     "spl": Row("SPL", soft),
     # What the paper does not have.
+    "spl_tenth": Row("SPL, weight 0.1", soft, options={"generated_weight": 0.1}),
+    "spl_apart": Row("SPL, own pass", soft, options=APART),
     "spl_positive": Row("SPL, eq. 3 for generated images", soft, options={"generated_loss": "positive"}),
     "spl_logits": Row("SPL of logits", soft_of_logits),
     "spl_logits_softmax": Row("SPL of logits, softmax loss", soft_of_logits, options=SOFTMAX),

@@ -153,6 +153,30 @@ def test_a_pass_of_their_own_keeps_generated_images_out_of_the_batch_statistics(
 
 
 @pytest.mark.every_backend
+def test_generated_images_in_a_pass_of_their_own_teach_and_leave_the_moving_averages_alone():
+    """A step of gradient descent is linear in the loss: it is the sum of the steps of both kinds."""
+    images, labels = mixed()
+    labels["generated"] = labels["generated"].round()
+
+    def step(images, labels):
+        keras.utils.set_random_seed(1)
+        model = make(separate=True, generated_weight=0.3)
+        variables = model.network.variables
+        before = [ops.convert_to_numpy(variable).copy() for variable in variables]
+        model.compile(keras.optimizers.SGD(1.0))
+        model.train_on_batch(images, labels)
+        return [(new.name, ops.convert_to_numpy(new) - old) for new, old in zip(variables, before, strict=True)]
+
+    both = step(images, labels)
+    real, generated = (step(images[kind], labels[kind]) for kind in ("real", "generated"))
+    assert sum("moving" in name for name, _ in both) == 14
+    for (name, change), (_, of_real), (_, of_generated) in zip(both, real, generated, strict=True):
+        expected = of_real if "moving" in name else of_real + 0.3 * 4 / 6 * of_generated
+        np.testing.assert_allclose(change, expected, rtol=1e-3, atol=1e-5, err_msg=name)
+        assert np.abs(of_generated).max() > 1e-4
+
+
+@pytest.mark.every_backend
 def test_training_logs_the_mean_average_precision_and_resumes_exactly(tmp_path):
     images, labels = data(11)
     labels[0] = 1

@@ -44,8 +44,8 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         loss: of real images, `"bce"` or `"asl"` (Ridnik et al., 2021).
         generated_loss: of generated images, `"bce"`, `"positive"` (eq. 3) or `"softmax"` (as in LSRO).
         generated_weight: weight of a generated image, 0 or more.
-        separate: whether generated images go through the network in a pass of their own, so that they do not change the
-            batch statistics of real ones.
+        separate: whether generated images go through the network in a pass of their own, so that they change neither
+            the batch statistics of real ones nor the moving averages.
         class_names: list of str; default: the numbers of the classes.
         thresholds: probability above which a class is tagged, a number or one for each class. It can be set later, for
             example to `kgan.metrics.best_thresholds(...)`, and is saved with the model.
@@ -147,7 +147,10 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         if not isinstance(images, dict):
             return self.network(images, training=training)
         if self.separate:
-            return {kind: self.network(images[kind], training=training) for kind in ("real", "generated")}
+            logits = {"real": self.network(images["real"], training=training)}
+            # Test images are real: the moving averages take in real ones alone, and what this pass assigns is dropped.
+            with keras.StatelessScope([(variable, variable.value) for variable in self.network.variables]):
+                return logits | {"generated": self.network(images["generated"], training=training)}
         logits = self.network(ops.concatenate([images["real"], images["generated"]]), training=training)
         size = ops.shape(images["real"])[0]
         return {"real": logits[:size], "generated": logits[size:]}
