@@ -31,14 +31,13 @@ from typing import NamedTuple
 import common
 import keras
 import numpy as np
-from scipy import stats
+import spl_images
+import spl_scores
 
 import kgan
-from kgan import callbacks, metrics, plots
+from kgan import metrics, plots
 from kgan import soft_pseudo_labels as spl
 from kgan.data.mixed import resized, to_pixels, to_unit
-from kgan.data.samples import generate_samples
-from kgan.models.gan import dcgan_discriminator, dcgan_generator
 from kgan.models.soft_pseudo_labels.networks import BACKBONES, build_small
 from kgan.runtime.files import write_whole
 
@@ -86,6 +85,7 @@ ROWS = {
     "smooth": Row("Smooth labelling", smooth),
     "spl": Row("SPL", soft),
     # What the paper does not have.
+    "spl_softmax": Row("SPL, softmax loss", soft, options=SOFTMAX),
     "spl_tenth": Row("SPL, weight 0.1", soft, options={"generated_weight": 0.1}),
     "spl_apart": Row("SPL, own pass", soft, options=APART),
     "spl_positive": Row("SPL, eq. 3 for generated images", soft, options={"generated_loss": "positive"}),
@@ -102,19 +102,6 @@ ROWS = {
     "unlabelled": Row("Real images without labels, confidences", confidence, "unlabelled"),
     "asl": Row("Baseline, asymmetric loss", options={"loss": "asl"}),
 }
-# mAP, F1-C, F1-O of "All" on COCO (Table 3).
-REPORTED = {
-    "baseline": (71.9, 65.8, 71.8),
-    "random/dcgan": (70.8, 65.2, 71.1),
-    "random/wgan_gp": (70.6, 65.0, 71.0),
-    "pseudo/dcgan": (70.4, 64.7, 71.0),
-    "pseudo/wgan_gp": (70.2, 64.5, 70.9),
-    "smooth/dcgan": (73.2, 67.3, 72.6),
-    "smooth/wgan_gp": (72.8, 67.0, 72.4),
-    "spl/dcgan": (73.4, 67.6, 72.8),
-    "spl/wgan_gp": (73.5, 67.8, 72.9),
-}
-GANS = {"dcgan": "DCGAN", "wgan_gp": "WGAN-GP"}
 QUICK = {
     "data": "synthetic/shapes",
     "image_size": 32,
@@ -143,7 +130,7 @@ SMALL = QUICK | {
     "validation": 300,
     "test_count": 2000,
     "rows": list(ROWS),
-    "gans": list(GANS),
+    "gans": list(spl_images.GANS),
     "seeds": 3,
     "epochs": 20,
     "gan_epochs": 150,
@@ -157,7 +144,7 @@ PAPER = QUICK | {
     "backbone": "resnet101_v2",
     "width": 1.0,
     "weights": "imagenet",
-    "gans": list(GANS),
+    "gans": list(spl_images.GANS),
     "epochs": 20,
     "learning_rate": 1e-4,
     "crop": 224,
@@ -179,9 +166,12 @@ def main():
         backbone={"choices": BACKBONES, "help": "of the classifier"},
         weights={"help": "initial weights of the backbone, such as imagenet"},
         rows={"nargs": "+", "choices": ROWS, "help": "which to train"},
-        gans={"nargs": "+", "choices": GANS, "help": "which to generate images with"},
+        gans={"nargs": "+", "choices": spl_images.GANS, "help": "which to generate images with"},
         folds={"type": int, "help": "cross-validation in place of --seeds and of the set's own split"},
-        gan_size={"type": int, "help": "height and width of generated images, which are enlarged to those of the others"},
+        gan_size={
+            "type": int,
+            "help": "height and width at which the GANs learn and generate",
+        },
         gan_width={"type": float, "help": "scales the channels of the GANs"},
         gan_epochs={"type": common.at_least_one, "help": "passes of a discriminator over the images"},
         learning_rate={"type": float, "help": "of the classifier"},
@@ -189,6 +179,8 @@ def main():
     common.check_run(options)
     if "baseline" not in options.rows:
         raise ValueError("--rows needs baseline: its confidences label the images of the other rows.")
+    if options.count is None and any(ROWS[key].images == "unlabelled" for key in options.rows):
+        raise ValueError("--rows unlabelled needs --count: its images are those of the training split that are left.")
     if options.folds is not None and options.folds < 2:
         raise ValueError(f"--folds {options.folds}: pass 2 or more.")
     names = kgan.data.class_names(options.data)
@@ -206,13 +198,14 @@ def main():
     if options.folds:
         frequent = np.sum([(test[1] == 1).sum(axis=0) for _, test in splits.values()], axis=0) >= 10
         names = [name for name, enough in zip(names, frequent, strict=True) if enough]
-        results = {key: pooled(by_seed, key, out, splits, frequent) for key, by_seed in results.items()}
+        results = {key: spl_scores.pooled(by_seed, key, out, splits, frequent) for key, by_seed in results.items()}
     common.write(out / "metrics.json", results)
     few = dict(list(results.items())[:8])
     series = {title(key): np.mean([run["ap"] for run in few[key].values()], axis=0) for key in few}
     plots.bars(out / "classes.png", series, names, "average precision, %")
-    pictures = ", ".join(str(out / f"seed{next(iter(splits))}" / gan / "generated.png") for gan in options.gans)
-    common.finish(out, results_table(results, options), f"{pictures}, {out / 'classes.png'}")
+    pictures = *sorted((out / f"seed{next(iter(splits))}").glob("*/generated.png")), out / "classes.png"
+    table = spl_scores.results_table(results, [title(key) for key in results], options)
+    common.finish(out, table, ", ".join(map(str, pictures)))
 
 
 # === Data ===
@@ -276,14 +269,19 @@ def run_of_seed(seed, folder, training, test, names, options):
         images = others[ROWS[key].images]
         if key != "baseline" and (images is not None or not ROWS[key].label):
             yield key, classify(key, folder, labelled(baseline, key, images, seed))[1]
-    for gan in options.gans:
-        generated, likeness = generate(gan, seed, folder / gan, train[0], validation[0], options)
+    from_gans = [key for key in options.rows if ROWS[key].label and ROWS[key].images == "generated"]
+    for gan in options.gans if from_gans else ():
+        count = max(needed(key, train) for key in from_gans)
+        generated, likeness = spl_images.generate(gan, seed, folder / gan, train[0], validation[0], count, options)
         plots.captioned(folder / gan / "generated.png", generated[:16], captions(baseline, generated[:16]))
-        for key in options.rows:
-            if ROWS[key].label and ROWS[key].images == "generated":
-                count = int(np.ceil(max(1, ROWS[key].share) * len(train[0])))
-                extra = labelled(baseline, key, generated[:count], seed)
-                yield f"{key}/{gan}", {**classify(key, folder / gan, extra)[1], **likeness}
+        for key in from_gans:
+            extra = labelled(baseline, key, generated[: needed(key, train)], seed)
+            yield f"{key}/{gan}", {**classify(key, folder / gan, extra)[1], **likeness}
+
+
+def needed(key, train):
+    """How many generated images a row learns from: as many as there are real ones, or more for a larger share."""
+    return int(np.ceil(max(1, ROWS[key].share) * len(train[0])))
 
 
 def labelled(model, key, images, seed):
@@ -300,64 +298,6 @@ def captions(baseline, images):
     best = np.argsort(-scores, axis=1)[:, :3]
     names = baseline.class_names
     return ["\n".join(f"{names[c]} {row[c]:.2f}" for c in three) for row, three in zip(scores, best, strict=True)]
-
-
-# === Generated images ===
-
-
-def new_gan(name, options):
-    shape = options.gan_size, 3
-    norm = "layer" if name == "wgan_gp" else "batch"
-    make = {"dcgan": kgan.GAN, "wgan_gp": kgan.WGANGP}[name]
-    return make(
-        dcgan_generator(*shape, options.latent_dim, options.gan_width),
-        dcgan_discriminator(*shape, options.gan_width, norm),
-        options.latent_dim,
-        augment=True,
-    )
-
-
-def generate(name, seed, folder, images, held_out, options):
-    """As many images as the rows need, kept in the run's folder, and how they compare with images held out."""
-    images, held_out = resized(images, options.gan_size), resized(held_out, options.gan_size)
-
-    def distance(model):
-        generated = to_pixels(model.generate(len(images), seed=1))
-        return metrics.frechet_distance(*components(held_out, generated))
-
-    def train():
-        print(f"--- {GANS[name]}, seed {seed}")
-        common.set_seed(seed)
-        model = new_gan(name, options)
-        rate = options.gan_learning_rate
-        model.compile({player: keras.optimizers.Adam(rate, beta_1=0.5) for player in model.players})
-        updates = getattr(model, "n_critic", 1)  # of a critic, which share a batch
-        batches = kgan.data.Batches(to_unit(images), None, options.gan_batch_size * updates, seed)
-        every = max(1, options.gan_epochs // 20)
-        best = callbacks.KeepBest(distance, folder / "best.weights.h5", "frechet_distance", every)
-        sample = lambda model: model.generate(64, seed=0)  # noqa: E731
-        grid = partial(callbacks.ImageGrid, sample=sample, columns=8, folder=folder / "samples")
-        common.train(model, batches, folder, options, [lambda writer: best, grid], epochs=options.gan_epochs)
-        curve = np.atleast_1d(np.genfromtxt(folder / "train.csv", delimiter=",", names=True))
-        line = curve["epoch"] + 1, curve["frechet_distance"], None, None
-        plots.curves(folder / "frechet.png", {GANS[name]: line}, "epoch", "Frechet distance")
-        return model
-
-    model = common.keep(folder / "model.keras", train, options)
-    count = int(np.ceil(max(1, *(ROWS[key].share for key in options.rows)) * len(images)))
-    made_by = {"gan": name, "seed": seed, "epochs": options.gan_epochs, "size": options.gan_size}
-    generated = generate_samples(folder / "generated", model.generate, count, made_by)
-    features = components(held_out, generated[: len(images)])
-    numbers = {"frechet_distance": metrics.frechet_distance(*features), "coverage": 100 * metrics.coverage(*features)}
-    return generated, numbers
-
-
-def components(real, generated):
-    """Both in the 48 principal components of the real images: small sets allow no network's features."""
-    flat = [to_unit(images).reshape(len(images), -1) for images in (real, generated)]
-    mean = flat[0].mean(axis=0)
-    directions = np.linalg.svd(flat[0] - mean, full_matrices=False)[2][: min(48, len(real) // 2)]
-    return [(values - mean) @ directions.T for values in flat]
 
 
 # === Classifiers ===
@@ -403,90 +343,14 @@ def classifier(seed, train, validation, test, names, options, key, folder, extra
         np.savez(file, scores=scores, thresholds=thresholds)
         write_whole(folder / "scores.npz", file.getvalue())
         kept = metrics.multilabel_metrics(validation[1], in_parts(model.score, validation[0], model.image_size))
-        return measured(test[1], scores, thresholds) | {"validation_mAP": 100 * kept["mAP"]}
+        return spl_scores.measured(test[1], scores, thresholds) | {"validation_mAP": 100 * kept["mAP"]}
 
     return common.train_and_measure(folder, fit, measure, options)
 
 
-def measured(labels, scores, thresholds):
-    """In per cent: the columns of Tables 1 to 3, with the tuned thresholds beside .5, and the calibration error.
-
-    Args:
-        labels, scores: `(n, classes)`.
-        thresholds: as the scores, or one for each class.
-    """
-    everything = metrics.multilabel_metrics(labels, scores)
-    tuned = metrics.multilabel_metrics(labels, scores - thresholds, thresholds=0.0)
-    three = metrics.multilabel_metrics(labels, scores, top_k=min(3, labels.shape[1]), thresholds=None)
-    numbers = {name: everything[name] for name in ("mAP", "f1_c_mean", "f1_o")}
-    numbers |= {f"tuned_{name}": tuned[name] for name in ("f1_c_mean", "f1_o")}
-    numbers |= {f"top3_{name}": three[name] for name in ("f1_c_mean", "f1_o")}
-    numbers["calibration_error"] = metrics.calibration_error(labels, scores)
-    return {name: 100 * value for name, value in numbers.items()} | {"ap": (100 * everything["ap"]).tolist()}
-
-
-def pooled(by_seed, key, out, splits, classes):
-    """Results of a row's folds as if they were of one run: their scores, measured together over some classes."""
-    row, _, gan = key.partition("/")
-    labels, scores, thresholds = [], [], []
-    for fold, (_, test) in splits.items():
-        with np.load(out / f"seed{fold}" / gan / row / "scores.npz") as saved:
-            labels.append(test[1])
-            scores.append(saved["scores"])
-            thresholds.append(np.broadcast_to(saved["thresholds"], saved["scores"].shape))
-    numbers = measured(*(np.concatenate(parts)[:, classes] for parts in (labels, scores, thresholds)))
-    means = ("validation_mAP", "frechet_distance", "coverage") if gan else ("validation_mAP",)
-    return {"pooled": numbers | {name: np.mean([run[name] for run in by_seed.values()]) for name in means}}
-
-
-# === Results ===
-
-
 def title(key):
     row, _, gan = key.partition("/")
-    return ROWS[row].title + (f" ({GANS[gan]})" if gan else "")
-
-
-def results_table(results, options):
-    ours = partial(common.spreads, results, digits=1)
-    reported = [REPORTED.get(key, ("-", "-", "-")) for key in results]
-    columns = {
-        "row": [title(key) for key in results],
-        "mAP, reported (COCO)": [numbers[0] for numbers in reported],
-        "mAP": ours("mAP"),
-        "gain": [gain(by_seed, results["baseline"]) for by_seed in results.values()],
-        "gain on validation": [gain(by_seed, results["baseline"], "validation_mAP") for by_seed in results.values()],
-        "F1-C, reported": [numbers[1] for numbers in reported],
-        "F1-C": ours("f1_c_mean"),
-        "F1-O, reported": [numbers[2] for numbers in reported],
-        "F1-O": ours("f1_o"),
-        "F1-C, tuned": ours("tuned_f1_c_mean"),
-        "F1-O, tuned": ours("tuned_f1_o"),
-        "F1-O, top 3": ours("top3_f1_o"),
-        "calibration error": ours("calibration_error"),
-    }
-    for column in ("Frechet distance", "coverage"):
-        columns[column] = [
-            common.spread([run[column.lower().replace(" ", "_")] for run in by_seed.values()], 1) if "/" in key else "-"
-            for key, by_seed in results.items()
-        ]
-    pooling = f"{options.folds} folds, scores pooled. " if options.folds else ""
-    return (
-        f"# Generated images beside real ones, after Tables 1 to 3 of SPL\n\n{common.table(columns)}\n"
-        "In per cent but for the Frechet distance. Gain: of mAP over the baseline of the same seed, mean and 95 % "
-        f"interval over seeds. Frechet distance and coverage: to the validation images. {pooling}"
-        f"{common.provenance(options)}"
-    )
-
-
-def gain(by_seed, baseline, what="mAP"):
-    if by_seed is baseline:
-        return "-"
-    differences = [numbers[what] - baseline[seed][what] for seed, numbers in by_seed.items()]
-    if len(differences) < 2:
-        return f"{differences[0]:+.1f}"
-    half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
-    return f"{np.mean(differences):+.1f} ± {half:.1f}"
+    return ROWS[row].title + (f" ({spl_images.GANS[gan]})" if gan else "")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import spl_images
 import spl_multilabel as recipe
+import spl_scores
 from PIL import Image
 from scipy import stats
 
@@ -24,7 +26,7 @@ def test_run_and_resume(start, tmp_path):
     assert start(*arguments)[0] == 0
     metrics = json.loads((run / "metrics.json").read_text())
     of_gans = [
-        f"{row}/{gan}" for row in ("random", "spl", "confidence_double", "confidence_anew") for gan in recipe.GANS
+        f"{row}/{gan}" for row in ("random", "spl", "confidence_double", "confidence_anew") for gan in spl_images.GANS
     ]
     assert set(metrics) == {"baseline", "noise", "unlabelled", "asl", *of_gans}
     table = (run / "results.md").read_text()
@@ -36,7 +38,7 @@ def test_run_and_resume(start, tmp_path):
     seed = run / "seed0"
     best = json.loads((seed / "dcgan" / "best.weights.json").read_text())["best"]
     assert metrics["spl/dcgan"]["0"]["frechet_distance"] == pytest.approx(best, rel=0.5)  # of other samples
-    of_each = [seed / gan / name for gan in recipe.GANS for name in ("generated.png", "frechet.png")]
+    of_each = [seed / gan / name for gan in spl_images.GANS for name in ("generated.png", "frechet.png")]
     for picture in (run / "classes.png", *of_each):
         with Image.open(picture) as image:
             assert min(image.size) > 200 and np.asarray(image).std() > 0
@@ -76,6 +78,12 @@ def test_what_can_be_mended_is_said_before_the_run_begins(arguments, words, star
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.backend_free
+def test_unlabelled_images_are_what_count_leaves(start, tmp_path):
+    status, error = start("--preset", "paper", "--rows", "baseline", "unlabelled", "--out", tmp_path / "run")
+    assert status == 2 and "--rows unlabelled needs --count" in error
+
+
 @pytest.mark.only_on("torch")
 def test_the_scores_of_all_folds_are_measured_together(start, tmp_path):
     rng, rows, data = np.random.default_rng(0), ["file,often,seldom,too"], tmp_path / "data"
@@ -107,8 +115,8 @@ def test_gain_is_paired_over_seeds():
     baseline = {str(seed): {"mAP": value} for seed, value in enumerate((40.0, 50.0, 60.0))}
     row = {str(seed): {"mAP": value} for seed, value in enumerate((41.0, 52.0, 63.0))}
     half = stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(3)
-    assert recipe.gain(row, baseline) == f"+2.0 ± {half:.1f}" and recipe.gain(baseline, baseline) == "-"
-    assert recipe.gain({"0": {"mAP": 39.5}}, baseline) == "-0.5"
+    assert spl_scores.gain(row, baseline) == f"+2.0 ± {half:.1f}" and spl_scores.gain(baseline, baseline) == "-"
+    assert spl_scores.gain({"0": {"mAP": 39.5}}, baseline) == "-0.5"
 
 
 @pytest.mark.backend_free

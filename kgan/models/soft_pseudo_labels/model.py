@@ -11,11 +11,17 @@ from kgan.models.conditional import check_images
 from kgan.models.soft_pseudo_labels.networks import build_backbone
 from kgan.training import ChecksFirstBatch, WithDefaultOptimizer
 
+
+def softmax_loss(labels, logits):
+    """LSRO's loss, as small as the others, which are averaged over the classes where it is summed."""
+    return losses.soft_class_loss(labels, logits) / logits.shape[-1]
+
+
 REAL_LOSSES = {"bce": losses.multilabel_loss, "asl": losses.asymmetric_loss}
 GENERATED_LOSSES = {
     "bce": losses.multilabel_loss,
     "positive": losses.positive_loss,
-    "softmax": losses.soft_class_loss,
+    "softmax": softmax_loss,
 }
 
 
@@ -42,7 +48,8 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         image_size: height and width in pixels, 32 or more.
         weights: initial weights of the backbone: None, or, for ResNet-50 and 101, `"imagenet"` or a weights file.
         loss: of real images, `"bce"` or `"asl"` (Ridnik et al., 2021).
-        generated_loss: of generated images, `"bce"`, `"positive"` (eq. 3) or `"softmax"` (as in LSRO).
+        generated_loss: of generated images, `"bce"`, `"positive"` (eq. 3) or `"softmax"` (as in LSRO, divided by the
+            number of classes, because the others average over them).
         generated_weight: weight of a generated image, 0 or more.
         separate: whether generated images go through the network in a pass of their own, so that they change neither
             the batch statistics of real ones nor the moving averages.
