@@ -50,7 +50,7 @@ def main():
         path = Path(folder) / "model.keras"
         MultiLabelClassifier(12, options.backbone, options.image_size).save(path)
         tagger = Tagger(path)
-        tagger.model.score(np.zeros((BATCH, *tagger.model.network.input_shape[1:]), "float32"), BATCH)
+        tagger.model.predict_on_batch(np.zeros((BATCH, *tagger.model.network.input_shape[1:]), "float32"))
 
         wall, before = time.perf_counter(), processor_time()
         rows = [row for row, _ in tagger.rows(files, processes=options.processes, limits=Limits())]
@@ -61,7 +61,7 @@ def main():
         decode, decoded = milliseconds(shrinker.examine, [file.read_bytes() for file in files[:500]])
         pixels = np.stack([pixels for _, pixels in decoded])
         batches = [pixels[i : i + BATCH] / np.float32(127.5) - 1 for i in range(0, len(pixels) - BATCH + 1, BATCH)]
-        model = milliseconds(lambda batch: tagger.model.score(batch, BATCH), batches)[0] / BATCH
+        model = milliseconds(tagger.model.predict_on_batch, batches)[0] / BATCH
     whole = 1e3 * used / len(files)
     parts = {"decode": decode, "model": model, "rest": whole - decode - model}
     figures = {
