@@ -8,18 +8,10 @@ import importlib
 _MODULE_OF = {
     "TextFilter": "kgan.filter.text_filter",
     "region_labels": "kgan.filter.regions",
+    **dict.fromkeys(("TextTeacher", "TextStudent", "MSPNet"), "kgan.models.text_filter.model"),
     **dict.fromkeys(
-        (
-            "TextTeacher",
-            "TextStudent",
-            "MSPNet",
-            "BoundaryDistiller",
-            "SoftLabelDistiller",
-            "AdversarialDistiller",
-            "BoundaryLoss",
-            "SoftLabelLoss",
-        ),
-        "kgan.models.text_filter.model",
+        ("BoundaryDistiller", "SoftLabelDistiller", "AdversarialDistiller", "BoundaryLoss", "SoftLabelLoss"),
+        "kgan.models.text_filter.distillation",
     ),
 }
 

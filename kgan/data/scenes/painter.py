@@ -104,34 +104,6 @@ def check_arguments(size, seed, text_share, photos):
             )
 
 
-def contact_sheet(images, polygons, columns=6):
-    """Arranges scenes in a grid, with the outlines of their text.
-
-    Args:
-        images: uint8 `(n, height, width, 3)`.
-        polygons: list of `n` lists of `(k, 2)` arrays.
-        columns: number of scenes per row.
-
-    Returns:
-        A `PIL.Image`.
-
-    Example:
-
-    ```python
-    contact_sheet(*draw_scenes(24)).save("scenes.png")
-    ```
-    """
-    count, height, width, _ = images.shape
-    sheet = Image.new("RGB", (columns * (width + 4), math.ceil(count / columns) * (height + 4)))
-    for i in range(count):
-        tile = Image.fromarray(images[i])
-        pen = ImageDraw.Draw(tile)
-        for polygon in polygons[i]:
-            pen.polygon([tuple(point) for point in polygon], outline=(255, 0, 80))
-        sheet.paste(tile, (i % columns * (width + 4), i // columns * (height + 4)))
-    return sheet
-
-
 @dataclass
 class Lettering:
     """One block of text in the image, or a panel without text.

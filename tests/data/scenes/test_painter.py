@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from kgan.data.scenes import typesetting
 from kgan.data.scenes.camera import Camera
-from kgan.data.scenes.painter import Lettering, ScenePainter, contact_sheet, draw_scenes, erase, ink_layer, is_visible
+from kgan.data.scenes.painter import Lettering, ScenePainter, draw_scenes, erase, ink_layer, is_visible
 from kgan.data.scenes.photos import load_photos
 from kgan.data.scenes.typesetting import Font, Plane, Typesetter, find_fonts, tilted_quad, typeset
 from kgan.data.scenes.words import LANGUAGES, letters_of, make_word
@@ -381,16 +381,6 @@ def test_errors_of_photos(tmp_path):
         load_photos(tmp_path / "nothing")
     with pytest.raises(ValueError, match="no images"):
         load_photos(tmp_path)
-
-
-def test_contact_sheet(scenes):
-    images, polygons = scenes
-    sheet = contact_sheet(images[:7], polygons[:7], columns=3)
-    assert sheet.size == (300, 300)
-    np.testing.assert_array_equal(np.asarray(contact_sheet(images[:1], [[]]))[:96, :96], images[0])
-    index = next(i for i in range(300) if polygons[i])
-    drawn = np.asarray(contact_sheet(images[index : index + 1], polygons[index : index + 1]))[:96, :96]
-    assert ((drawn == (255, 0, 80)).all(axis=2)).any()
 
 
 def test_no_scenes():
