@@ -28,9 +28,9 @@ def new_gan(name, options):
 
 
 def generate(name, seed, folder, images, held_out, count, options):
-    """Images of a GAN that learned some images, and how they compare with others, held out, of which it has seen none.
+    """Train a GAN, keep the epoch nearest to `held_out`, and return `count` samples with their likeness to `held_out`.
 
-    Both the GAN and its samples are kept in a folder of the run.
+    The GAN and its samples are kept in the folder.
     """
     images, held_out = resized(images, options.gan_size), resized(held_out, options.gan_size)
 

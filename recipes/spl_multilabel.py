@@ -38,6 +38,7 @@ import kgan
 from kgan import metrics, plots
 from kgan import soft_pseudo_labels as spl
 from kgan.data.mixed import resized, to_pixels, to_unit
+from kgan.layers import SIZES
 from kgan.models.soft_pseudo_labels.networks import BACKBONES, build_small
 from kgan.runtime.files import write_whole
 
@@ -180,7 +181,13 @@ def main():
     if "baseline" not in options.rows:
         raise ValueError("--rows needs baseline: its confidences label the images of the other rows.")
     if options.count is None and any(ROWS[key].images == "unlabelled" for key in options.rows):
-        raise ValueError("--rows unlabelled needs --count: its images are those of the training split that are left.")
+        raise ValueError(
+            "--rows unlabelled needs --count: its images are those that --count leaves of the training split."
+        )
+    if options.gan_size not in SIZES:
+        raise ValueError(f"--gan-size {options.gan_size}: pass one of {', '.join(map(str, SIZES))}.")
+    if not 0 < options.gan_width <= 4:
+        raise ValueError(f"--gan-width {options.gan_width}: pass a number above 0, at most 4.")
     if options.folds is not None and options.folds < 2:
         raise ValueError(f"--folds {options.folds}: pass 2 or more.")
     names = kgan.data.class_names(options.data)
@@ -189,6 +196,7 @@ def main():
     else:
         training, test = load_training(options), load(options, "test", options.test_count)
         splits = dict.fromkeys(common.seeds_of(options), (training, test))
+    check_parts(min(len(images) for (images, _), _ in splits.values()), options)
     out = common.open_run(options)
     results = {}
     for seed, (training, test) in splits.items():
@@ -223,11 +231,7 @@ def load(options, split, count):
 def load_training(options):
     """The training split, or as much of it as the parts of `three_parts` need."""
     unlabelled = any(ROWS[key].images == "unlabelled" for key in options.rows)
-    needed = options.count and options.count * (1 + unlabelled) + options.validation
-    images, labels = load(options, "train", needed)
-    if len(images) <= options.validation:
-        raise ValueError(f"{len(images)} training images, of which --validation {options.validation}: leave some.")
-    return images, labels
+    return load(options, "train", options.count and options.count * (1 + unlabelled) + options.validation)
 
 
 def folds(options):
@@ -238,6 +242,17 @@ def folds(options):
     fold = np.arange(len(images)) % options.folds
     parts = {k: (order[fold != k], order[fold == k]) for k in range(options.folds)}
     return {k: tuple((images[rows], labels[rows]) for rows in both) for k, both in parts.items()}
+
+
+def check_parts(count, options):
+    """Raise a `ValueError` unless so many training images are enough for the parts of `three_parts`."""
+    left = count - options.validation
+    if left < 1:
+        raise ValueError(f"{count} training images, of which --validation {options.validation}: leave some.")
+    if any(ROWS[key].images == "unlabelled" for key in options.rows) and left <= options.count:
+        raise ValueError(
+            f"--rows unlabelled: --count {options.count} leaves none of {left} training images; pass less."
+        )
 
 
 def three_parts(images, labels, options, seed):
@@ -260,7 +275,9 @@ def in_parts(function, images, size, part=512):
 def run_of_seed(seed, folder, training, test, names, options):
     """Yields each row's key, such as `baseline` and `spl/dcgan`, and its numbers."""
     train, validation, unlabelled = three_parts(*training, options, seed)
-    noise = np.random.default_rng([seed, 2]).integers(0, 256, train[0].shape).astype("uint8")
+    noise = None
+    if any(ROWS[key].images == "noise" for key in options.rows):
+        noise = np.random.default_rng([seed, 2]).integers(0, 256, train[0].shape, "uint8")
     classify = partial(classifier, seed, train, validation, test, names, options)
     baseline, numbers = classify("baseline", folder)
     yield "baseline", numbers

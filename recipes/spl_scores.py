@@ -86,7 +86,8 @@ def results_table(results, titles, options):
     return (
         f"# Generated images beside real ones, after Tables 1 to 3 of SPL\n\n{common.table(columns)}\n"
         "In per cent but for the Frechet distance. Gain: of mAP over the baseline of the same seed, mean and 95 % "
-        f"interval over seeds. Frechet distance and coverage: to the validation images. {pooling}"
+        "interval over seeds. Frechet distance and coverage: to the validation images, which also choose the GAN's "
+        f"epoch. {pooling}"
         f"{common.provenance(options)}"
     )
 

@@ -3,9 +3,10 @@
     KERAS_BACKEND=jax python tests/benchmarks/tag_throughput.py [--image-size 224 --backbone resnet50_v2]
 
 The images are those of `filter_throughput.py`: 2,000 JPEG files of 640x480 with the 80 kB or so of a photo. The model
-has random weights, which take as long as others. `run` is what the command calls, starting the processes included.
-`decode` and `model` are the same steps in this process, medians of processor time; `rest` is what the run takes beyond
-them: reading, sending, making rows, starting the processes. The first batch, which compiles the model, is not timed.
+has random weights, which take as long as others. `images/s` is of the files through `Tagger.rows`, which is what the
+command calls, starting the processes included. `decode` and `model` are the same steps in this process, medians of
+processor time; `rest` is what the run takes beyond them: reading, sending, making rows, starting the processes. The
+first batch, which compiles the model, is not timed.
 """
 
 import argparse

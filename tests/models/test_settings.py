@@ -39,15 +39,15 @@ TRAINED = {
 }
 
 
-# On the backend that is the stricter: TensorFlow has no convolution of channels that come first on a CPU, and PyTorch
-# multiplies no matrices of two types. (JAX has no float64 unless it is asked for.)
-STRICT = [
+# TensorFlow has no convolution of channels that come first on a CPU. Of two float types, TensorFlow refuses `a * b` and
+# PyTorch `ops.einsum`; JAX has no float64 unless it is asked for.
+SETTINGS = [
     pytest.param("channels_first", marks=pytest.mark.only_on("tensorflow")),
-    pytest.param("float64", marks=pytest.mark.only_on("torch")),
+    pytest.param("float64", marks=pytest.mark.only_on("tensorflow", "torch")),
 ]
 
 
-@pytest.fixture(params=STRICT)
+@pytest.fixture(params=SETTINGS)
 def setting(request):
     order, floatx = keras.config.image_data_format(), keras.config.floatx()
     if request.param == "float64":

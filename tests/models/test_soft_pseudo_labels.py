@@ -156,7 +156,7 @@ def test_a_pass_of_their_own_keeps_generated_images_out_of_the_batch_statistics(
 def test_generated_images_in_a_pass_of_their_own_teach_and_leave_the_moving_averages_alone():
     """A step of gradient descent is linear in the loss: it is the sum of the steps of both kinds."""
     images, labels = mixed()
-    labels["generated"] = labels["generated"].round()
+    labels["generated"] = labels["generated"].round()  # they also serve as labels of real images, which are 0 or 1
 
     def step(images, labels):
         keras.utils.set_random_seed(1)
@@ -174,6 +174,24 @@ def test_generated_images_in_a_pass_of_their_own_teach_and_leave_the_moving_aver
         expected = of_real if "moving" in name else of_real + 0.3 * 4 / 6 * of_generated
         np.testing.assert_allclose(change, expected, rtol=1e-3, atol=1e-5, err_msg=name)
         assert np.abs(of_generated).max() > 1e-4
+
+
+def test_a_pass_of_their_own_moves_random_seeds_on():
+    """Else the real images of the next step would get the dropout of these."""
+    image = keras.Input((32, 32, 3))
+    model = make(backbone=keras.Model(image, keras.layers.Dropout(0.5, seed=1)(image)), separate=True)
+    ones = {kind: np.ones((2, 32, 32, 3), "float32") for kind in ("real", "generated")}
+    state = next(variable for variable in model.network.variables if "seed" in variable.path)
+    states = [ops.convert_to_numpy(state).copy()]
+    for _ in range(2):
+        model(ones, training=True)
+        states.append(ops.convert_to_numpy(state).copy())
+    moved = (states[1] - states[0], states[2] - states[1])
+    model(ones["real"], training=True)
+    one_pass = ops.convert_to_numpy(state) - states[2]
+    assert one_pass.any()
+    for change in moved:
+        np.testing.assert_array_equal(change, 2 * one_pass)
 
 
 @pytest.mark.every_backend

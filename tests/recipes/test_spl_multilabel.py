@@ -70,6 +70,8 @@ def test_run_and_resume(start, tmp_path):
         (["--data", "multilabel:nowhere"], "nowhere"),
         (["--rows", "spl"], "--rows needs baseline"),
         (["--folds", "1"], "--folds 1: pass 2 or more"),
+        (["--gan-size", "48"], "--gan-size 48: pass one of 32, 64"),
+        (["--gan-width", "5"], "--gan-width 5.0: pass a number above 0"),
     ],
 )
 def test_what_can_be_mended_is_said_before_the_run_begins(arguments, words, start, tmp_path):
@@ -82,6 +84,19 @@ def test_what_can_be_mended_is_said_before_the_run_begins(arguments, words, star
 def test_unlabelled_images_are_what_count_leaves(start, tmp_path):
     status, error = start("--preset", "paper", "--rows", "baseline", "unlabelled", "--out", tmp_path / "run")
     assert status == 2 and "--rows unlabelled needs --count" in error
+    options = SimpleNamespace(validation=8, count=10, rows=["baseline", "unlabelled"])
+    recipe.check_parts(19, options)
+    with pytest.raises(ValueError, match="--count 10 leaves none of 10 training images"):
+        recipe.check_parts(18, options)
+    with pytest.raises(ValueError, match="8 training images, of which --validation 8: leave some"):
+        recipe.check_parts(8, options)
+
+
+@pytest.mark.only_on("torch")
+def test_rows_without_generated_images_train_no_gan(start, tmp_path):
+    assert start(*TINY, "--rows", "baseline", "asl", "--out", tmp_path)[0] == 0
+    assert not (tmp_path / "seed0" / "dcgan").exists()
+    assert set(json.loads((tmp_path / "metrics.json").read_text())) == {"baseline", "asl"}
 
 
 @pytest.mark.only_on("torch")

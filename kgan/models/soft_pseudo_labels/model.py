@@ -13,7 +13,7 @@ from kgan.training import ChecksFirstBatch, WithDefaultOptimizer
 
 
 def softmax_loss(labels, logits):
-    """LSRO's loss, as small as the others, which are averaged over the classes where it is summed."""
+    """LSRO's loss, divided by the number of classes: `soft_class_loss` sums over them, and the other losses average."""
     return losses.soft_class_loss(labels, logits) / logits.shape[-1]
 
 
@@ -155,9 +155,15 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
             return self.network(images, training=training)
         if self.separate:
             logits = {"real": self.network(images["real"], training=training)}
-            # Test images are real: the moving averages take in real ones alone, and what this pass assigns is dropped.
-            with keras.StatelessScope([(variable, variable.value) for variable in self.network.variables]):
-                return logits | {"generated": self.network(images["generated"], training=training)}
+            # Test images are real, so the moving averages must come from real images alone. What this pass assigns is
+            # dropped, but for the states of random seeds: the next step would else repeat this pass's dropout.
+            with keras.StatelessScope([(variable, variable.value) for variable in self.network.variables]) as scope:
+                logits["generated"] = self.network(images["generated"], training=training)
+            weights = {id(weight) for weight in self.network.weights}
+            for variable in self.network.variables:
+                if id(variable) not in weights:
+                    variable.assign(scope.get_current_value(variable))
+            return logits
         logits = self.network(ops.concatenate([images["real"], images["generated"]]), training=training)
         size = ops.shape(images["real"])[0]
         return {"real": logits[:size], "generated": logits[size:]}
