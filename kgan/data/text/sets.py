@@ -36,6 +36,7 @@ from kgan.data.json_files import parse_json, structure
 from kgan.data.source import check_split
 from kgan.data.store import SUFFIXES, Store, none_readable
 from kgan.data.text import annotations as formats
+from kgan.data.text import unknown_format
 from kgan.runtime.pixels import UPRIGHT, orientation
 
 MAX_GROUND_TRUTH_BYTES = 2**20
@@ -278,7 +279,7 @@ def read_textdis(path, split, tolerance=1.0):
         found[part] = _textdis_split(store, part)
         # Both splits are read, so that both get the same reading of the numbers.
         for image, truth in found[part][0].items():
-            new = formats.box_rows(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth)
+            new = unknown_format.box_rows(store.read(truth, MAX_GROUND_TRUTH_BYTES), truth)
             if not new:
                 raise ValueError(f"{truth}: no box found, but {image} is an image with text")
             size_of[image] = _size(store, image)
@@ -291,7 +292,7 @@ def read_textdis(path, split, tolerance=1.0):
             f"{path} has no {split} images: expected them below a folder with {split!r} in its name, in a folder such "
             "as text or TextImages, and in one such as non-text, nontext or no_text"
         )
-    words, notes = formats.infer(rows, sizes, tolerance)
+    words, notes = unknown_format.infer(rows, sizes, tolerance)
     of_image = collections.defaultdict(list)
     for word, owner in zip(words, owners, strict=True):
         of_image[owner].append(word)

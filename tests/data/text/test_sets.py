@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from kgan.data.text import annotations as formats
+from kgan.data.text import unknown_format
 from kgan.data.text.sets import (
     LICENCES,
     READERS,
@@ -821,8 +822,8 @@ def test_free_formats_are_read_back(name, count, data):
     if count == 4:
         # A box from corner to corner cannot have its right edge taken for a width.
         written.append([1, 1, HEIGHT, HEIGHT])
-    rows = formats.box_rows(write(written).encode("utf-8-sig"), f"file{suffix}")
-    words, notes = formats.infer(rows, [(HEIGHT, HEIGHT)] * len(rows), 0.5)
+    rows = unknown_format.box_rows(write(written).encode("utf-8-sig"), f"file{suffix}")
+    words, notes = unknown_format.infer(rows, [(HEIGHT, HEIGHT)] * len(rows), 0.5)
     assert [word.points.tolist() for word in words] == [corners_of(numbers) for numbers in written]
     assert len(notes) == 1 and notes[0].startswith(f"{len(written)} boxes read as ")
 
@@ -833,8 +834,8 @@ def test_free_formats_are_read_back(name, count, data):
 )
 def test_any_text_gives_boxes_or_one_clear_error(suffix, text):
     try:
-        rows = formats.box_rows(text.encode(), f"file{suffix}")
-        formats.infer(rows, [(HEIGHT, WIDTH)] * len(rows), 1)
+        rows = unknown_format.box_rows(text.encode(), f"file{suffix}")
+        unknown_format.infer(rows, [(HEIGHT, WIDTH)] * len(rows), 1)
     except ValueError as error:
         assert str(error).startswith(f"file{suffix}")
 
