@@ -169,10 +169,7 @@ def main():
         rows={"nargs": "+", "choices": ROWS, "help": "which to train"},
         gans={"nargs": "+", "choices": spl_images.GANS, "help": "which to generate images with"},
         folds={"type": int, "help": "cross-validation in place of --seeds and of the set's own split"},
-        gan_size={
-            "type": int,
-            "help": "height and width at which the GANs learn and generate",
-        },
+        gan_size={"type": int, "help": "height and width at which the GANs learn and generate"},
         gan_width={"type": float, "help": "scales the channels of the GANs"},
         gan_epochs={"type": common.at_least_one, "help": "passes of a discriminator over the images"},
         learning_rate={"type": float, "help": "of the classifier"},
