@@ -15,17 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch  # noqa: F401 (before Keras: imported after TensorFlow it can crash the process)
-
-# isort: split
-import keras
 import numpy as np
 from filter_throughput import make_files, processor_time
 
 from kgan.filter.decoding import Shrinker
-from kgan.models.soft_pseudo_labels.tagger import BATCH, Tagger
 from kgan.runtime.files import Limits
-from kgan.soft_pseudo_labels import MultiLabelClassifier
 
 
 def milliseconds(step, inputs):
@@ -46,6 +40,15 @@ def main():
     parser.add_argument("--count", type=int, default=2000, help="number of files (%(default)s)")
     parser.add_argument("--processes", type=int, default=1, help="number of processes that decode (%(default)s)")
     options = parser.parse_args()
+    # Here, for the processes that decode import this file again, and the command's do without Keras.
+    import torch  # noqa: F401 (imported after TensorFlow it can crash the process)
+
+    # isort: split
+    import keras
+
+    from kgan.models.soft_pseudo_labels.tagger import BATCH, Tagger
+    from kgan.soft_pseudo_labels import MultiLabelClassifier
+
     with tempfile.TemporaryDirectory() as folder:
         files = make_files(Path(folder), options.count)
         path = Path(folder) / "model.keras"
