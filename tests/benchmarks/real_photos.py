@@ -22,7 +22,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from kgan.data.text.sets import TextImage, read_boxes_json, read_crops, read_negatives
+from kgan.data.text.records import TextImage
+from kgan.data.text.sets import read_boxes_json, read_crops, read_negatives
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / ".." / "shared" / "data"
@@ -43,7 +44,7 @@ def real_photos(half=None, data=DATA):
         data: folder with `icdar2015_blurred/icdar2015_blurred.zip` and so on.
 
     Returns:
-        List of `Photo`: name of the set, `kgan.data.text.sets.TextImage`, and whether there is text in it.
+        List of `Photo`: name of the set, `kgan.data.text.records.TextImage`, and whether there is text in it.
     """
     if half not in (None, *HALVES):
         raise ValueError(f"half={half!r}; choose from 'train', 'test' and None")

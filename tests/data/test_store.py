@@ -22,7 +22,8 @@ from kgan.data import load
 from kgan.data.scenes.photos import load_photos
 from kgan.data.store import MAX_FILE_BYTES, Store
 from kgan.data.text.images import load_text
-from kgan.data.text.sets import UnreadableImage, read_negatives
+from kgan.data.text.records import UnreadableImage
+from kgan.data.text.sets import read_negatives
 from kgan.export.student import calibration_images
 from kgan.runtime.inputs import find
 

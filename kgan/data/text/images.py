@@ -9,7 +9,8 @@ from PIL import Image
 from kgan.data.scenes.painter import draw_scenes
 from kgan.data.source import check_count, check_split
 from kgan.data.store import none_readable
-from kgan.data.text.sets import READERS, UnreadableImage
+from kgan.data.text.records import UnreadableImage
+from kgan.data.text.sets import READERS
 from kgan.filter.decoding import to_bucket
 
 COUNTS = {"train": 2000, "test": 500}

@@ -17,7 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 from kgan.data.scenes import typesetting
 from kgan.data.scenes.camera import Camera
-from kgan.data.scenes.painter import Lettering, ScenePainter, draw_scenes, erase, ink_layer, is_visible
+from kgan.data.scenes.lettering import Lettering, Panel, erase, ink_layer, is_visible
+from kgan.data.scenes.painter import ScenePainter, draw_scenes
 from kgan.data.scenes.photos import load_photos
 from kgan.data.scenes.typesetting import Font, Plane, Typesetter, find_fonts, tilted_quad, typeset
 from kgan.data.scenes.words import LANGUAGES, letters_of, make_word
@@ -393,7 +394,7 @@ def test_what_hides_letters_takes_them_off():
     quad = np.array([(0.0, 0.0), (60, 0), (60, 40), (0, 40)])
     sheet = Image.new("L", (60, 40), 255)
     letters = Lettering(Plane(60, 40, quad), layers=[(sheet, (0, 0, 0), (0, 0))], boxes=[(0, 0, 60, 40)])
-    panel = Lettering(Plane(60, 40, quad), panel=(quad * [0.5, 1], None, None))
+    panel = Lettering(Plane(60, 40, quad), panel=Panel(quad * [0.5, 1], None, None))
     behind = Image.new("RGB", (60, 40))
     canvas = behind.copy()
     ImageDraw.Draw(canvas).rectangle((40, 0, 59, 9), (1, 0, 9))

@@ -11,10 +11,9 @@ from PIL import Image, ImageOps
 
 from kgan.data.text import annotations as formats
 from kgan.data.text import unknown_format
+from kgan.data.text.records import LICENCES, UnreadableImage
 from kgan.data.text.sets import (
-    LICENCES,
     READERS,
-    UnreadableImage,
     read_boxes_json,
     read_coco_text,
     read_crops,
@@ -23,10 +22,10 @@ from kgan.data.text.sets import (
     read_negatives,
     read_svt,
     read_td500,
-    read_textdis,
     read_textocr,
     read_total_text,
 )
+from kgan.data.text.textdis import read_textdis
 
 pytestmark = pytest.mark.backend_free
 
