@@ -1,0 +1,109 @@
+"""A makeup to transfer, taken from a reference photograph and kept in a file."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from kgan.faces.finder import find_faces
+from kgan.faces.mesh import HOLES, TRIANGLES, texels
+from kgan.faces.texture import Texture, facing, read_texture
+from kgan.faces.transfer import repaired
+from kgan.runtime.files import write_whole
+
+SIZE = 512  # of textures
+SMALLEST = 24  # pixels of a face
+SHOWN = 0.6  # least share of the face that has to be turned to the camera
+FORMAT = 1
+
+
+class Unsuitable(ValueError):
+    """A photo whose face cannot be used; `status` is `no_face`, `too_small` or `turned_away`."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def check(face):
+    """Raises `Unsuitable` where a face is too small, or turned away too far."""
+    if face.size < SMALLEST:
+        raise Unsuitable("too_small", f"its face is {face.size:.0f} pixels high: {SMALLEST} are needed")
+    triangle, weights = texels(128)
+    front = np.einsum("ij,ij->i", weights[triangle >= 0], facing(face.points)[TRIANGLES[triangle[triangle >= 0]]]) > 0
+    shown = front[~HOLES[triangle[triangle >= 0]]].mean()
+    if shown < SHOWN:
+        raise Unsuitable(
+            "turned_away", f"{shown:.0%} of its face are turned to the camera: {SHOWN:.0%} are needed"
+        )
+
+
+def look_of(photo):
+    """Takes the makeup of the largest face in a photograph.
+
+    Args:
+        photo: `PIL.Image.Image` of mode RGB.
+
+    Returns:
+        A `Texture`, its shadows and hidden parts repaired from the other side of the face.
+
+    Raises:
+        Unsuitable: it has no face, or one that is too small or turned away.
+
+    Example:
+
+    ```python
+    look = look_of(PIL.Image.open("reference.jpg").convert("RGB"))
+    ```
+    """
+    faces = find_faces(photo, largest=True)
+    if not faces:
+        raise Unsuitable("no_face", "no face was found")
+    check(faces[0])
+    return repaired(read_texture(photo, faces[0].points, SIZE))
+
+
+def save_look(path, look):
+    """Writes a look to an `.npz` file, about 1 MB.
+
+    Args:
+        path: of the file.
+        look: a `Texture`, from `look_of`.
+    """
+    buffer = io.BytesIO()
+    visible = np.rint(look.visible * 255).astype("uint8")
+    np.savez_compressed(buffer, format=FORMAT, lab=look.lab.astype("float16"), visible=visible, tone=look.tone)
+    write_whole(Path(path), buffer.getvalue())
+
+
+def load_look(path):
+    """Reads a look from a file that `save_look` wrote.
+
+    Returns:
+        A `Texture`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no look.
+    """
+    expected = {"lab": ((SIZE, SIZE, 3), "float16"), "visible": ((SIZE, SIZE), "uint8"), "tone": ((3,), "float32")}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Before anything is unpacked: a few bytes may claim to be gigabytes.
+            if sum(member.file_size for member in archive.infolist()) > 4 * SIZE * SIZE * 3:
+                raise ValueError("it is too large")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        if arrays["format"] != FORMAT:
+            raise ValueError(f"it has format {arrays['format']}; this version reads format {FORMAT}")
+        for name, (shape, kind) in expected.items():
+            found = arrays[name]
+            if (found.shape, found.dtype) != (shape, kind) or not np.isfinite(found).all():
+                raise ValueError(f"its {name} is {found.dtype} {found.shape}: expected finite {kind} {shape}")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no look {os.fspath(path)!r}") from None
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path} is not a look that kgan saved: {error}") from None
+    return Texture(arrays["lab"].astype("float32"), arrays["visible"] / np.float32(255), arrays["tone"])

@@ -1,0 +1,159 @@
+"""A photograph that is changed in its face alone: what is not painted, and all that a file says of itself, is kept."""
+
+import contextlib
+import dataclasses
+import io
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from kgan.faces.colour import lab_to_rgb, rgb_to_lab
+from kgan.faces.raster import resized
+from kgan.faces.texture import render
+from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
+from kgan.runtime.pixels import UPRIGHT, decoded, eight_bits, orientation
+
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP"}
+PAINTED = ("RGB", "RGBA", "CMYK")  # modes that are painted as they are stored; of others all pixels are converted
+KEPT = ("exif", "icc_profile", "dpi", "xmp")  # what is written again
+# What undoes UPRIGHT, where this is not the same again.
+BACK = UPRIGHT | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+
+
+@dataclasses.dataclass
+class Photo:
+    """A decoded photograph.
+
+    Args:
+        data: bytes of the file; None for an image that comes from none.
+        stored: `PIL.Image.Image` as the file has it, not turned upright.
+        rgb: the same upright, of mode RGB.
+        turn: its EXIF orientation, 1 to 8.
+    """
+
+    data: bytes | None
+    stored: Image.Image
+    rgb: Image.Image
+    turn: int = 1
+
+    @classmethod
+    def read(cls, data, max_pixels=Limits.pixels):
+        """Decodes the bytes of a file.
+
+        Raises:
+            Undecodable: the file gives no pixels, or is an animation.
+        """
+
+        def read(image):
+            if getattr(image, "n_frames", 1) > 1:
+                raise Undecodable("unsupported", "an animation: pass its frames as files")
+            image.load()
+            return cls.of(image, data)
+
+        return decoded(data, read, max_pixels)
+
+    @classmethod
+    def of(cls, image, data=None):
+        """Returns the `Photo` of an image of any mode."""
+        turn = orientation(image)
+        stored = eight_bits(image)
+        # Of a transparent image the colours, whatever their alpha.
+        rgb = stored.convert("RGBA").convert("RGB") if stored.has_transparency_data else stored.convert("RGB")
+        return cls(data, stored, rgb.transpose(UPRIGHT[turn]) if turn in UPRIGHT else rgb, turn)
+
+    def painted(self, faces):
+        """Returns the photograph with changed colours, a `PIL.Image.Image` that lies as the file's does.
+
+        Args:
+            faces: list of `(points, difference)`: points `(468, 3)` in pixels of `rgb`, and what is added to their
+                texture, in Lab, `(size, size, 3)`.
+        """
+        pixels = np.array(self.rgb)
+        changed = np.zeros(pixels.shape[:2], bool)
+        for points, difference in faces:
+            add(pixels, changed, points, difference)
+        edited, mask = Image.fromarray(pixels), Image.fromarray(changed)
+        if self.turn in UPRIGHT:
+            edited, mask = edited.transpose(BACK[self.turn]), mask.transpose(BACK[self.turn])
+        image = self.stored
+        if image.mode not in PAINTED:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        image = image.copy()
+        image.paste(edited.convert(image.mode), mask=mask)
+        if alpha is not None:
+            image.putalpha(alpha)
+        return image
+
+    def encoded(self, image, suffix=None):
+        """Returns the bytes of an image with the format and what else the file of this photograph says of itself.
+
+        Args:
+            image: what `painted` returns.
+            suffix: of the file to write, of `SUFFIXES`; None for the format of this photograph.
+        """
+        own = sniff(self.data[:HEAD]) if self.data else None
+        kind = SUFFIXES[suffix.lower()] if suffix else own
+        said = {key: value for key, value in self._said().items() if key in KEPT}
+        if image.mode == "CMYK" and kind != "JPEG" or image.mode == "RGBA" and kind in ("JPEG", "BMP"):
+            image = image.convert("RGB")
+        if image.mode.removesuffix("A") not in (
+            self.stored.mode.removesuffix("A"),
+            self.stored.mode.replace("P", "RGB"),
+        ):
+            said.pop("icc_profile", None)  # a profile of grey or of inks says nothing about red, green and blue
+        options = {}
+        if kind == "JPEG":
+            if own == "JPEG" and self.stored.mode == image.mode:
+                # The tables of the file: what is not painted is rounded to what it was.
+                sampling = JpegImagePlugin.get_sampling(self.stored)
+                options = {
+                    "qtables": self.stored.quantization,
+                    "subsampling": sampling if sampling >= 0 else 0,
+                    "progressive": "progressive" in self.stored.info,
+                }
+            else:
+                options = {"quality": 95, "subsampling": 0}
+        elif kind == "WEBP":
+            options = {"quality": 95, "lossless": own != "WEBP" or b"VP8L" in self.data[:64]}
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **said, **options)
+        return buffer.getvalue()
+
+    def _said(self):
+        """Returns what the file says of itself, profiles included, which are left aside when it is decoded."""
+        found = dict(self.stored.info)
+        if self.data:
+            with contextlib.suppress(Exception):  # what Pillow refuses is left out
+                found |= Image.open(io.BytesIO(self.data)).info
+        return found
+
+
+def add(pixels, changed, points, difference):
+    """Adds a difference in Lab to the pixels of a face, in place.
+
+    Args:
+        pixels: uint8 `(height, width, 3)`.
+        changed: bool `(height, width)`; becomes True where a pixel was changed.
+        points: `(468, 3)` in pixels.
+        difference: `(size, size, 3)`, of the texture.
+    """
+    height, width = changed.shape
+    low = np.floor(points[:, :2].min(axis=0)).astype(int) - 1
+    size = np.ceil(points[:, :2].max(axis=0)).astype(int) + 1 - low
+    # No finer than the texture: in a larger face, the difference is drawn smaller and enlarged.
+    factor = max(1.0, float(size.max()) / len(difference))
+    shape = tuple(int(np.ceil(n / factor)) for n in size[::-1])
+    drawn, _ = render(
+        difference, (points - (*low, 0)) * ((shape[1] / size[0]), (shape[0] / size[1]), 1 / factor), shape
+    )
+    left, top = np.maximum(low, 0)
+    right, below = np.minimum(low + size, (width, height))
+    if left >= right or top >= below:
+        return
+    drawn = resized(drawn, tuple(size.tolist()))
+    drawn = drawn[top - low[1] : below - low[1], left - low[0] : right - low[0]]
+    at = np.abs(drawn).max(axis=-1) > 0.05
+    part = pixels[top:below, left:right]
+    part[at] = np.rint(lab_to_rgb(rgb_to_lab(part[at]) + drawn[at])).astype("uint8")
+    changed[top:below, left:right] |= at

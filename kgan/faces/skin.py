@@ -1,0 +1,76 @@
+"""What of a face is skin: its tone, and the texels that hair, glasses or a hand cover."""
+
+import functools
+
+import numpy as np
+from scipy import ndimage
+
+from kgan.faces.mesh import EYES, PLACES, region, texels
+from kgan.faces.raster import resized
+
+GRID = 128  # texels a side at which covers are looked for
+# Differences in L, a and b that are usual on one face. With the thresholds below, they were chosen on every second of
+# 29 faces with parsing maps, and checked on the others.
+USUAL = np.array((14, 10, 8), "float32")
+BORDER = 0.15  # distance from the border, as a share of the texture, within which a cover is likelier than elsewhere
+COVERED = (2.5, 4.0)  # at the lower difference a texel is skin, at the higher one it is covered
+
+
+@functools.cache
+def _static(size):
+    """Returns masks of a texture: skin, its safest part, how much a difference counts; and the terms of a plane."""
+    down, right = (np.indices((size, size)) + 0.5) / size - 0.5
+    skin = (region("face", size) > 0.9) & (region("lips", size) + region("brows", size) < 0.1)
+    cheeks = skin & (down > -0.08) & (down < 0.3) & (abs(right) < 0.25)
+    inward = ndimage.distance_transform_edt(texels(size)[0] >= 0) / size
+    weight = np.clip(1 + 0.5 * (BORDER - inward) / BORDER, 0.3, None)
+    # Make-up around the eyes is no cover.
+    weight *= 1 - 0.5 * around_eyes(size)
+    return skin, cheeks, weight.astype("float32"), np.stack([np.ones_like(down), right, down], axis=-1)
+
+
+@functools.cache
+def around_eyes(size):
+    """Returns how much a texel belongs to what is painted around the eyes, float32 `(size, size)` in [0, 1]."""
+    far = ndimage.distance_transform_edt(region("eyes", size) < 0.5) / size
+    down, right = (np.indices((size, size)) + 0.5) / size
+    eye = PLACES[list(EYES[0])]
+    # Mostly on the upper lids and outwards: what is below the eyes or towards the nose counts as farther away.
+    far *= np.where(down > eye[:, 1].mean(), 1.7, 1) * np.where(abs(right - 0.5) < 0.5 - eye[:, 0].max(), 1.5, 1)
+    return (np.clip((0.1 - far) / 0.04, 0, 1) * region("face", size)).astype("float32")
+
+
+def skin_tone(lab, visible):
+    """Returns the Lab colour of the skin, float32 `(3,)`: the median of what is visible of it.
+
+    Args:
+        lab: `(size, size, 3)`.
+        visible: `(size, size)` in [0, 1].
+    """
+    skin, *_ = _static(len(lab))
+    return np.median(lab[skin & (visible >= min(0.5, visible[skin].max()))], axis=0).astype("float32")
+
+
+def uncovered(lab, visible):
+    """Returns where nothing is in front of the skin, float32 `(size, size)` in [0, 1].
+
+    Skin is what has the colour of cheeks, nose and chin, or what their colours change to along a plane, which takes
+    light from one side into account. Differences count most at the border, where hair is, and little in the middle,
+    where make-up is. Lips, eyes and brows are not judged.
+
+    Args:
+        lab: `(size, size, 3)`.
+        visible: `(size, size)` in [0, 1], what the shape of the face leaves visible.
+    """
+    skin, cheeks, weight, terms = _static(GRID)
+    small = ndimage.median_filter(resized(lab, GRID), (5, 5, 1))
+    seen = resized(visible, GRID)
+    at = cheeks & (seen >= min(0.5, seen[cheeks].max()))
+    counts = np.ones(at.sum())
+    for _ in range(3):  # what is unlike the plane counts less for it
+        plane, *_ = np.linalg.lstsq(terms[at] * counts[:, None], small[at] * counts[:, None], rcond=None)
+        counts = 1 / np.sqrt(1 + (((small[at] - terms[at] @ plane) / USUAL) ** 2).sum(axis=-1))
+    difference = np.sqrt((((small - terms @ plane) / USUAL) ** 2).sum(axis=-1)) * weight
+    low, high = COVERED
+    mask = np.where(skin, np.clip((high - difference) / (high - low), 0, 1), 1)
+    return resized(ndimage.gaussian_filter(mask.astype("float32"), 0.7), len(lab))

@@ -1,0 +1,123 @@
+"""The texture of a face: its colours in UV space, how well each texel can be seen, and back into the photograph."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from kgan.faces.colour import rgb_to_lab
+from kgan.faces.mesh import HOLES, PLACES, TRIANGLES, interpolated, texels
+from kgan.faces.raster import rasterise, sample
+from kgan.faces.skin import skin_tone, uncovered
+
+FACING = (0.15, 0.35)  # the cosine of the angle to the camera at which a texel begins to count, and counts wholly
+DEPTH = 0.03  # how far behind the nearest surface a texel is hidden, as a share of the face
+
+
+class Texture(NamedTuple):
+    """A face in UV space.
+
+    Args:
+        lab: float32 `(size, size, 3)`, Lab colours; what is outside the face has no meaning.
+        visible: float32 `(size, size)` in [0, 1]: 0 where the face turns away, something is in front of it, or the
+            photo ends.
+        tone: float32 `(3,)`, the Lab colour of the skin.
+    """
+
+    lab: np.ndarray
+    visible: np.ndarray
+    tone: np.ndarray
+
+
+def read_texture(photo, points, size):
+    """Reads the texture of a face from a photograph.
+
+    Args:
+        photo: `PIL.Image.Image` of mode RGB.
+        points: `(468, 3)`, x, y and depth in pixels of the photo.
+        size: of the texture, a multiple of 128.
+
+    Returns:
+        A `Texture`.
+    """
+    low, high = np.floor(points[:, :2].min(axis=0)).astype(int) - 2, np.ceil(points[:, :2].max(axis=0)).astype(int) + 2
+    # Between texels farther apart than pixels, pixels would be passed over: such a face is reduced first.
+    factor = max(1, int((high - low).max() / size))
+    low, high = np.maximum(low, 0), np.minimum(high, photo.size)
+    part = photo.reduce(factor, (*low.tolist(), *high.tolist()))
+    near = (points - (*low, 0)) / factor
+    lab = rgb_to_lab(unwrap(np.asarray(part, "float32"), near, size))
+    visible = visibility(points, photo.size[::-1], size)
+    visible *= uncovered(lab, visible)
+    return Texture(lab, visible, skin_tone(lab, visible))
+
+
+def unwrap(pixels, points, size):
+    """Returns the texture of an image.
+
+    Args:
+        pixels: `(height, width, channels)`.
+        points: `(468, 2)` or `(468, 3)`, x and y in pixels.
+        size: of the texture.
+
+    Returns:
+        float32 `(size, size, channels)`; beside the face the colours of its border go on.
+    """
+    return sample(pixels, interpolated(points[:, :2], size))
+
+
+def render(texture, points, shape):
+    """Draws a texture on a face.
+
+    Args:
+        texture: `(size, size, channels)`.
+        points: `(468, 3)`, x, y and depth in pixels.
+        shape: `(height, width)` of the image.
+
+    Returns:
+        image: float32 `(height, width, channels)`; 0 beside the face and in its holes.
+        covered: bool `(height, width)`, where the face is.
+    """
+    size = len(texture)
+    triangle, weights = rasterise(points, TRIANGLES, shape)
+    covered = (triangle >= 0) & ~HOLES[triangle]
+    image = np.zeros((*shape, texture.shape[2]), "float32")
+    places = np.einsum("ij,ijk->ik", weights[covered], PLACES[TRIANGLES[triangle[covered]]])
+    image[covered] = sample(texture, places * size)
+    return image, covered
+
+
+def visibility(points, shape, size):
+    """Returns how well a photo shows each texel by its shape alone, float32 `(size, size)` in [0, 1].
+
+    Args:
+        points: `(468, 3)`, x, y and depth in pixels of the photo.
+        shape: `(height, width)` of the photo.
+        size: of the texture.
+    """
+    low, high = FACING
+    seen = np.clip((interpolated(facing(points), size) - low) / (high - low), 0, 1)
+    places = interpolated(points, size)
+    x, y = places[..., 0], places[..., 1]
+    seen *= (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
+    # Behind the nose or a cheek: something of the face is nearer at the same pixel.
+    span = np.ptp(points[:, :2], axis=0).max()
+    scale = min(1.0, 256 / span)
+    origin = points[:, :2].min(axis=0)
+    moved = np.column_stack([(points[:, :2] - origin) * scale, points[:, 2]])
+    box = tuple(int(n) + 1 for n in moved[:, 1::-1].max(axis=0))
+    triangle, weights = rasterise(moved, TRIANGLES, box)
+    nearest = np.where(triangle >= 0, np.einsum("ijk,ijk->ij", weights, points[TRIANGLES[triangle], 2]), np.inf)
+    column = np.clip(((x - origin[0]) * scale).astype(int), 0, box[1] - 1)
+    row = np.clip(((y - origin[1]) * scale).astype(int), 0, box[0] - 1)
+    hidden = places[..., 2] > nearest[row, column] + DEPTH * span
+    seen *= 1 - ndimage.gaussian_filter(hidden.astype("float32"), size / 256)
+    return (seen * (texels(size)[0] >= 0)).astype("float32")
+
+
+def facing(points):
+    """Returns the cosine of the angle between each point's normal and the camera, `(468,)`; below 0: turned away."""
+    a, b, c = np.moveaxis(points[TRIANGLES], 1, 0)
+    normals = np.zeros_like(points)
+    np.add.at(normals, TRIANGLES, np.cross(b - a, c - a)[:, None])
+    return -normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)

@@ -1,0 +1,211 @@
+"""Makeup from one face to another by colour alone, in UV space, without a network.
+
+What makes the reference's eyes and skin differ from its own skin tone, coarsely, is added to the source, less what does
+so on the source. Lips take the reference's distribution of colours. The result is a difference in Lab, so that the
+source keeps its light, its pores and everything that is not made up.
+"""
+
+import functools
+
+import numpy as np
+from scipy import ndimage
+from scipy.special import expit
+
+from kgan.faces.mesh import region, texels
+from kgan.faces.raster import resized
+from kgan.faces.skin import around_eyes
+from kgan.faces.texture import Texture
+
+PARTS = ("lips", "eyes", "skin")
+DARKER = (8, 2)  # difference in L to the other side at which half of a texel is repaired, and over which this changes
+DETAIL = {"eyes": 0.008, "skin": 0.05}  # coarseness of what is transferred, as a share of the texture
+SKIN_LIGHT = 0.25  # how much of the lightness of the skin is transferred, most of which is light
+LIP_LIGHT = 0.6  # how much of the lightness of lips is matched in distribution; of the rest only the mean
+SEEN = 0.3  # visibility from which a texel's colour is trusted
+
+
+def repaired(texture):
+    """Returns a texture whose shadows and hidden parts are taken from the other side of the face, where that is better.
+
+    Args:
+        texture: a `Texture`.
+
+    Returns:
+        A `Texture`; where both sides are hidden, it is as it was.
+    """
+    lab, visible = texture.lab, texture.visible
+    light = _coarse(lab[..., :1], visible, 0.02)[..., 0]
+    half, width = DARKER
+    other = np.maximum(expit((light[:, ::-1] - light - half) / width), 1 - visible) * (visible[:, ::-1] > SEEN)
+    other = ndimage.gaussian_filter(other, 0.01 * len(lab))[..., None]
+    lab = lab * (1 - other) + lab[:, ::-1] * other
+    visible = np.maximum(visible * (1 - other[..., 0]), visible[:, ::-1] * other[..., 0])
+    return Texture(lab.astype("float32"), visible.astype("float32"), texture.tone)
+
+
+def colour_transfer(source, look, strengths=None, keep_skin_tone=True):
+    """Returns what to add to the source's colours, in Lab.
+
+    Args:
+        source: `Texture` of the face to make up.
+        look: `Texture` of the reference, `repaired`, of the same size.
+        strengths: dict from parts, of `PARTS`, to how much of them is transferred, in [0, 1]; None for all.
+        keep_skin_tone: whether the source keeps its skin tone, and does not take the reference's.
+
+    Returns:
+        float32 `(size, size, 3)`; 0 where the source is hidden, and in its eyes and mouth.
+
+    Raises:
+        ValueError: the textures differ in size.
+    """
+    if source.lab.shape != look.lab.shape:
+        raise ValueError(f"the source's texture is {len(source.lab)} texels wide, the look's {len(look.lab)}")
+    strengths = dict.fromkeys(PARTS, 1.0) if strengths is None else strengths
+    size = len(source.lab)
+    lips = lip_mask(source)
+    coarse = _coarse_change(source, look, strengths, keep_skin_tone)
+    difference = resized(coarse, size) * (1 - lips)[..., None]
+    if strength := strengths.get("lips", 0):
+        difference += strength * lips[..., None] * _lip_change(source, look, lips)
+    return difference * np.maximum(source.visible, lips)[..., None]
+
+
+def _coarse_change(source, look, strengths, keep_skin_tone):
+    """Returns what to add to eyes and skin, which is coarse, in textures of half the size."""
+    source, look = (
+        Texture(resized(t.lab, len(t.lab) // 2), resized(t.visible, len(t.lab) // 2), t.tone) for t in (source, look)
+    )
+    size = len(source.lab)
+    areas = _areas(size)
+    change = np.zeros_like(source.lab)
+    for part, light in (("eyes", 1), ("skin", SKIN_LIGHT)):
+        if strength := strengths.get(part, 0):
+            trusted = _soft((look.visible > SEEN).astype("float32"), 0.01)
+            contrast = (_contrast(look, part) - _contrast(source, part)) * (light, 1, 1)
+            change += strength * (areas[part] * trusted)[..., None] * contrast
+    if not keep_skin_tone:
+        everywhere = np.clip(areas["eyes"] + areas["skin"], 0, 1)
+        change += strengths.get("skin", 0) * everywhere[..., None] * (look.tone - source.tone)
+    return change
+
+
+@functools.cache
+def _areas(size):
+    """Returns where the eyes' and the skin's colours go: soft, and 0 at the border of the face and on the brows."""
+    inward = ndimage.distance_transform_edt(texels(size)[0] >= 0) / size
+    holes = region("mouth", size) + region("eyes", size)
+    open_ = np.clip(inward / 0.05, 0, 1) * (1 - np.clip(holes, 0, 1)) * (1 - _brows(size))
+    eyes = _soft(around_eyes(size), 0.012)
+    return {"eyes": eyes * open_, "skin": (1 - eyes) * open_}
+
+
+@functools.cache
+def _brows(size):
+    """Returns where brows are, which the mesh often puts a little too high; soft."""
+    mask = ndimage.grey_dilation(region("brows", size), int(0.03 * size))
+    return _soft(mask, 0.01)
+
+
+def _soft(mask, share):
+    return ndimage.gaussian_filter(mask, share * len(mask))
+
+
+def _contrast(texture, part):
+    """Returns how a face's coarse colours differ from its skin tone."""
+    size = len(texture.lab)
+    counts = texture.visible * (1 - region("eyes", size)) * (1 - _brows(size))
+    if part == "skin":
+        counts = counts * _areas(size)["skin"] * (1 - region("lips", size))
+    return _coarse(texture.lab, counts, DETAIL[part]) - texture.tone
+
+
+def _coarse(values, weights, share):
+    """Returns a weighted Gaussian mean around each texel, with a width that is a share of the texture."""
+    size = len(values)
+    few = size >> max(0, int(np.log2(max(1, share * size / 2))))  # so coarse a mean needs no more texels
+    weights = weights[..., None].astype("float32")
+    both = np.concatenate([values * weights, weights], axis=-1)
+    both = ndimage.gaussian_filter(resized(both, few), (share * few, share * few, 0), mode="nearest")
+    mean = both[..., :-1] / np.maximum(both[..., -1:], 1e-4)
+    return resized(mean, size)
+
+
+# === Lips ===
+
+
+@functools.cache
+def _lip_places(size):
+    """Returns the box to look in; in it, distances into the lips of the mesh in 512ths, and masks: lips, skin, both."""
+    lips, mouth = region("lips", size) > 0.5, region("mouth", size) > 0.5
+    unit = size / 512
+    signed = (ndimage.distance_transform_edt(lips) - ndimage.distance_transform_edt(~lips)) / unit
+    outside = ndimage.distance_transform_edt(~(lips | mouth)) / unit
+    box = ndimage.find_objects((outside < 36).astype(int))[0]
+    return box, *(
+        part[box] for part in (signed.astype("float32"), signed > 6, (outside > 14) & (outside < 34), outside < 22)
+    )
+
+
+def lip_mask(texture):
+    """Returns how much of each texel is lips, float32 `(size, size)` in [0, 1].
+
+    The mesh knows where lips are, the colours know it better: a texel is compared with the middle of the lips and with
+    the skin around them, as normal distributions, and its distance from the mesh's edge counts beside this.
+    """
+    size = len(texture.lab)
+    box, signed, middle, around, near = _lip_places(size)
+    lab, visible = ndimage.gaussian_filter(texture.lab[box], (1, 1, 0)), texture.visible[box]
+    evidence = np.zeros_like(signed)
+    evidence[near] = _likelihood(lab, middle, visible, near) - _likelihood(lab, around, visible, near)
+    evidence = ndimage.gaussian_filter(np.clip(evidence, -8, 8), 1.5 * size / 512)
+    mask = np.zeros((size, size), "float32")
+    mask[box] = expit(evidence + 0.5 * signed) * near
+    return mask * (1 - region("mouth", size))
+
+
+def _likelihood(lab, where, visible, at):
+    """Returns the logarithm of the density of colours `at` some texels, by the distribution `where` they are known."""
+    seen = where & (visible > SEEN)
+    known = lab[seen if seen.sum() > 50 else where].astype("float64")
+    covariance = np.cov(known.T) + 3 * np.eye(3)
+    apart = lab[at] - np.median(known, axis=0)
+    distance = np.einsum("ij,jk,ik->i", apart, np.linalg.inv(covariance), apart)
+    return -0.5 * (distance + np.linalg.slogdet(covariance)[1])
+
+
+def _lip_change(source, look, lips):
+    """Returns what to add to the source's lips, `(size, size, 3)`, from matching each channel's distribution."""
+    change = np.zeros_like(source.lab)
+    box = _lip_places(len(lips))[0]
+    inside, theirs = lips[box] > 0.5, lip_mask(look)[box] > 0.5
+    if inside.any() and theirs.any():
+        own, colours = source.lab[box][inside], look.lab[box][theirs]
+        # In the source's light, as its skin shows it.
+        colours[:, 0] += source.tone[0] - look.tone[0]
+        matched = match_values(own, colours)
+        mean = own[:, 0] + colours[:, 0].mean() - own[:, 0].mean()
+        matched[:, 0] = LIP_LIGHT * matched[:, 0] + (1 - LIP_LIGHT) * mean
+        spread = np.zeros((*inside.shape, 4), "float32")  # with the number of texels, for a mean of those that are lips
+        spread[inside] = np.column_stack([matched - own, np.ones(len(own))])
+        spread = ndimage.gaussian_filter(spread, (0.004 * len(lips), 0.004 * len(lips), 0))
+        change[box] = spread[..., :3] / np.maximum(spread[..., 3:], 1e-4)
+    return change
+
+
+def match_values(values, reference):
+    """Returns values with the distribution of a reference, each column by itself and by rank alone.
+
+    Args:
+        values: `(n, channels)`.
+        reference: `(m, channels)`.
+
+    Returns:
+        float32 `(n, channels)`: with n equal to m the reference's values, in the order of `values`.
+    """
+    at = (np.arange(len(values)) + 0.5) / len(values)
+    known = (np.arange(len(reference)) + 0.5) / len(reference)
+    matched = np.empty(values.shape, "float32")
+    for channel in range(values.shape[1]):
+        order = np.argsort(values[:, channel], kind="stable")
+        matched[order, channel] = np.interp(at, known, np.sort(reference[:, channel]))
+    return matched
