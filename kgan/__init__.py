@@ -21,7 +21,17 @@ _MODULE_OF = {
     "MMSSIT": "kgan.models.mm_ssit",
     "CDAAE": "kgan.models.mm_ssit",
 }
-_SUBMODULES = ("callbacks", "data", "export", "losses", "metrics", "plots", "soft_pseudo_labels", "text_filter")
+_SUBMODULES = (
+    "callbacks",
+    "data",
+    "export",
+    "losses",
+    "makeup",
+    "metrics",
+    "plots",
+    "soft_pseudo_labels",
+    "text_filter",
+)
 
 __all__ = [*_MODULE_OF, *_SUBMODULES]
 

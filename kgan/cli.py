@@ -1,8 +1,9 @@
-"""The `kgan` command: `kgan filter PATH...`, `kgan tag MODEL PATH...` and `kgan export MODEL`."""
+"""The `kgan` command: `kgan filter`, `kgan tag`, `kgan makeup` and `kgan export`."""
 
 import argparse
 import codecs
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -15,10 +16,11 @@ from functools import partial
 from tqdm import tqdm
 
 from kgan.export import QUANTISATIONS, export_text_filter
+from kgan.faces import PARTS
 from kgan.filter.run import COLUMNS, REGIONS, run
 from kgan.filter.text_filter import TextFilter
 from kgan.runtime.files import Limits
-from kgan.runtime.inputs import expand
+from kgan.runtime.inputs import TAR, ZIP, expand
 from kgan.runtime.journal import Journal
 
 STATUSES = """
@@ -59,18 +61,30 @@ def run_arguments(parser):
         help=".jsonl, .csv or .parquet file for the rows (default: JSON lines on standard output)",
     )
     add("--overwrite", action="store_true", help="replace the file of --out instead of continuing it")
+    limit_arguments(parser)
+
+
+def limit_arguments(parser):
+    """Adds the arguments of commands that read many files."""
+    add = parser.add_argument
     add("--processes", type=int, metavar="N", help="number of worker processes (default: one per processor)")
     add("--max-megapixels", type=float, default=100, metavar="N", help="largest image to decode (default: %(default)s)")
     add("--max-megabytes", type=float, default=64, metavar="N", help="largest file to read (default: %(default)s)")
     add("--max-seconds", type=float, default=60, metavar="N", help="processor time per image (default: %(default)s)")
 
 
-def check_run(options):
-    """Returns the paths and the `Limits` of a run, or raises ValueError."""
+def check_limits(options):
+    """Returns the `Limits` of a run, or raises ValueError."""
     for name in ("processes", "max_megapixels", "max_megabytes", "max_seconds"):
         value = getattr(options, name)
         if value is not None and not 0 < value < 1e9:
             raise ValueError(f"--{name.replace('_', '-')} {value}: pass a number above 0")
+    return Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
+
+
+def check_run(options):
+    """Returns the paths and the `Limits` of a run that gives rows, or raises ValueError."""
+    limits = check_limits(options)
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise ValueError(f"--threshold {options.threshold}: pass a score from 0 to 1")
     if not options.out and getattr(sys.stdout, "name", None) == os.devnull:
@@ -78,7 +92,7 @@ def check_run(options):
     if options.paths.count("-") > 1:
         raise ValueError("standard input can be read only once: pass - once")
     paths = itertools.chain.from_iterable([listed() if path == "-" else expand(path) for path in options.paths])
-    return paths, Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
+    return paths, limits
 
 
 def run_all(options, columns, asked, rows, is_found, found):
@@ -90,11 +104,15 @@ def run_all(options, columns, asked, rows, is_found, found):
         rows: function of a `Journal`, or None, that yields `(row, whether it is of an earlier run)`.
         is_found: function of a row that says whether to count it.
         found: what is counted, such as "with text".
+
+    Returns:
+        Set of the statuses of all rows.
     """
     asked |= {name: getattr(options, name.replace("-", "_")) for name in LIMITS}
     # A progress bar would break up rows printed to a terminal.
     hide = True if not options.out and sys.stdout.isatty() else None
     images = hits = failures = new = 0
+    statuses = set()
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(options.out, columns, asked, options.overwrite)) if options.out else None
@@ -103,6 +121,7 @@ def run_all(options, columns, asked, rows, is_found, found):
             images += 1
             hits += is_found(row)
             failures += row["status"] != "ok"
+            statuses.add(row["status"])
             if not old:
                 new += 1
                 bar.update()
@@ -113,6 +132,7 @@ def run_all(options, columns, asked, rows, is_found, found):
     rate = new / (time.perf_counter() - started)
     summary = f"{images} images: {hits} {found}, {failures} not ok; {new} in this run, {rate:.1f} images/s"
     print(summary, file=sys.stderr)
+    return statuses
 
 
 LIMITS = ("max-megapixels", "max-megabytes", "max-seconds")
@@ -211,6 +231,89 @@ def listed():
         yield os.fsdecode(rest)
 
 
+MAKEUP = "transfer the makeup of a reference photo to other photos"
+MAKEUP_MORE = (
+    """
+Only the face changes: every pixel beside it stays as it is, and so do format, size, transparency and profile. SOURCE is
+a photo, and then OUT may be a photo, too; or a folder, a zip or tar archive, or a pattern, and then OUT is a folder,
+with one row for each photo in OUT/makeup.jsonl: path, the file written, status, and how many faces were found and
+painted.
+"""
+    + STATUSES.format(ok="the face was made up")
+    + """  partial       the edge of the photo cuts the face; the rest was made up
+  no_face       no face was found
+  too_small     the face is smaller than 24 pixels
+  turned_away   less than 60 % of the face is turned to the camera
+"""
+)
+
+
+def makeup_arguments(parser):
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help="photo, folder, zip or tar archive, or pattern")
+    add("reference", metavar="REFERENCE", help="photo with the makeup, or an .npz file from --save-look")
+    add("--out", metavar="OUT", required=True, help="folder for the photos; for one photo also a file")
+    add("--overwrite", action="store_true", help="replace what is in OUT instead of continuing it")
+    add("--shade", type=float, default=1.0, metavar="S", help="how much makeup, 0 to 1 (default: %(default)s)")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to make up (default: all)")
+    for part in PARTS:
+        add(f"--{part}", type=float, default=1.0, metavar="S", help=f"how much of it on {part}, 0 to 1")
+    keep = "keep the skin tone of the source (default), or take that of the reference"
+    add("--keep-skin-tone", action=argparse.BooleanOptionalAction, default=True, help=keep)
+    add("--faces", choices=("largest", "all"), default="largest", help="which faces of a photo (default: %(default)s)")
+    add("--side-by-side", action="store_true", help="write NAME.side-by-side.png, too: source, reference and result")
+    add("--save-look", metavar="FILE", help=".npz file for the makeup of the reference, to use in its place")
+    add(
+        "--frames",
+        action="store_true",
+        help="the photos are frames of a film, in order: follow the face, and steady it",
+    )
+    limit_arguments(parser)
+
+
+def make_up_photos(options):
+    from kgan.faces import makeup  # needs SciPy, which the filter does without
+    from kgan.faces.look import save_look
+    from kgan.faces.photo import SUFFIXES
+
+    limits = check_limits(options)
+    wish = makeup.Wish(
+        options.shade,
+        {part: getattr(options, part) for part in options.parts},
+        options.keep_skin_tone,
+        options.faces == "all",
+        options.side_by_side,
+    )
+    makeup.check_strengths(wish.shade, wish.strengths)
+    paths = expand(options.source)
+    single = os.path.isfile(options.source) and not options.source.lower().endswith(ZIP + TAR)
+    to_file = single and os.path.splitext(options.out)[1].lower() in SUFFIXES and not os.path.isdir(options.out)
+    if to_file and os.path.exists(options.out) and not options.overwrite:
+        raise ValueError(f"{options.out} exists: pass --overwrite to replace it, or another --out")
+    look, reference = makeup.read_reference(options.reference, limits)
+    if options.save_look:
+        save_look(options.save_look, look)
+    if not to_file:
+        os.makedirs(options.out, exist_ok=True)
+    asked = {**dataclasses.asdict(wish), "frames": options.frames, "reference": makeup.digest(look)}
+    rows = partial(
+        makeup.run,
+        paths,
+        out=options.out,
+        look=look,
+        reference=reference,
+        wish=wish,
+        frames=options.frames,
+        replace=options.overwrite,
+        processes=options.processes,
+        limits=limits,
+    )
+    options.out = None if to_file else os.path.join(options.out, "makeup.jsonl")
+    statuses = run_all(options, makeup.COLUMNS, asked, rows, lambda row: row["painted"] > 0, "made up")
+    if not any(status in ("ok", "partial") for status in statuses):
+        raise RuntimeError(f"no photo was made up: {', '.join(sorted(statuses)) or 'there is none'}")
+
+
 EXPORT = "convert a trained student of the text filter to SavedModel and LiteRT"
 EXPORT_MORE = """
 A JSON file next to the model (student.json for student.keras) may provide "thresholds", "licence" and "data_card" for
@@ -246,6 +349,7 @@ def export_model(options):
 COMMANDS = {
     "filter": (FILTER, FILTER_MORE, filter_arguments, filter_images),
     "tag": (TAG, TAG_MORE, tag_arguments, tag_images),
+    "makeup": (MAKEUP, MAKEUP_MORE, makeup_arguments, make_up_photos),
     "export": (EXPORT, EXPORT_MORE, export_arguments, export_model),
 }
 

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.special import expit
 
 from kgan.faces.mesh import EYES, FILES
+from kgan.runtime.litert import quiet
 
 DETECTED, CERTAIN = 0.5, 0.9  # least scores of the detector, which takes a cat for a face, and of the mesh
 OVERLAP = 0.3  # of two boxes, as intersection over union, above which they show one face
@@ -74,8 +75,9 @@ class _Network:
     def __init__(self, name):
         from ai_edge_litert.interpreter import Interpreter  # takes longer to import than all else here
 
-        self.interpreter = Interpreter(str(FILES / name), num_threads=1)
-        self.interpreter.allocate_tensors()
+        with quiet():
+            self.interpreter = Interpreter(str(FILES / name), num_threads=1)
+            self.interpreter.allocate_tensors()
         (self.input,) = self.interpreter.get_input_details()
         self.size = int(self.input["shape"][1])
         self.lock = threading.Lock()  # an interpreter mixes up the images of several threads
@@ -102,7 +104,7 @@ def _anchors():
 ANCHORS = _anchors()
 
 
-def find_faces(photo, largest=False):
+def find_faces(photo, small=True):
     """Finds the faces of a photograph.
 
     The photo is searched whole, then, for faces smaller than a tenth of it, in halves and quarters. Where no face is
@@ -110,7 +112,7 @@ def find_faces(photo, largest=False):
 
     Args:
         photo: `PIL.Image.Image` of mode RGB.
-        largest: whether to stop at the first of these searches that finds a face, and return its largest face alone.
+        small: whether to go on searching for small faces where large ones have been found.
 
     Returns:
         List of `Face`, the largest first; empty if there is none.
@@ -121,19 +123,18 @@ def find_faces(photo, largest=False):
     []
     """
     factor = max(1, round(max(photo.size) / SEARCHED))
-    small = photo.reduce(factor) if factor > 1 else photo
+    reduced = photo.reduce(factor) if factor > 1 else photo
     for turn in TURNS:
         faces = []
-        for squares in _tiles(small.size, turn):
-            for found in (found for square in squares for found in _detect(small, square)):
-                face = _mesh(photo, _upright(small, found), factor)
+        for squares in _tiles(reduced.size, turn):
+            for found in (found for square in squares for found in _detect(reduced, square)):
+                face = _mesh(photo, _upright(reduced, found), factor)
                 if face and not any(_same(face, other) for other in faces):
                     faces.append(face)
-            if faces and largest:
+            if faces and not small:
                 break
         if faces:
-            faces.sort(key=lambda face: -face.size)
-            return faces[:1] if largest else faces
+            return sorted(faces, key=lambda face: -face.size)
     return []
 
 

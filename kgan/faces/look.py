@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kgan.faces.finder import find_faces
-from kgan.faces.mesh import HOLES, TRIANGLES, texels
+from kgan.faces.mesh import HOLES, interpolated, texels
 from kgan.faces.texture import Texture, facing, read_texture
 from kgan.faces.transfer import repaired
 from kgan.runtime.files import write_whole
@@ -31,12 +31,11 @@ def check(face):
     """Raises `Unsuitable` where a face is too small, or turned away too far."""
     if face.size < SMALLEST:
         raise Unsuitable("too_small", f"its face is {face.size:.0f} pixels high: {SMALLEST} are needed")
-    triangle, weights = texels(128)
-    front = np.einsum("ij,ij->i", weights[triangle >= 0], facing(face.points)[TRIANGLES[triangle[triangle >= 0]]]) > 0
-    shown = front[~HOLES[triangle[triangle >= 0]]].mean()
-    if shown < SHOWN:
+    triangle, _ = texels(128)
+    front = interpolated(facing(face.points), 128)[(triangle >= 0) & ~HOLES[triangle]] > 0
+    if front.mean() < SHOWN:
         raise Unsuitable(
-            "turned_away", f"{shown:.0%} of its face are turned to the camera: {SHOWN:.0%} are needed"
+            "turned_away", f"{front.mean():.0%} of its face is turned to the camera: {SHOWN:.0%} is needed"
         )
 
 
@@ -58,7 +57,7 @@ def look_of(photo):
     look = look_of(PIL.Image.open("reference.jpg").convert("RGB"))
     ```
     """
-    faces = find_faces(photo, largest=True)
+    faces = find_faces(photo, small=False)
     if not faces:
         raise Unsuitable("no_face", "no face was found")
     check(faces[0])

@@ -11,12 +11,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import expit
 
+from kgan.faces import PARTS
 from kgan.faces.mesh import region, texels
 from kgan.faces.raster import resized
 from kgan.faces.skin import around_eyes
 from kgan.faces.texture import Texture
 
-PARTS = ("lips", "eyes", "skin")
 DARKER = (8, 2)  # difference in L to the other side at which half of a texel is repaired, and over which this changes
 DETAIL = {"eyes": 0.008, "skin": 0.05}  # coarseness of what is transferred, as a share of the texture
 SKIN_LIGHT = 0.25  # how much of the lightness of the skin is transferred, most of which is light
@@ -64,7 +64,7 @@ def colour_transfer(source, look, strengths=None, keep_skin_tone=True):
     size = len(source.lab)
     lips = lip_mask(source)
     coarse = _coarse_change(source, look, strengths, keep_skin_tone)
-    difference = resized(coarse, size) * (1 - lips)[..., None]
+    difference = resized(coarse, size) * ((1 - lips) * region("face", size))[..., None]
     if strength := strengths.get("lips", 0):
         difference += strength * lips[..., None] * _lip_change(source, look, lips)
     return difference * np.maximum(source.visible, lips)[..., None]

@@ -1,28 +1,13 @@
-"""Decodes untrusted image files to the pixels that the text filter scores.
+"""Decodes untrusted image files to the pixels that the text filter scores."""
 
-A file that gives no pixels raises `Undecodable` with one of the statuses of `kgan.runtime.files`. Errors that a decoder
-conceals remain `ok`: if a JPEG file has an end marker, libjpeg fills missing data with grey.
-"""
-
-import io
 import math
-import warnings
 
 import numpy as np
 from PIL import Image
 
 from kgan.runtime.examiner import Examiner
-from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
-from kgan.runtime.pixels import (
-    END_OF_JPEG,
-    UPRIGHT,
-    common_jpeg,
-    eight_bits,
-    lacks_only_its_end,
-    orientation,
-    pixel_chunks,
-    scale_transparent_value,
-)
+from kgan.runtime.files import Limits
+from kgan.runtime.pixels import UPRIGHT, decoded, eight_bits, orientation
 
 BUCKETS = ((240, 240), (240, 360), (360, 240), (240, 480), (480, 240))  # height, width
 
@@ -87,13 +72,13 @@ def views(image, bucket, resample=Image.Resampling.BILINEAR):
 def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels, resample=Image.Resampling.BILINEAR, margin=1):
     """Decodes the bytes of a file.
 
-    An image with more than `max_pixels` pixels is refused as soon as its header is read. A JPEG file is decoded at a
-    half, a quarter or an eighth of its size, as long as neither side becomes smaller than `margin` times the bucket's.
+    A JPEG file is decoded at a half, a quarter or an eighth of its size, as long as neither side becomes smaller than
+    `margin` times the bucket's.
 
     Args:
         data: bytes of the whole file.
         buckets: list of `(height, width)` to choose from.
-        max_pixels: most pixels, width times height. Above twice `PIL.Image.MAX_IMAGE_PIXELS` Pillow refuses the image.
+        max_pixels: as for `kgan.runtime.pixels.decoded`.
         resample: a `PIL.Image.Resampling`.
         margin: see above, 1 or more.
 
@@ -103,33 +88,16 @@ def decode(data, buckets=BUCKETS, max_pixels=Limits.pixels, resample=Image.Resam
     Raises:
         Undecodable: the file gives no pixels.
     """
-    kind = sniff(data[:HEAD])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(pixel_chunks(data)), formats=[kind])
-            if image.width * image.height > max_pixels:
-                raise Undecodable("too_large", f"{image.width} x {image.height} pixels")
-            scale_transparent_value(image)
-            bucket = nearest_bucket(image, buckets)
-            lying = orientation(image) >= 5
-            size = (image.width, image.height) if lying else (image.height, image.width)
-            height, width = (margin * side for side in bucket)
-            image.draft(None, (height, width) if lying else (width, height))
-            return views(image, bucket, resample), size
-    except (Undecodable, MemoryError):
-        raise
-    except Image.DecompressionBombError as error:
-        raise Undecodable("too_large", str(error)) from None
-    except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
-        if kind == "JPEG" and lacks_only_its_end(data):
-            return decode(data + END_OF_JPEG, buckets, max_pixels, resample, margin)
-        if str(error).startswith("Unsupported BMP") or (kind == "JPEG" and not common_jpeg(data)):
-            raise Undecodable("unsupported", str(error)) from None
-        cut = "truncated" in str(error).lower() or (
-            kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
-        )
-        raise Undecodable("truncated" if cut else "damaged", str(error)) from None
+
+    def shrunk(image):
+        bucket = nearest_bucket(image, buckets)
+        lying = orientation(image) >= 5
+        size = (image.width, image.height) if lying else (image.height, image.width)
+        height, width = (margin * side for side in bucket)
+        image.draft(None, (height, width) if lying else (width, height))
+        return views(image, bucket, resample), size
+
+    return decoded(data, shrunk, max_pixels)
 
 
 class Shrinker(Examiner):

@@ -1,6 +1,5 @@
 """The text filter at run time. Imports LiteRT and Pillow, but neither Keras nor a backend."""
 
-import contextlib
 import dataclasses
 import io
 import os
@@ -16,6 +15,7 @@ from kgan.filter.regions import NUM_REGIONS, grids
 from kgan.runtime.examiner import Examiner
 from kgan.runtime.files import Limits
 from kgan.runtime.inputs import expand, find, grouped
+from kgan.runtime.litert import quiet
 from kgan.runtime.processes import processors, spread
 
 __all__ = ["BUCKETS", "Limits", "TextFilter", "to_bucket"]
@@ -249,28 +249,6 @@ def row(found, result, threshold, regions):
     if regions:
         made["regions"] = None if result.regions is None else [round(float(r), 4) for r in result.regions]
     return made
-
-
-_standard_error = threading.Lock()  # the whole process has but one
-
-
-@contextlib.contextmanager
-def quiet():
-    """Suppresses the message about delegates that LiteRT writes to standard error; no option turns it off."""
-    with _standard_error, open(os.devnull, "wb") as nowhere:
-        try:
-            kept = os.dup(2)
-        except OSError:  # there is none, as in a program with windows or a daemon
-            kept = None
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            if kept is None:
-                os.close(2)
-            else:
-                os.dup2(kept, 2)
-                os.close(kept)
 
 
 # === In the worker processes ===

@@ -131,15 +131,18 @@ def put(folder, place, data):
     """Writes a file at `place` in a folder.
 
     A file with other contents at that place is kept: the new file becomes `name-2`, `name-3` and so on.
+
+    Returns:
+        `Path` of the file.
     """
     try:
-        put_at(Path(folder, place), data)
+        return put_at(Path(folder, place), data)
     except OSError as error:
         # A parent folder's name is taken by a file, or this file system refuses the name: a hash replaces it.
         if error.errno not in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
             raise
         name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
-        put_at(Path(folder, name + os.path.splitext(place)[1][:8]), data)
+        return put_at(Path(folder, name + os.path.splitext(place)[1][:8]), data)
 
 
 def put_at(path, data):
@@ -147,7 +150,7 @@ def put_at(path, data):
     for number in itertools.count(2):
         try:
             if path.read_bytes() == data:
-                return
+                return path
         except FileNotFoundError:
             break
         except IsADirectoryError:
@@ -155,6 +158,7 @@ def put_at(path, data):
         path = path.with_name(f"{stem}-{number}{suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data)
+    return path
 
 
 def write_whole(path, data):

@@ -1,13 +1,18 @@
-"""Gets at the pixels of a file: EXIF orientation, 16-bit samples, transparent colours, harmless faults of a file."""
+"""Gets at the pixels of a file: EXIF orientation, 16-bit samples, transparent colours, harmless faults of a file.
+
+A file that gives no pixels raises `Undecodable` with one of the statuses of `kgan.runtime.files`. Errors that a decoder
+conceals remain `ok`: if a JPEG file has an end marker, libjpeg fills missing data with grey.
+"""
 
 import hashlib
 import io
+import warnings
 import zlib
 
 import numpy as np
 from PIL import Image
 
-from kgan.runtime.files import Undecodable
+from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
 
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -19,6 +24,43 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def decoded(data, convert, max_pixels=Limits.pixels):
+    """Opens an image and returns what a function makes of it.
+
+    An image with more than `max_pixels` pixels is refused as soon as its header is read.
+
+    Args:
+        data: bytes of the whole file.
+        convert: function of a `PIL.Image.Image` that is not loaded yet.
+        max_pixels: most pixels, width times height. Above twice `PIL.Image.MAX_IMAGE_PIXELS` Pillow refuses the image.
+
+    Raises:
+        Undecodable: the file gives no pixels.
+    """
+    kind = sniff(data[:HEAD])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(pixel_chunks(data)), formats=[kind])
+            if image.width * image.height > max_pixels:
+                raise Undecodable("too_large", f"{image.width} x {image.height} pixels")
+            scale_transparent_value(image)
+            return convert(image)
+    except (Undecodable, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise Undecodable("too_large", str(error)) from None
+    except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
+        if kind == "JPEG" and lacks_only_its_end(data):
+            return decoded(data + END_OF_JPEG, convert, max_pixels)
+        if str(error).startswith("Unsupported BMP") or (kind == "JPEG" and not common_jpeg(data)):
+            raise Undecodable("unsupported", str(error)) from None
+        cut = "truncated" in str(error).lower() or (
+            kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
+        )
+        raise Undecodable("truncated" if cut else "damaged", str(error)) from None
 
 
 def orientation(image):

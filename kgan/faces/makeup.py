@@ -1,0 +1,298 @@
+"""Makes up the faces of photographs with a look: one photo, or any number of files in runs that can be continued."""
+
+import dataclasses
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kgan.faces import PARTS
+from kgan.faces.finder import around, find_faces, mesh_in
+from kgan.faces.look import SIZE, Unsuitable, check, load_look, look_of
+from kgan.faces.photo import Photo
+from kgan.faces.texture import read_texture
+from kgan.faces.transfer import colour_transfer
+from kgan.runtime.examiner import Examiner
+from kgan.runtime.files import Undecodable, put, read_file, write_whole
+from kgan.runtime.inputs import find, grouped
+from kgan.runtime.journal import continued
+from kgan.runtime.processes import processors, spread
+
+COLUMNS = {"path": str, "out": str, "status": str, "found": float, "painted": float}
+CUT = 0.01  # share of a face's points outside the photo from which it is `partial`
+# Of a frame's points, the share that is new where a face is still, and the movement, as a share of the face, from which
+# all of it is.
+STILL, MOVED = 0.25, 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """How a face is made up.
+
+    Args:
+        shade: how much of the difference is painted, in [0, 1].
+        strengths: dict from parts, of `PARTS`, to how much of each, in [0, 1].
+        keep_skin_tone: whether the source keeps its skin tone.
+        every: whether all faces are made up, and not the largest alone.
+        side_by_side: whether to draw photo, reference and result beside each other, too.
+    """
+
+    shade: float = 1.0
+    strengths: dict = dataclasses.field(default_factory=lambda: dict.fromkeys(PARTS, 1.0))
+    keep_skin_tone: bool = True
+    every: bool = False
+    side_by_side: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Result:
+    """What became of a photo: its status, the numbers of faces found and painted, and the bytes of files to write."""
+
+    status: str
+    found: int = 0
+    painted: int = 0
+    file: bytes | None = None
+    beside: bytes | None = None
+
+
+def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=True, faces="largest"):
+    """Transfers the makeup of one photograph to another.
+
+    Only the face changes: pixels beside it, and in its eyes and mouth, stay as they are, and all do at `shade` 0.
+
+    Args:
+        source: `PIL.Image.Image` of any mode, the face to make up.
+        reference: `PIL.Image.Image` with the makeup, or a look from `load_look`.
+        shade: how much makeup, in [0, 1].
+        parts: sequence of `"lips"`, `"eyes"` and `"skin"`, or a dict from these to how much of each, in [0, 1].
+        keep_skin_tone: whether the source keeps its skin tone, and does not take the reference's.
+        faces: `"largest"` or `"all"` of the source.
+
+    Returns:
+        `PIL.Image.Image` of the source's size; RGB, RGBA or CMYK.
+
+    Raises:
+        Unsuitable: a photo has no face, or one that is too small or turned away; `status` says which.
+        ValueError: an argument is out of range.
+
+    Example:
+
+    ```python
+    import PIL.Image
+    import skimage.data
+
+    from kgan.makeup import transfer_photo
+
+    face = PIL.Image.fromarray(skimage.data.astronaut())
+    painted = transfer_photo(face, face, shade=0.5)
+    ```
+    """
+    strengths = dict(parts) if isinstance(parts, dict) else dict.fromkeys(parts, 1.0)
+    check_strengths(shade, strengths)
+    if faces not in ("largest", "all"):
+        raise ValueError(f'faces={faces!r}: pass "largest" or "all"')
+    look = look_of(Photo.of(reference).rgb) if isinstance(reference, Image.Image) else reference
+    photo = Photo.of(source)
+    painted, _ = make_up(photo, look, Wish(shade, strengths, keep_skin_tone, faces == "all"))
+    return painted
+
+
+def check_strengths(shade, strengths):
+    """Raises a ValueError for shares outside [0, 1] and unknown parts."""
+    for name, share in {"shade": shade, **strengths}.items():
+        if name != "shade" and name not in PARTS:
+            raise ValueError(f"part {name!r}: pass some of {', '.join(PARTS)}")
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} {share}: pass a share from 0 to 1")
+
+
+def make_up(photo, look, wish, found=None):
+    """Makes up the faces of a `Photo`.
+
+    Args:
+        photo: a `Photo`.
+        look: `Texture` from `look_of` or `load_look`.
+        wish: a `Wish`.
+        found: list of `Face`, the largest first; None to find them.
+
+    Returns:
+        `(image, Result)`: the painted `PIL.Image.Image`, and what was found.
+
+    Raises:
+        Unsuitable: no face can be made up.
+    """
+    found = find_faces(photo.rgb, small=wish.every) if found is None else found
+    if not found:
+        raise Unsuitable("no_face", "no face was found")
+    painted, status, reason = [], "ok", None
+    for face in found if wish.every else found[:1]:
+        try:
+            check(face)
+        except Unsuitable as error:
+            reason = reason or error
+            continue
+        if outside(face, photo.rgb.size) > CUT:
+            status = "partial"
+        texture = read_texture(photo.rgb, face.points, SIZE)
+        difference = colour_transfer(texture, look, wish.strengths, wish.keep_skin_tone)
+        painted.append((face.points, wish.shade * difference))
+    if not painted:
+        raise reason
+    return photo.painted(painted), Result(status, len(found), len(painted))
+
+
+def outside(face, size):
+    """Returns the share of a face's points that lie outside a photo of `(width, height)`."""
+    points = face.points[:, :2]
+    return np.mean(((points < 0) | (points > size)).any(axis=1))
+
+
+# === Runs ===
+
+
+def read_reference(path, limits):
+    """Reads the reference of a run.
+
+    Args:
+        path: of a photo, or of an `.npz` file from `save_look`.
+        limits: `Limits` for the photo.
+
+    Returns:
+        `(look, photo)`: a `Texture`, and the `PIL.Image.Image` of mode RGB, None for a look from a file.
+
+    Raises:
+        ValueError: the file holds no look, or the photo has no face that can be used.
+    """
+    if str(path).lower().endswith(".npz"):
+        return load_look(path), None
+    try:
+        photo = Photo.read(read_file(path, limits.bytes), limits.pixels).rgb
+        return look_of(photo), photo
+    except (Undecodable, Unsuitable) as error:
+        raise ValueError(f"reference {os.fspath(path)!r}: {error.status}: {error}") from None
+
+
+def digest(look):
+    """Returns a SHA-256 that tells looks apart."""
+    return hashlib.sha256(b"".join(part.tobytes() for part in look)).hexdigest()
+
+
+class Painter(Examiner):
+    """Makes up one photo file after another, in a worker.
+
+    Args:
+        look: `Texture`.
+        reference: `PIL.Image.Image` of the look, mode RGB, for `side_by_side`; None for a look from a file.
+        wish: a `Wish`.
+        suffix: of the files to write; None for that of each photo.
+        limits: `Limits` for one photo.
+        frames: whether the photos are frames of one film, in order.
+    """
+
+    def __init__(self, look, reference, wish, suffix, limits, frames=False):
+        super().__init__(limits)
+        self.look, self.reference, self.wish, self.suffix = look, reference, wish, suffix
+        self.track = Track() if frames else None
+
+    def examine(self, data):
+        photo = Photo.read(data, self.limits.pixels)
+        try:
+            found = self.track(photo.rgb) if self.track else None
+            image, result = make_up(photo, self.look, self.wish, found)
+        except Unsuitable as error:
+            return Result(error.status)
+        # Where nothing changes, a file is not even written anew.
+        same = self.suffix is None and not self.wish.shade
+        result.file = data if same else photo.encoded(image, self.suffix)
+        if self.wish.side_by_side:
+            buffer = io.BytesIO()
+            side_by_side(photo.rgb, self.reference, Photo.of(image).rgb).save(buffer, "PNG")
+            result.beside = buffer.getvalue()
+        return result
+
+    def failed(self, status):
+        return Result(status)
+
+
+def side_by_side(*images):
+    """Returns images beside each other, scaled to the height of the first; None is left out."""
+    height = images[0].height
+    images = [image.resize((image.width * height // image.height, height)) for image in images if image]
+    sheet = Image.new("RGB", (sum(image.width for image in images), height))
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width
+    return sheet
+
+
+class Track:
+    """Follows the largest face from frame to frame, and steadies its points."""
+
+    def __init__(self):
+        self.face = None
+
+    def __call__(self, frame):
+        """Returns a list of the face in a frame, a `PIL.Image.Image` of mode RGB; empty if there is none."""
+        face = mesh_in(frame, around(self.face)) if self.face else None
+        face = face or next(iter(find_faces(frame, small=False)), None)
+        if face and self.face:
+            moved = np.linalg.norm(face.points[:, :2] - self.face.points[:, :2], axis=1, keepdims=True) / face.size
+            new = STILL + (1 - STILL) * np.minimum(moved / MOVED, 1)
+            face = face._replace(points=self.face.points + new * (face.points - self.face.points))
+        self.face = face
+        return [face] if face else []
+
+
+def run(paths, journal, *, out, look, reference, wish, frames=False, replace=False, processes=None, limits):
+    """Makes up the photos that have no row yet.
+
+    Args:
+        paths: iterable of paths, as for `kgan.runtime.inputs.find`.
+        journal: a `Journal`, or None.
+        out: folder for the photos, or, for one photo, a file.
+        look: `Texture` from `look_of` or `load_look`.
+        reference: as for `Painter`.
+        wish: a `Wish`.
+        frames: whether the photos are frames of one film, in order; a continued run finds the face anew.
+        replace: whether files in `out` are replaced; else those with other contents are kept, and new ones numbered.
+        processes: number of workers; None for one for each processor.
+        limits: `Limits` for one photo.
+
+    Yields:
+        `(row, old)` for every photo; `old` is True if the row comes from an earlier run.
+
+    Raises:
+        ValueError: the photos have changed since the earlier run.
+    """
+    suffix = None if os.path.isdir(out) else Path(out).suffix
+    folder = Path(out) if suffix is None else Path(out).parent
+    inputs = find(paths, {os.path.abspath(path) for path in (*(journal.files if journal else ()), out)})
+    taken = set()
+    for row in continued(inputs, journal):
+        taken.add(row["out"])
+        yield row, True
+    options = look, reference, wish, suffix, limits, frames
+    workers = 1 if frames else processes or processors()
+    for (found, _), result in spread(Painter, options, grouped(inputs, limits.bytes), workers, Result("crashed")):
+        written = None
+        if result.file is not None:
+            place = found.place if suffix is None else Path(out).name
+            target = folder / place
+            same = found.path is not None and target.exists() and os.path.samefile(target, found.path)
+            if replace and place not in taken and not same:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(target, result.file)
+            else:
+                target = put(folder, place, result.file)
+            written = os.path.relpath(target, folder)
+            taken.add(written)
+            if result.beside:
+                write_whole(target.with_name(f"{target.stem}.side-by-side.png"), result.beside)
+        row = dict(zip(COLUMNS, (found.name, written, result.status, result.found, result.painted), strict=True))
+        if journal:
+            journal.append(row)
+        yield row, False

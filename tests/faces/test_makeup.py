@@ -1,0 +1,284 @@
+"""`kgan makeup`: from photo to photo, whatever the files hold, in runs that can be stopped and continued."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import skimage.data
+from image_files import encode
+from PIL import Image
+
+import kgan
+from kgan.cli import main
+from kgan.faces.finder import Face, find_faces
+from kgan.faces.look import Unsuitable, check, look_of, save_look
+from kgan.faces.makeup import CUT, Track, outside
+from kgan.faces.mesh import POINTS
+
+pytestmark = pytest.mark.backend_free
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(request, monkeypatch):
+    """Workers take two seconds to start: the tests but two do without."""
+    if request.node.name not in ("test_a_folder_with_everything", "test_frames"):
+        for module in ("processes", "examiner"):
+            monkeypatch.setattr(f"kgan.runtime.{module}.daemonic", lambda: True)
+
+
+@pytest.fixture(scope="module")
+def look(red_lips, tmp_path_factory):
+    path = tmp_path_factory.mktemp("look") / "red.npz"
+    save_look(path, look_of(red_lips))
+    return path
+
+
+@pytest.fixture
+def photos(portrait, tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    portrait.save(folder / "a.png")
+    (folder / "b.jpg").write_bytes(encode(portrait.convert("L"), "JPEG", quality=95))
+    Image.fromarray(skimage.data.chelsea()).save(folder / "cat.png")
+    portrait.crop((60, 20, 130, 200)).resize((210, 540)).save(folder / "cut.png")
+    (folder / "empty.png").write_bytes(b"")
+    portrait.save(folder / "more" / "a.png")
+    tiny = Image.new("RGB", (200, 200), "grey")
+    tiny.paste(portrait.resize((36, 43), Image.Resampling.LANCZOS), (80, 80))
+    tiny.save(folder / "tiny.png")
+    (folder / "text.txt").write_text("no image")
+    two = Image.new("RGB", (600, 300), "grey")
+    two.paste(portrait, (20, 30))
+    two.paste(portrait.resize((150, 180)), (400, 60))
+    two.save(folder / "two.webp", lossless=True)
+    return folder
+
+
+EXPECTED = {
+    "a.png": ("ok", 1, 1),
+    "b.jpg": ("ok", 1, 1),
+    "cat.png": ("no_face", 0, 0),
+    "cut.png": ("partial", 1, 1),
+    "empty.png": ("empty", 0, 0),
+    "more/a.png": ("ok", 1, 1),
+    "text.txt": ("not_an_image", 0, 0),
+    "tiny.png": ("too_small", 0, 0),
+    "two.webp": ("ok", 2, 1),
+}
+
+
+def makeup(*arguments):
+    return main(["makeup", *map(str, arguments), "--processes", "1"])
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "makeup.jsonl").read_text().splitlines()]
+
+
+def test_a_folder_with_everything(photos, look, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert makeup(photos, look, "--out", out) == 0
+    assert "9 images: 5 made up, 5 not ok; 9 in this run" in capsys.readouterr().err
+    rows = {row["path"].removeprefix(f"{photos}/"): row for row in rows_of(out)}
+    assert {name: (row["status"], row["found"], row["painted"]) for name, row in rows.items()} == EXPECTED
+    for name, row in rows.items():
+        assert row["out"] == (name if row["painted"] else None)
+        if row["painted"]:
+            before, after = (Image.open(folder / name) for folder in (photos, out))
+            assert before.size == after.size and before.format == after.format
+            changed = (np.asarray(before.convert("RGB")) != np.asarray(after.convert("RGB"))).any(axis=-1)
+            assert changed.any()
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("a.png", "b.jpg", "cut.png", "makeup.jsonl", "makeup.jsonl.run.json", "more", "two.webp")
+    ]
+
+
+def test_a_stopped_run_goes_on(photos, look, tmp_path, capsys):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert makeup(photos, look, "--out", straight) == makeup(photos, look, "--out", stopped) == 0
+    journal = stopped / "makeup.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:1]) + lines[1][:20])
+    (stopped / "two.webp").unlink()
+    assert makeup(photos, look, "--out", stopped) == 0
+    assert "8 in this run" in capsys.readouterr().err
+    assert journal.read_text() == (straight / "makeup.jsonl").read_text()
+    for name in ("a.png", "b.jpg", "two.webp", "more/a.png"):
+        assert (stopped / name).read_bytes() == (straight / name).read_bytes()
+    assert makeup(photos, look, "--out", stopped, "--shade", "0.5") == 2
+    assert "started with other options (shade)" in capsys.readouterr().err
+    assert makeup(photos, look, "--out", stopped, "--shade", "0.5", "--overwrite") == 0
+    assert (stopped / "a.png").read_bytes() != (straight / "a.png").read_bytes()
+    assert not (stopped / "a-2.png").exists()
+
+
+def test_files_in_the_way_and_sources_are_kept(photos, look, tmp_path):
+    before = (photos / "a.png").read_bytes()
+    assert makeup(photos / "a.png", look, "--out", photos, "--overwrite") == 0
+    assert (photos / "a.png").read_bytes() == before and (photos / "a-2.png").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"mine")
+    assert makeup(photos / "a.png", look, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"mine" and (tmp_path / "out" / "a-2.png").exists()
+
+
+def test_one_photo_to_a_file(photos, look, tmp_path, capsys):
+    out = tmp_path / "painted.jpg"
+    assert makeup(photos / "a.png", look, "--out", out) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row == {"path": str(photos / "a.png"), "out": "painted.jpg", "status": "ok", "found": 1, "painted": 1}
+    assert Image.open(out).format == "JPEG"
+    assert makeup(photos / "a.png", look, "--out", out) == 2
+    assert "painted.jpg exists: pass --overwrite" in capsys.readouterr().err
+    assert makeup(photos / "a.png", look, "--out", out, "--shade", "0", "--overwrite") == 0
+
+
+def test_an_archive_and_a_pattern(photos, look, tmp_path):
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(photos / "a.png", "in/a.png")
+        file.write(photos / "b.jpg", "b.jpg")
+        file.writestr("../evil.png", b"")
+    assert makeup(archive, look, "--out", tmp_path / "one") == 0
+    statuses = {row["path"].rpartition("!")[2]: (row["status"], row["out"]) for row in rows_of(tmp_path / "one")}
+    assert statuses == {
+        "in/a.png": ("ok", "photos.zip/in/a.png"),
+        "b.jpg": ("ok", "photos.zip/b.jpg"),
+        "../evil.png": ("unsafe_name", None),
+    }
+    assert makeup(photos / "*.jpg", look, "--out", tmp_path / "two") == 0
+    assert [row["out"] for row in rows_of(tmp_path / "two")] == ["b.jpg"]
+
+
+def test_shade_parts_and_faces(photos, look, tmp_path):
+    def changed(name, *options):
+        assert makeup(photos / name, look, "--out", tmp_path / "x.png", "--overwrite", *options) == 0
+        before, after = (
+            np.asarray(Image.open(path).convert("RGB"), int) for path in (photos / name, tmp_path / "x.png")
+        )
+        return np.abs(after - before).sum(axis=-1)
+
+    whole = changed("a.png")
+    assert not changed("a.png", "--shade", "0").any()
+    half = changed("a.png", "--shade", "0.5")
+    assert 0.3 < half.sum() / whole.sum() < 0.7
+    lips = changed("a.png", "--parts", "lips")
+    assert 0 < (lips > 0).sum() < 0.2 * (whole > 0).sum()
+    assert changed("a.png", "--parts", "lips", "--lips", "0.5").sum() < 0.7 * lips.sum()
+    one, both = changed("two.webp"), changed("two.webp", "--faces", "all")
+    assert not one[:, 350:].any() and both[:, 350:].any() and (both[:, :350] > 0).sum() == (one[:, :350] > 0).sum()
+    assert changed("a.png", "--no-keep-skin-tone").sum() != whole.sum()
+
+
+def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path):
+    red_lips.save(tmp_path / "reference.png")
+    saved = tmp_path / "saved.npz"
+    arguments = ("--side-by-side", "--save-look", saved)
+    assert makeup(photos / "a.png", tmp_path / "reference.png", "--out", tmp_path / "one", *arguments) == 0
+    sheet = Image.open(tmp_path / "one" / "a.side-by-side.png")
+    assert sheet.size == (200 + 240 + 200, 240)
+    np.testing.assert_array_equal(np.asarray(sheet)[:, :200], np.asarray(Image.open(photos / "a.png")))
+    np.testing.assert_array_equal(np.asarray(sheet)[:, 440:], np.asarray(Image.open(tmp_path / "one" / "a.png")))
+    assert makeup(photos / "a.png", saved, "--out", tmp_path / "two") == 0
+    one, two = (np.asarray(Image.open(tmp_path / name / "a.png"), int) for name in ("one", "two"))
+    assert np.abs(one - two).max() <= 2  # a look is rounded when it is saved
+
+
+@pytest.mark.parametrize(
+    "source, reference, options, status, words",
+    [
+        ("a.png", "cat.png", [], 2, "reference 'cat.png': no_face: no face was found"),
+        ("a.png", "tiny.png", [], 2, "reference 'tiny.png': too_small: its face is"),
+        ("a.png", "empty.png", [], 2, "reference 'empty.png': empty"),
+        ("a.png", "none.png", [], 2, "reference 'none.png': missing"),
+        ("a.png", "none.npz", [], 2, "no look 'none.npz'"),
+        ("a.png", "a.png", ["--shade", "1.5"], 2, "shade 1.5: pass a share from 0 to 1"),
+        ("a.png", "a.png", ["--eyes", "-1"], 2, "eyes -1.0: pass a share from 0 to 1"),
+        ("*.tif", "a.png", [], 2, "no file matches '*.tif'"),
+        ("cat.png", "a.png", [], 1, "no photo was made up: no_face"),
+        ("none.png", "a.png", [], 1, "no photo was made up: missing"),
+    ],
+)
+def test_one_line_for_what_does_not_fit(source, reference, options, status, words, photos, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    assert makeup(source, reference, "--out", "out", *options) == status
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == (1 if status == 2 else 2)
+    if status == 2:
+        assert not (photos / "out").exists()
+
+
+def test_turned_away(look, portrait):
+    """A profile, as the canonical face seen from the side: more of it is hidden than shown."""
+    for degrees, refused in ((20, False), (75, True)):
+        angle = np.radians(degrees)
+        x, y, z = (POINTS * (1, -1, -1)).T
+        turned = np.column_stack([np.cos(angle) * x + np.sin(angle) * z, y, np.cos(angle) * z - np.sin(angle) * x])
+        face = Face(turned * 20, 1.0)
+        if refused:
+            with pytest.raises(Unsuitable, match="of its face is turned to the camera: 60% is needed") as error:
+                check(face)
+            assert error.value.status == "turned_away"
+        else:
+            check(face)
+
+
+def test_a_still_face_jitters_half_as_much(portrait):
+    rng = np.random.default_rng(0)
+    pixels = np.asarray(portrait, float)
+    track, raw, steady = Track(), [], []
+    for _ in range(12):
+        frame = Image.fromarray(np.clip(pixels + rng.normal(0, 0.02 * 255, pixels.shape), 0, 255).astype("uint8"))
+        raw.append(find_faces(frame, small=False)[0].points[:, :2])
+        steady.append(track(frame)[0].points[:, :2])
+    jitter = [np.abs(np.diff(points[4:], axis=0)).mean() for points in (raw, steady)]
+    assert jitter[1] < 0.5 * jitter[0]
+
+
+def test_a_moving_face_is_followed_and_one_that_leaves_is_lost(portrait):
+    track = Track()
+    for step in range(6):
+        frame = Image.new("RGB", (400, 300), "grey")
+        frame.paste(portrait, (10 + 15 * step, 30))
+        (face,) = track(frame)
+        (found,) = find_faces(frame, small=False)
+        assert np.abs(face.points - found.points)[:, :2].mean() < 1.5
+    assert track(Image.new("RGB", (400, 300), "grey")) == [] and track.face is None
+
+
+def test_frames(portrait, look, tmp_path):
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for step in range(3):
+        frame = Image.new("RGB", (300, 300), "grey")
+        frame.paste(portrait, (10 + 8 * step, 30))
+        frame.save(folder / f"{step:03}.png")
+    assert makeup(folder, look, "--out", tmp_path / "out", "--frames") == 0
+    assert [row["status"] for row in rows_of(tmp_path / "out")] == ["ok"] * 3
+
+
+def test_transfer_photo(portrait, red_lips, look):
+    painted = kgan.makeup.transfer_photo(portrait, red_lips, parts={"lips": 1})
+    assert painted.size == portrait.size and painted.mode == "RGB"
+    assert kgan.makeup.transfer_photo(portrait, red_lips, shade=0).tobytes() == portrait.tobytes()
+    loaded = kgan.makeup.transfer_photo(portrait, kgan.makeup.load_look(look), parts=["lips"])
+    assert np.abs(np.asarray(loaded, int) - np.asarray(painted)).max() <= 2
+    for options, words in (({"shade": 2}, "shade 2"), ({"parts": ["nose"]}, "part 'nose'"), ({"faces": 1}, "faces=1")):
+        with pytest.raises(ValueError, match=words):
+            kgan.makeup.transfer_photo(portrait, red_lips, **options)
+    with pytest.raises(Unsuitable, match="no face was found"):
+        kgan.makeup.transfer_photo(Image.new("RGB", (90, 90)), red_lips)
+
+
+def test_outside(face):
+    assert outside(face, (512, 512)) == 0 < CUT < outside(face, (230, 512))
+
+
+def test_a_broken_photo_in_memory(look, tmp_path, portrait):
+    data = io.BytesIO()
+    portrait.save(data, "PNG")
+    (tmp_path / "cut.png").write_bytes(data.getvalue()[:4000])
+    assert makeup(tmp_path / "cut.png", look, "--out", tmp_path / "out") == 1
+    assert rows_of(tmp_path / "out")[0]["status"] == "truncated"
