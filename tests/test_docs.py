@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import skimage.data
 import tiny_filter
 
 import kgan
@@ -19,7 +20,7 @@ ROOT = Path(kgan.__file__).parent
 
 
 # Modules whose examples no backend has a part in.
-BACKEND_FREE = ("kgan.data", "kgan.export", "kgan.filter", "kgan.runtime")
+BACKEND_FREE = ("kgan.data", "kgan.export", "kgan.faces", "kgan.filter", "kgan.runtime")
 
 
 def examples(style):
@@ -56,6 +57,8 @@ def photos(folder):
             PIL.Image.effect_noise((80, 60), 30 + i).convert("RGB").save(path)
             archive.write(path, path.name)
     (folder / "photo.jpg").write_bytes(path.read_bytes())
+    for name in ("portrait.jpg", "reference.jpg"):
+        PIL.Image.fromarray(skimage.data.astronaut()).save(folder / name)
 
 
 # The contract and the models' own tests call all that the examples call, on every backend; PyTorch compiles nothing.

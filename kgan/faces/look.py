@@ -32,11 +32,9 @@ def check(face):
     if face.size < SMALLEST:
         raise Unsuitable("too_small", f"its face is {face.size:.0f} pixels high: {SMALLEST} are needed")
     triangle, _ = texels(128)
-    front = interpolated(facing(face.points), 128)[(triangle >= 0) & ~HOLES[triangle]] > 0
-    if front.mean() < SHOWN:
-        raise Unsuitable(
-            "turned_away", f"{front.mean():.0%} of its face is turned to the camera: {SHOWN:.0%} is needed"
-        )
+    shown = np.mean(interpolated(facing(face.points), 128)[(triangle >= 0) & ~HOLES[triangle]] > 0)
+    if shown < SHOWN:
+        raise Unsuitable("turned_away", f"{shown:.0%} of its face is turned to the camera: {SHOWN:.0%} is needed")
 
 
 def look_of(photo):

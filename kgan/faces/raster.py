@@ -20,7 +20,7 @@ def rasterise(points, triangles, shape):
     Example:
 
     >>> triangle, _ = rasterise(np.array([(0, 0), (4, 0), (0, 4)]), np.array([(0, 1, 2)]), (4, 4))
-    >>> (triangle == 0).sum()
+    >>> int((triangle == 0).sum())
     10
     """
     height, width = shape
