@@ -189,6 +189,7 @@ def main():
         raise ValueError(f"--folds {options.folds}: pass 2 or more.")
     names = kgan.data.class_names(options.data)
     if options.folds:
+        options.seeds = options.folds
         splits = folds(options)
     else:
         training, test = load_training(options), load(options, "test", options.test_count)
@@ -232,13 +233,13 @@ def load_training(options):
 
 
 def folds(options):
-    """For each fold the images and labels to train with, and those to test on."""
+    """For each fold, named by the seed it is trained with, the images and labels to train with, and those to test on."""
     both = [load(options, split, None) for split in ("train", "test")]
     images, labels = (np.concatenate(parts) for parts in zip(*both, strict=True))
     order = np.random.default_rng(options.seed).permutation(len(images))
     fold = np.arange(len(images)) % options.folds
-    parts = {k: (order[fold != k], order[fold == k]) for k in range(options.folds)}
-    return {k: tuple((images[rows], labels[rows]) for rows in both) for k, both in parts.items()}
+    parts = {seed: (order[fold != k], order[fold == k]) for k, seed in enumerate(common.seeds_of(options))}
+    return {seed: tuple((images[rows], labels[rows]) for rows in both) for seed, both in parts.items()}
 
 
 def check_parts(count, options):

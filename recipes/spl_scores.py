@@ -82,7 +82,7 @@ def results_table(results, titles, options):
             common.spread([run[column.lower().replace(" ", "_")] for run in by_seed.values()], 1) if "/" in key else "-"
             for key, by_seed in results.items()
         ]
-    pooling = f"{options.folds} folds, scores pooled. " if options.folds else ""
+    pooling = f"{options.folds} folds, scores pooled, with the seeds named. " if options.folds else ""
     return (
         f"# Generated images beside real ones, after Tables 1 to 3 of SPL\n\n{common.table(columns)}\n"
         "In per cent but for the Frechet distance. Gain: of mAP over the baseline of the same seed, mean and 95 % "
