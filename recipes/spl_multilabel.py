@@ -233,7 +233,7 @@ def load_training(options):
 
 
 def folds(options):
-    """For each fold, named by the seed it is trained with, the images and labels to train with, and those to test on."""
+    """For each fold, under the seed it is trained with, the images and labels to train with and to test on."""
     both = [load(options, split, None) for split in ("train", "test")]
     images, labels = (np.concatenate(parts) for parts in zip(*both, strict=True))
     order = np.random.default_rng(options.seed).permutation(len(images))

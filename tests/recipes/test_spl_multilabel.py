@@ -114,10 +114,11 @@ def test_the_scores_of_all_folds_are_measured_together(start, tmp_path):
     assert [file["scores"].shape for file in saved] == [(20, 3), (20, 3)]
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics) == {"baseline", "spl/dcgan"} and set(metrics["baseline"]) == {"pooled"}
-    assert "2 folds, scores pooled" in (run / "results.md").read_text()
+    text = (run / "results.md").read_text()
+    assert "2 folds, scores pooled" in text and "seeds [0, 1]" in text
     assert len(metrics["spl/dcgan"]["pooled"]["ap"]) == 2  # without the class of nine images
     # Of 40 images each in one test set.
-    options = SimpleNamespace(data=f"multilabel:{data}", folds=2, image_size=32, seed=0)
+    options = SimpleNamespace(data=f"multilabel:{data}", folds=2, image_size=32, seed=0, seeds=2)
     labels = np.concatenate([test[1] for _, test in recipe.folds(options).values()])
     assert labels.sum(axis=0).tolist() == [20, 10, 9]
     scores = np.concatenate([file["scores"] for file in saved])
