@@ -83,7 +83,7 @@ ROOMS = {
     "runtime/": ("kgan.runtime",),
     "filter/": ("kgan.filter", "kgan.runtime"),
     "faces/": ("kgan.faces", "kgan.runtime"),
-    "data/": ("kgan.data", "kgan.filter", "kgan.runtime"),
+    "data/": ("kgan.data", "kgan.faces", "kgan.filter", "kgan.runtime"),
 }
 
 

@@ -9,6 +9,8 @@ Embedded data sets need no download. The last column is the shape of an image un
 | `"synthetic/flowers"` | drawn flowers of twelve species, embedded | `(64, 64, 3)` |
 | `"synthetic/shapes"` | drawn shapes of twelve kinds, several in an image, embedded; labels of each kind | \
 `(64, 64, 3)` |
+| `"synthetic/faces"` | textures of drawn faces in UV space, some made up, embedded; five classes of light | \
+`(64, 64, 3)` |
 | `"synthetic/scene_text"` | drawn scenes with and without text, embedded; region labels | `(240, 240, 3)` |
 | `"folder:PATH"` | one folder per class: `PATH/<class>/*.jpg`, or `PATH/train/<class>/*.jpg` and \
 `PATH/test/<class>/*.jpg`; images without classes: `PATH/*.jpg` | `(64, 64, 3)` |
@@ -44,6 +46,7 @@ import numpy as np
 from kgan.data.batches import Batches
 from kgan.data.digit_domains import open_mnist_m, open_svhn, open_textured_digits, open_usps
 from kgan.data.digits import open_digits
+from kgan.data.faces.drawn import load_makeup, open_faces
 from kgan.data.files import open_folder, open_zip
 from kgan.data.flowers.painter import open_flowers
 from kgan.data.image_pairs import open_nir_vis, open_pair
@@ -67,6 +70,7 @@ __all__ = [
     "flip_and_rotate",
     "hide_labels",
     "load",
+    "load_makeup",
     "load_text",
 ]
 
@@ -75,6 +79,7 @@ EMBEDDED = {
     "textured_digits": open_textured_digits,
     "synthetic/flowers": open_flowers,
     "synthetic/shapes": open_shapes,
+    "synthetic/faces": open_faces,
 }
 AT_PATH = {
     "folder": open_folder,

@@ -87,6 +87,37 @@ def render(texture, points, shape):
     return image, covered
 
 
+def render_table(points, shape, size, holes=False):
+    """Returns what it takes to render textures of a face again and again, with gradients.
+
+    Pixel `i` of the image, row by row, is the sum over its four texels of weight times `texture.reshape(-1, 3)[index]`.
+
+    Args:
+        points: `(468, 3)`, x, y and depth in pixels.
+        shape: `(height, width)` of the image.
+        size: of the texture.
+        holes: whether eyes and inner mouth are rendered, too.
+
+    Returns:
+        index: int32 `(height * width, 4)`.
+        weight: float32 `(height * width, 4)`; 0 where nothing is rendered.
+        alpha: float32 `(height, width)`, how much of the pixel is face: less where it turns away, and soft at its edge.
+    """
+    triangle, weights = rasterise(points, TRIANGLES, shape)
+    covered = ((triangle >= 0) & (holes | ~HOLES[triangle])).ravel()
+    corners = TRIANGLES[triangle].reshape(-1, 3)
+    weights = weights.reshape(-1, 3) * covered[:, None]
+    places = np.clip(np.einsum("ij,ijk->ik", weights, PLACES[corners]) * size - 0.5, 0, size - 1.001)
+    low = places.astype(int)
+    right, down = (places - low).T
+    index = low[:, 1, None] * size + low[:, :1] + np.array((0, 1, size, size + 1))
+    weight = np.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], axis=1)
+    begin, end = FACING
+    alpha = np.clip((np.einsum("ij,ij->i", weights, facing(points)[corners]) - begin) / (end - begin), 0, 1) * covered
+    alpha = np.minimum(alpha, ndimage.gaussian_filter(alpha.reshape(shape), 1).ravel() * 2 - 0.5).clip(0, 1)
+    return index.astype("int32"), (weight * covered[:, None]).astype("float32"), alpha.reshape(shape).astype("float32")
+
+
 def visibility(points, shape, size):
     """Returns how well a photo shows each texel by its shape alone, float32 `(size, size)` in [0, 1].
 

@@ -1,0 +1,187 @@
+"""Drawn faces as data: textures with the class of their light, and pairs for makeup transfer with two truths."""
+
+import numpy as np
+from scipy import ndimage
+
+from kgan.data.faces.painter import LIGHTS, FacePainter, draw_shape, lit, made_up
+from kgan.data.source import Source, check_split
+from kgan.faces.texture import render_table, visibility
+
+COUNTS = {"train": 2000, "test": 500}
+# Skins, makeups and lights are drawn once and recombined; lights of each class.
+SKINS, MAKEUPS, LIGHTS_OF_A_CLASS = 150, 150, 40
+FRINGES = 0.2  # share of faces with hair in front
+EVEN = 0.9  # shade of even light
+
+
+def open_faces(split, image_size, channels, count, seed):
+    """Opens the textures of drawn faces; 2,000 training and 500 test textures, 64 x 64 RGB by default."""
+    check_split(split, COUNTS)
+    return Faces(split, image_size or 64, channels or 3, count or COUNTS[split], seed)
+
+
+class Faces(Source):
+    """Textures of drawn faces, half of them made up; label `i % 5` is the class of the light, of `LIGHTS`."""
+
+    def __init__(self, split, image_size, channels, count, seed):
+        super().__init__(np.arange(count) % len(LIGHTS), LIGHTS, image_size, channels)
+        self.bank = Bank(image_size, split, seed)
+
+    def images(self, indices):
+        images = np.empty((len(indices), self.image_size, self.image_size, self.channels), "float32")
+        for image, index in zip(images, indices, strict=True):
+            rng = self.bank.generator("texture", index)
+            skin, makeup = self.bank.skin(rng), self.bank.makeup(rng)
+            texture = made_up(skin, makeup) if rng.random() < 0.5 else skin.texture
+            texture = lit(texture, self.bank.light(rng, self.labels[index]))
+            image[:] = texture if self.channels == 3 else texture @ [[0.299], [0.587], [0.114]]
+        return images * 2 - 1
+
+
+class Bank:
+    """Skins, makeups and lights, each drawn when it is first asked for; the splits share none.
+
+    Args:
+        size: of the textures.
+        split: `"train"` or `"test"`.
+        seed: non-negative int.
+    """
+
+    def __init__(self, size, split, seed):
+        self.painter = FacePainter(size)
+        self.stream, self.seed = list(COUNTS).index(split), seed
+        self.drawn = {}
+
+    def generator(self, what, *numbers):
+        return np.random.default_rng([self.stream, self.seed, *what.encode(), *map(int, numbers)])
+
+    def _one(self, what, draw, *numbers):
+        if (what, numbers) not in self.drawn:
+            self.drawn[what, numbers] = draw(self.generator(what, *numbers))
+        return self.drawn[what, numbers]
+
+    def skin(self, rng):
+        return self._one("skin", self.painter.draw_skin, rng.integers(SKINS))
+
+    def makeup(self, rng):
+        return self._one("makeup", self.painter.draw_makeup, rng.integers(MAKEUPS))
+
+    def light(self, rng, kind):
+        def draw(rng):
+            return self.painter.draw_light(rng, LIGHTS[kind])
+
+        return self._one("light", draw, kind, rng.integers(LIGHTS_OF_A_CLASS))
+
+
+def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, seed=0):
+    """Loads pairs of faces for makeup transfer: a source without makeup, and a reference with it.
+
+    Args:
+        name: `"synthetic/faces"`, drawn faces.
+        split: `"train"` or `"test"`; the splits share no skin, makeup or light.
+        uv_size: height and width of the textures, at least 32.
+        image_size: height and width of the images, at least 32.
+        count: number of pairs; None for 2,000 of the train split and 500 of the test split.
+        seed: non-negative int.
+
+    Returns:
+        Dict of arrays, the first axis of each being `n`. Textures and images are float32 in [-1, 1].
+
+        - `source_texture`, `reference_texture`: `(n, uv_size, uv_size, 3)`.
+        - `source_visibility`, `reference_visibility`: float32 `(n, uv_size, uv_size, 1)` in [0, 1], 0 where the
+          image does not show the texel, or hair is in front of it.
+        - `source_image`, `reference_image`: `(n, image_size, image_size, 3)`, the faces in a pose, before a ground.
+        - `source_index`, `source_weight`: int32 and float32 `(n, image_size * image_size, 4)`, the four texels of each
+          pixel of the source and their weights; `source_alpha`: float32 `(n, image_size, image_size, 1)`, how much of
+          the pixel is face. See `kgan.faces.texture.render_table`.
+        - Of drawn faces, the truth: `target_texture`, the source with the reference's makeup in its own light;
+          `even_texture`, the same in even light.
+        - `source_light`, `reference_light`: int32 `(n,)`, the class of the light, of `class_names("synthetic/faces")`.
+        - `source_tone`: float32 `(n,)` in [0, 1], the mean of red, green and blue of the source's skin.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+
+    ```python
+    pairs = kgan.data.load_makeup("synthetic/faces", count=4)
+    pairs["target_texture"].shape  # (4, 64, 64, 3)
+    ```
+    """
+    if name != "synthetic/faces":
+        raise ValueError(f'name={name!r}: pass "synthetic/faces"')
+    check_split(split, COUNTS)
+    for argument, value in (("uv_size", uv_size), ("image_size", image_size)):
+        if value < 32:
+            raise ValueError(f"{argument}={value}: pass 32 or more")
+    if count is not None and count < 1:
+        raise ValueError(f"count={count}: pass 1 or more")
+    bank = Bank(uv_size, split, seed)
+    pairs = [_pair(bank, index, image_size) for index in range(count or COUNTS[split])]
+    return {key: np.stack([pair[key] for pair in pairs]) for key in pairs[0]}
+
+
+def _pair(bank, index, image_size):
+    """Draws pair `index`."""
+    rng = bank.generator("pair", index)
+    skins, makeup = [bank.skin(rng), bank.skin(rng)], bank.makeup(rng)
+    kinds = rng.integers(len(LIGHTS), size=2)
+    lights = [bank.light(rng, kind) for kind in kinds]
+    truth = made_up(skins[0], makeup)
+    textures = {"source": lit(skins[0].texture, lights[0]), "reference": lit(made_up(skins[1], makeup), lights[1])}
+    even = lights[0]._replace(shade=np.full_like(lights[0].shade, EVEN), gloss=0 * lights[0].gloss, tint=np.ones(3))
+    pair = {"target_texture": lit(truth, lights[0]), "even_texture": lit(truth, even)}
+    size = bank.painter.size
+    for role, texture in textures.items():
+        fringe = bank.painter.draw_fringe(rng) if rng.random() < FRINGES else None
+        if fringe:
+            cover = fringe.alpha[..., None]
+            texture = texture * (1 - cover) + fringe.colour * cover
+            if role == "source":  # makeup does not go onto hair
+                for key in ("target_texture", "even_texture"):
+                    pair[key] = pair[key] * (1 - cover) + fringe.colour * cover
+        points, shape = _posed(rng, image_size), (image_size, image_size)
+        pair[f"{role}_texture"] = texture
+        pair[f"{role}_image"] = _drawn(texture, render_table(points, shape, size, holes=True), _ground(rng, image_size))
+        if role == "source":
+            index_, weight, alpha = render_table(points, shape, size)
+            pair |= {"source_index": index_, "source_weight": weight, "source_alpha": alpha[..., None]}
+        seen = visibility(points, shape, size)
+        pair[f"{role}_visibility"] = (seen * (1 - fringe.alpha) if fringe else seen)[..., None]
+    pair |= {key: pair[key] * 2 - 1 for key in pair if key.endswith(("_texture", "_image"))}
+    pair = {key: np.asarray(value, "int32" if key.endswith("index") else "float32") for key, value in pair.items()}
+    source_light, reference_light = kinds.astype("int32")
+    tone = np.float32(skins[0].tone.mean())
+    return pair | {"source_light": source_light, "reference_light": reference_light, "source_tone": tone}
+
+
+def _drawn(texture, table, ground):
+    """Draws a texture before a ground, by a `render_table`."""
+    index, weight, alpha = table
+    face = (texture.reshape(-1, 3)[index] * weight[..., None]).sum(axis=1).reshape(ground.shape)
+    return ground + alpha[..., None] * (face - ground)
+
+
+def _posed(rng, image_size):
+    """Draws a head in a pose, in pixels of an image."""
+    yaw, pitch, roll = rng.normal(size=3) * np.radians((18, 8, 6))
+    turns = [((0, 2), yaw), ((1, 2), pitch), ((0, 1), roll)]
+    points = draw_shape(rng)
+    points -= points.mean(axis=0)
+    for (i, j), angle in turns:
+        turn = np.eye(3)
+        turn[[i, j], [i, j]], turn[i, j], turn[j, i] = np.cos(angle), np.sin(angle), -np.sin(angle)
+        points = points @ turn
+    scale = rng.uniform(0.65, 0.85) * image_size / np.ptp(points[:, :2], axis=0).max()
+    middle = image_size / 2 + rng.normal(size=2) * 0.03 * image_size
+    return points * scale + (*middle, 0)
+
+
+def _ground(rng, image_size):
+    """Draws what is behind a head: two colours that run into each other, with noise."""
+    one, other = rng.random((2, 3))
+    blend = ndimage.gaussian_filter(rng.standard_normal((image_size, image_size)), 0.3 * image_size)
+    blend = np.clip(0.5 + 0.3 * blend / max(blend.std(), 1e-9), 0, 1)[..., None]
+    noise = 0.03 * rng.standard_normal((image_size, image_size, 1))
+    return np.clip(one + blend * (other - one) + noise, 0, 1)

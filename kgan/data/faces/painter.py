@@ -1,0 +1,212 @@
+"""Paints the textures of faces: skin without makeup, makeup in layers, and light, each by itself.
+
+Everything is in UV space (see `kgan.faces.mesh`), with colours from 0 to 1. A texture is skin, under layers of makeup,
+in a light; any skin, makeup and light go together. Each depends only on the generator that it is drawn with.
+"""
+
+import colorsys
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from kgan.faces.mesh import EYES, PLACES, POINTS, TRIANGLES, interpolated, region
+from kgan.faces.raster import rasterise, sample
+
+LIGHTS = ("front", "left", "right", "top", "bottom")  # where the light comes from, in the picture
+GAMMA = 2.2
+DARKEST, LIGHTEST = np.array((0.36, 0.22, 0.15)), np.array((0.93, 0.76, 0.68))  # skin
+CHEEKS = (50, 280)  # points in the middle of the cheeks
+
+
+class Skin(NamedTuple):
+    """A face without makeup: its texture `(size, size, 3)`, and the colour of its skin `(3,)`."""
+
+    texture: np.ndarray
+    tone: np.ndarray
+
+
+class Layer(NamedTuple):
+    """Something on a face: how much of each texel it covers, `(size, size)`, and its colour, `(3,)` or a texture."""
+
+    alpha: np.ndarray
+    colour: np.ndarray
+
+
+class Light(NamedTuple):
+    """Light on a face: what it multiplies colours by and what it adds to them, `(size, size)`; its tint `(3,)`."""
+
+    shade: np.ndarray
+    gloss: np.ndarray
+    tint: np.ndarray
+
+
+class FacePainter:
+    """Draws skins, makeups and lights, in textures of one size.
+
+    Args:
+        size: of the textures.
+    """
+
+    def __init__(self, size):
+        self.size = size
+        down, right = (np.indices((size, size)) + 0.5) / size
+        self.down, self.right = down, right
+        self.eyes = [PLACES[list(ring)].mean(axis=0) for ring in EYES]
+        self.cheeks = PLACES[list(CHEEKS)]
+        self.skin = np.clip(region("face", size) - region("lips", size), 0, 1)
+
+    def noise(self, rng, coarseness):
+        """Returns noise of mean 0 and standard deviation 1, with spots of a share of the texture."""
+        found = ndimage.gaussian_filter(rng.standard_normal((self.size, self.size)), coarseness * self.size)
+        return found / max(found.std(), 1e-9)
+
+    def spot(self, x, y, width, height=None):
+        height = width if height is None else height
+        return np.exp(-0.5 * (((self.right - x) / width) ** 2 + ((self.down - y) / height) ** 2))
+
+    # === Skin ===
+
+    def draw_skin(self, rng):
+        """Draws a face without makeup, of any skin tone: brows, lips, eyes, freckles, moles, perhaps a beard."""
+        tone = DARKEST + rng.random() * (LIGHTEST - DARKEST)
+        tone = tone * (1 + rng.normal() * np.array((0.05, 0, -0.05)))
+        face = tone * (1 + 0.025 * self.noise(rng, 0.08) + 0.012 * self.noise(rng, 0.015))[..., None]
+        red = sum(self.spot(x, y, 0.08, 0.065) for x, y in self.cheeks)
+        face *= 1 + rng.random() * red[..., None] * (0.05, -0.04, -0.04)
+        for _ in range(rng.integers(0, 7)):  # moles, which are on one side only
+            mole = self.spot(*rng.uniform((0.2, 0.25), (0.8, 0.85)), 0.006 + 0.006 * rng.random())
+            face *= 1 - 0.5 * rng.random() * mole[..., None]
+        if rng.random() < 0.2:
+            freckles = np.clip(self.noise(rng, 0.008) - 1.6, 0, 1) * np.clip(red + self.spot(0.5, 0.5, 0.1), 0, 1)
+            face *= 1 - rng.uniform(0.2, 0.5) * freckles[..., None]
+        hair = np.array((0.08, 0.06, 0.05)) + rng.random() * np.array((0.35, 0.25, 0.15))
+        if rng.random() < 0.2:
+            below = np.clip((self.down - 0.58) / 0.1, 0, 1) * np.clip(1 - self.spot(0.5, 0.6, 0.1, 0.05), 0, 1)
+            face = _over(face, rng.uniform(0.2, 0.7) * below * np.clip(1 + 0.4 * self.noise(rng, 0.01), 0, 1.4), hair)
+        face = _over(face, region("brows", self.size) * (0.6 + 0.4 * rng.random()), hair)
+        lips = tone * (0.85, 0.6, 0.62) + (0.08, 0, 0.02)
+        face = _over(face, region("lips", self.size), lips * (1 + 0.04 * self.noise(rng, 0.01))[..., None])
+        radius = np.minimum(*(np.hypot(self.right - x, self.down - y) for x, y in self.eyes))
+        iris = np.clip((0.024 - radius) / 0.006, 0, 1)[..., None]
+        face = _over(face, region("eyes", self.size), 0.8 * (1 - iris) + iris * 0.4 * rng.random(3))
+        lashes = ndimage.gaussian_filter(region("eyes", self.size), 0.012 * self.size) * (1 - region("eyes", self.size))
+        face *= 1 - 0.5 * np.clip(4 * lashes, 0, 1)[..., None]
+        face = _over(face, region("mouth", self.size), np.array((0.3, 0.1, 0.1)))
+        return Skin(np.clip(face, 0, 1), tone)
+
+    # === Makeup ===
+
+    def draw_makeup(self, rng):
+        """Draws makeup: a list of `Layer`, from the skin outwards; lipstick or eye shadow may be missing."""
+        width, shift = rng.uniform(0.08, 0.14), 0.02 * rng.normal(size=2)
+        blush = sum(
+            self.spot(x + side * shift[0], y + shift[1], 0.7 * width, 0.55 * width)
+            for side, (x, y) in zip((-1, 1), self.cheeks, strict=True)
+        )
+        rose = _colour(rng.normal() * 0.03 % 1, rng.uniform(0.4, 0.8), rng.uniform(0.7, 0.95))
+        layers = [Layer(rng.uniform(0, 0.5) * blush * self.skin, rose)]
+        if rng.random() < 0.85:
+            wide, raised = rng.uniform(0.06, 0.12), rng.uniform(0, 0.05)
+            far = np.minimum(*(np.hypot(0.85 * (self.right - x), 1.7 * (self.down - y + raised)) for x, y in self.eyes))
+            lids = np.exp(-1.5 * (np.maximum(far - 0.02, 0) / wide) ** 2) * self.skin
+            lids *= 1 - 0.7 * region("brows", self.size)
+            shadow = _colour(rng.random(), rng.uniform(0.2, 0.9), rng.uniform(0.1, 0.8))
+            layers.append(Layer(rng.uniform(0.2, 0.8) * lids, shadow))
+        if rng.random() < 0.9:
+            lipstick = _colour((rng.normal() * 0.05 - 0.02) % 1, rng.uniform(0.5, 1), rng.uniform(0.3, 0.95))
+            layers.append(Layer(rng.uniform(0.45, 0.95) * region("lips", self.size), lipstick))
+        return layers
+
+    def draw_fringe(self, rng):
+        """Draws hair over a part of the forehead and perhaps of one side: a `Layer`."""
+        side, low = rng.choice((-1, 1)), rng.uniform(0.12, 0.26)
+        edge = low + 0.05 * self.noise(rng, 0.05) + 0.12 * side * (self.right - 0.5)
+        alpha = np.clip((edge - self.down) / 0.015, 0, 1)
+        if rng.random() < 0.4:
+            beside = 0.12 + 0.02 * self.noise(rng, 0.05) - (0.5 - side * (self.right - 0.5))
+            alpha = np.maximum(alpha, np.clip(beside / 0.015, 0, 1))
+        hair = np.array((0.08, 0.06, 0.05)) + rng.random() * np.array((0.5, 0.38, 0.2))
+        strands = 1 + 0.15 * self.noise(rng, 0.004)
+        return Layer(alpha, np.clip(hair * strands[..., None], 0, 1))
+
+    # === Light ===
+
+    def draw_light(self, rng, kind):
+        """Draws a light from one of `LIGHTS`, on a face of a shape of its own, with shadows that it casts on itself."""
+        shape = draw_shape(rng)
+        normals = interpolated(_normals(shape), self.size)
+        across, up = rng.uniform(0.7, 1.6), rng.uniform(-0.2, 0.5)
+        if kind in ("left", "right"):
+            towards = np.array((across if kind == "right" else -across, -up, -rng.uniform(0.35, 1)))
+        elif kind in ("top", "bottom"):
+            towards = np.array((0.1 * rng.normal(), -across if kind == "top" else across, -rng.uniform(0.35, 1)))
+        else:
+            towards = np.array((0.08 * rng.normal(), -up, -1.0))
+        towards /= np.linalg.norm(towards)
+        ambient = rng.uniform(0.45, 0.7) if kind == "front" else rng.uniform(0.2, 0.5)
+        lit = self._unshadowed(shape, towards)
+        # The first two bands of spherical harmonics from around, and the light itself.
+        around = 1 + 0.15 * normals @ towards
+        shade = ambient * around + 1.25 * (1 - ambient) * np.clip(normals @ towards, 0, None) * lit
+        half = towards + (0, 0, -1)
+        lobe = np.clip(normals @ (half / np.linalg.norm(half)), 0, None) ** rng.uniform(12, 40)
+        return Light(shade, rng.uniform(0, 0.25) * lobe * lit, 1 + rng.normal() * np.array((0.06, 0, -0.06)))
+
+    def _unshadowed(self, shape, towards, resolution=96):
+        """Returns where light arrives, soft at the edges: no other part of the face is on the way."""
+        places = interpolated(shape, self.size)
+        low, scale = shape[:, :2].min(axis=0) - 1, resolution / (np.ptp(shape[:, :2], axis=0).max() + 2)
+        seen = np.column_stack([(shape[:, :2] - low) * scale, shape[:, 2]])
+        triangle, weights = rasterise(seen, TRIANGLES, (resolution, resolution))
+        depth = np.where(triangle >= 0, np.einsum("ijk,ijk->ij", weights, shape[TRIANGLES[triangle], 2]), np.inf)
+        depth = np.minimum(depth, 50).astype("float32")
+        covered = np.zeros((self.size, self.size))
+        for step in np.linspace(0.4, 7, 22):  # centimetres on the way
+            at = places + step * towards
+            nearer = at[..., 2] - sample(depth, (at[..., :2] - low) * scale)
+            covered = np.maximum(covered, np.clip((nearer - 0.05) / 0.4, 0, 1))
+        return ndimage.gaussian_filter(1 - covered, 0.012 * self.size)
+
+
+def draw_shape(rng):
+    """Draws the points of a head, `(468, 3)` in centimetres: x to the right, y down, z away from the camera."""
+    shape = POINTS * (1, -1, -1) * rng.uniform((0.9, 0.9, 0.8), (1.1, 1.1, 1.25))
+    for _ in range(4):
+        centre, height = POINTS[rng.integers(len(POINTS))], 0.35 * rng.normal()
+        for side in (1, -1):  # a bump or a hollow, the same on both sides
+            shape[:, 2] += height * np.exp(-((POINTS - centre * (side, 1, 1)) ** 2).sum(axis=1) / 8)
+    return shape
+
+
+def _normals(points):
+    a, b, c = np.moveaxis(points[TRIANGLES], 1, 0)
+    found = np.zeros_like(points)
+    np.add.at(found, TRIANGLES, np.cross(b - a, c - a)[:, None])
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+
+
+def _colour(hue, saturation, value):
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+def _over(below, alpha, colour):
+    """Lays a colour over a texture."""
+    alpha = np.clip(alpha, 0, 1)
+    alpha = alpha if np.ndim(alpha) == 3 else alpha[..., None]
+    return below * (1 - alpha) + alpha * colour
+
+
+def made_up(skin, layers):
+    """Returns the texture of a `Skin` under layers of makeup, which darken and lighten with it."""
+    texture = skin.texture
+    for layer in layers:
+        relief = np.clip(0.55 + 0.45 * skin.texture.mean(axis=-1, keepdims=True) / max(skin.tone.mean(), 0.05), 0, 1.2)
+        texture = _over(texture, layer.alpha, layer.colour * relief)
+    return np.clip(texture, 0, 1)
+
+
+def lit(texture, light):
+    """Returns a texture in a `Light`; light adds in linear colours."""
+    linear = texture**GAMMA * (light.shade[..., None] * light.tint) + light.gloss[..., None]
+    return np.clip(linear, 0, 1) ** (1 / GAMMA)

@@ -1,0 +1,178 @@
+"""Drawn faces: what they are made of adds up, and the truths are what they are said to be."""
+
+import time
+
+import numpy as np
+import pytest
+
+import kgan
+from kgan.data.faces.drawn import Bank, load_makeup
+from kgan.data.faces.painter import DARKEST, LIGHTEST, LIGHTS, FacePainter, Light, draw_shape, lit, made_up
+from kgan.faces.mesh import MIRROR, region
+from kgan.faces.texture import render, render_table
+
+pytestmark = pytest.mark.backend_free
+SIZE = 64
+NAME = "synthetic/faces"
+
+
+@pytest.fixture(scope="module")
+def painter():
+    return FacePainter(SIZE)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return load_makeup(NAME, count=24)
+
+
+def test_load():
+    images, labels = kgan.data.load(NAME, image_size=32, count=12)
+    assert images.shape == (12, 32, 32, 3) and images.dtype == "float32" and -1 <= images.min() < images.max() <= 1
+    np.testing.assert_array_equal(labels, np.arange(12) % 5)
+    assert kgan.data.class_names(NAME) == [*LIGHTS]
+    np.testing.assert_array_equal(kgan.data.load(NAME, image_size=32, count=5)[0], images[:5])
+    assert np.abs(kgan.data.load(NAME, "test", image_size=32, count=5)[0] - images[:5]).mean() > 0.05
+    assert np.abs(kgan.data.load(NAME, image_size=32, count=5, seed=1)[0] - images[:5]).mean() > 0.05
+    grey, _ = kgan.data.load(NAME, image_size=32, count=5, channels=1)
+    np.testing.assert_allclose(grey[..., 0], images[:5] @ np.float32((0.299, 0.587, 0.114)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "axis", "sign"), [("left", 1, 1), ("right", 1, -1), ("top", 0, 1), ("bottom", 0, -1)])
+def test_light_comes_from_where_it_is_said_to(kind, axis, sign, painter):
+    skin = region("face", SIZE) > 0.9
+    for seed in range(4):
+        shade = painter.draw_light(np.random.default_rng(seed), kind).shade
+        near, far = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
+        halves = (slice(None), slice(SIZE // 2)) if axis else (slice(SIZE // 2),)
+        near[halves] = True
+        far = ~near
+        assert sign * (shade[near & skin].mean() - shade[far & skin].mean()) > 0.05
+    even = painter.draw_light(np.random.default_rng(0), "front").shade
+    assert np.abs(even - even[:, ::-1])[skin].mean() < 0.05
+
+
+def test_light_is_linear(painter):
+    """Twice the light is twice the linear colour; in even light of 1 without gloss, the texture is itself."""
+    skin = painter.draw_skin(np.random.default_rng(0))
+    plain = Light(np.ones((SIZE, SIZE)), np.zeros((SIZE, SIZE)), np.ones(3))
+    np.testing.assert_allclose(lit(skin.texture, plain), skin.texture, atol=1e-12)
+    half = lit(skin.texture, plain._replace(shade=0.5 * plain.shade))
+    np.testing.assert_allclose(half**2.2, 0.5 * skin.texture**2.2, atol=1e-12)
+
+
+def test_skins_of_all_tones(painter):
+    tones = np.array([painter.draw_skin(np.random.default_rng(seed)).tone for seed in range(60)])
+    brightness = tones.mean(axis=1)
+    assert brightness.min() < DARKEST.mean() + 0.08 and brightness.max() > LIGHTEST.mean() - 0.08
+    assert (tones[:, 0] > tones[:, 2]).all()
+
+
+def test_makeup_is_symmetric_and_stays_on_its_part(painter):
+    missing = np.zeros(2, int)
+    for seed in range(30):
+        layers = painter.draw_makeup(np.random.default_rng(seed))
+        for layer in layers:
+            assert 0 <= layer.alpha.min() and layer.alpha.max() <= 1
+            np.testing.assert_allclose(layer.alpha, layer.alpha[:, ::-1], atol=1e-4)
+            holes = region("eyes", SIZE) + region("mouth", SIZE) > 0.99
+            assert not layer.alpha[holes].any()
+        missing[0] += len(layers) == 3
+        missing[1] += len(layers) < 3
+    assert missing.min() >= 3
+    skin = painter.draw_skin(np.random.default_rng(0))
+    np.testing.assert_array_equal(made_up(skin, []), skin.texture)
+
+
+def test_heads_are_symmetric():
+    shape = draw_shape(np.random.default_rng(3))
+    np.testing.assert_allclose(shape[MIRROR] * (-1, 1, 1), shape, atol=1e-9)
+    assert np.abs(shape - draw_shape(np.random.default_rng(4))).max() > 0.3
+
+
+def test_pairs(pairs):
+    shapes = {key: value.shape[1:] for key, value in pairs.items()}
+    assert shapes == {
+        **dict.fromkeys(("source_texture", "reference_texture", "target_texture", "even_texture"), (64, 64, 3)),
+        **dict.fromkeys(("source_image", "reference_image"), (64, 64, 3)),
+        **dict.fromkeys(("source_visibility", "reference_visibility", "source_alpha"), (64, 64, 1)),
+        **dict.fromkeys(("source_index", "source_weight"), (4096, 4)),
+        **dict.fromkeys(("source_light", "reference_light", "source_tone"), ()),
+    }
+    for key, value in pairs.items():
+        assert len(value) == 24 and value.dtype == ("int32" if key.endswith(("index", "light")) else "float32")
+        assert np.isfinite(value).all()
+    again = load_makeup(NAME, count=3)
+    for key, value in again.items():
+        np.testing.assert_array_equal(value, pairs[key][:3])
+    assert 0 < (pairs["reference_visibility"][:, 6:12, 24:40] < 0.1).all(axis=(1, 2, 3)).mean() < 0.6  # fringes
+
+
+def test_the_target_differs_by_makeup_alone(pairs):
+    """Off the makeup, the target is the source; on the lips of most pairs it is not."""
+    change = np.abs(pairs["target_texture"] - pairs["source_texture"]).max(axis=-1)
+    holes = region("eyes", 64) + region("mouth", 64) > 0.99
+    assert change[:, holes].max() < 1e-6
+    chin = (slice(None), slice(56, 60), slice(30, 34))
+    assert change[chin].max() < 0.02
+    assert (change[:, region("lips", 64) > 0.9].mean(axis=1) > 0.05).mean() > 0.7
+
+
+def test_even_light_is_even(pairs):
+    """A symmetric face in even light: sides differ by what is on the skin alone, and less than in the source's light."""
+    skin = region("face", 64) > 0.9
+    one_sided = np.isin(pairs["source_light"], (1, 2))
+    sides = {
+        key: np.abs(pairs[key] - pairs[key][:, :, ::-1])[one_sided][:, skin].mean()
+        for key in ("target_texture", "even_texture")
+    }
+    assert sides["even_texture"] < 0.4 * sides["target_texture"]
+
+
+def test_the_table_renders_as_the_renderer_does(pairs):
+    """The source's image is its texture by index and weight, where the table says that there is face."""
+    drawn = np.take_along_axis(
+        pairs["source_texture"].reshape(24, -1, 1, 3), pairs["source_index"].reshape(24, -1, 1, 1), axis=1
+    )
+    drawn = drawn.reshape(24, 4096, 4, 3) * pairs["source_weight"][..., None]
+    image = drawn.sum(axis=2).reshape(24, 64, 64, 3)
+    solid = pairs["source_alpha"][..., 0] > 0.999
+    assert solid.mean() > 0.2
+    np.testing.assert_allclose(image[solid], pairs["source_image"][solid], atol=1e-5)
+
+    rng = np.random.default_rng(0)
+    texture = rng.random((32, 32, 3)).astype("float32")
+    points = draw_shape(rng) * 3 + (40, 40, 0)
+    index, weight, _ = render_table(points, (80, 80), 32)
+    by_table = (texture.reshape(-1, 3)[index] * weight[..., None]).sum(axis=1).reshape(80, 80, 3)
+    expected, covered = render(texture, points, (80, 80))
+    np.testing.assert_allclose(by_table[covered], expected[covered], atol=2e-3)
+    assert not by_table[~covered].any()
+    with_holes = render_table(points, (80, 80), 32, holes=True)[1].sum(axis=1)
+    assert (with_holes > 0).sum() > covered.sum()
+
+
+def test_a_hundred_textures_a_second():
+    """Recombined from a bank that is drawn."""
+    bank = Bank(64, "train", 0)
+    rng = np.random.default_rng(0)
+    skin, makeup, light = bank.skin(rng), bank.makeup(rng), bank.light(rng, 0)
+    started = time.process_time()
+    for _ in range(40):
+        lit(made_up(skin, makeup), light)
+    assert time.process_time() - started < 0.4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "mt"}, "name='mt': pass \"synthetic/faces\""),
+        ({"split": "val"}, "val"),
+        ({"uv_size": 16}, "uv_size=16: pass 32 or more"),
+        ({"image_size": 8}, "image_size=8: pass 32 or more"),
+        ({"count": 0}, "count=0: pass 1 or more"),
+    ],
+)
+def test_arguments_out_of_range(options, words):
+    with pytest.raises(ValueError, match=words):
+        load_makeup(**{"name": NAME, "count": 1} | options)
