@@ -119,7 +119,7 @@ def test_the_target_differs_by_makeup_alone(pairs):
 
 
 def test_even_light_is_even(pairs):
-    """A symmetric face in even light: sides differ by what is on the skin alone, and less than in the source's light."""
+    """In even light, sides differ by what is on the skin alone: less than in the source's light."""
     skin = region("face", 64) > 0.9
     one_sided = np.isin(pairs["source_light"], (1, 2))
     sides = {
@@ -138,7 +138,7 @@ def test_the_table_renders_as_the_renderer_does(pairs):
     image = drawn.sum(axis=2).reshape(24, 64, 64, 3)
     solid = pairs["source_alpha"][..., 0] > 0.999
     assert solid.mean() > 0.2
-    np.testing.assert_allclose(image[solid], pairs["source_image"][solid], atol=1e-5)
+    np.testing.assert_allclose(image[solid], pairs["source_image"][solid], atol=2e-3)
 
     rng = np.random.default_rng(0)
     texture = rng.random((32, 32, 3)).astype("float32")
