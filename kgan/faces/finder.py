@@ -26,7 +26,7 @@ class Face(NamedTuple):
     Args:
         points: float64 `(468, 3)`: x and y in pixels, where the first pixel spans 0 to 1, and a depth on the same scale
             that grows away from the camera.
-        score: that it is a face, 0 to 1.
+        score: how certain it is that this is a face, 0 to 1.
     """
 
     points: np.ndarray
@@ -53,11 +53,11 @@ class Square(NamedTuple):
     def cut(self, photo, size):
         """Returns the square, black where it reaches beyond the photograph, as uint8 `(size, size, 3)`."""
         corners = self.to_photo(np.array([(0.0, 0), (1, 0), (1, 1), (0, 1)]))
-        low, high = np.floor(corners.min(axis=0)).astype(int) - 1, np.ceil(corners.max(axis=0)).astype(int) + 1
+        low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, np.array(photo.size) - 1)
+        high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, low + 1, photo.size)
         # Pillow reads single pixels for an affine transform, so what will be much smaller is averaged before.
         factor = max(1, int(self.side / size))
-        part = photo.crop((*low, *(high + -(high - low) % factor)))
-        part = part.reduce(factor) if factor > 1 else part
+        part = photo.reduce(factor, (*low.tolist(), *high.tolist()))
         origin, right, down = (corners[[0, 1, 3]] - low) / factor
         (a, d), (b, e) = (right - origin) / size, (down - origin) / size
         transform = (a, b, origin[0], d, e, origin[1])
@@ -107,11 +107,11 @@ ANCHORS = _anchors()
 def find_faces(photo, small=True):
     """Finds the faces of a photograph.
 
-    The photo is searched whole, then, for faces smaller than a tenth of it, in halves and quarters. Where no face is
-    found, it is searched upside down and lying.
+    The photo is searched as a whole, then, for faces smaller than a tenth of it, in halves and quarters. If none is
+    found, the search is repeated with the photo upside down and turned to either side.
 
     Args:
-        photo: `PIL.Image.Image` of mode RGB.
+        photo: `PIL.Image.Image`.
         small: whether to go on searching for small faces where large ones have been found.
 
     Returns:
@@ -122,6 +122,7 @@ def find_faces(photo, small=True):
     >>> find_faces(Image.new("RGB", (300, 200)))
     []
     """
+    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
     factor = max(1, round(max(photo.size) / SEARCHED))
     reduced = photo.reduce(factor) if factor > 1 else photo
     for turn in TURNS:

@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,22 @@ FORMAT = 1
 
 
 class Unsuitable(ValueError):
-    """A photo whose face cannot be used; `status` is `no_face`, `too_small` or `turned_away`."""
+    """A photo whose face cannot be used.
+
+    Attributes:
+        status: `"no_face"`, `"too_small"` or `"turned_away"`.
+        found: number of faces in the photo.
+    """
 
     def __init__(self, status, message):
         super().__init__(message)
-        self.status = status
+        self.status, self.found = status, 0
 
 
 def check(face):
     """Raises `Unsuitable` where a face is too small, or turned away too far."""
     if face.size < SMALLEST:
-        raise Unsuitable("too_small", f"its face is {face.size:.0f} pixels high: {SMALLEST} are needed")
+        raise Unsuitable("too_small", f"its face is {face.size:.0f} pixels large: {SMALLEST} are needed")
     triangle, _ = texels(128)
     shown = np.mean(interpolated(facing(face.points), 128)[(triangle >= 0) & ~HOLES[triangle]] > 0)
     if shown < SHOWN:
@@ -41,7 +47,7 @@ def look_of(photo):
     """Takes the makeup of the largest face in a photograph.
 
     Args:
-        photo: `PIL.Image.Image` of mode RGB.
+        photo: `PIL.Image.Image`.
 
     Returns:
         A `Texture`, its shadows and hidden parts repaired from the other side of the face.
@@ -59,7 +65,8 @@ def look_of(photo):
     if not faces:
         raise Unsuitable("no_face", "no face was found")
     check(faces[0])
-    return repaired(read_texture(photo, faces[0].points, SIZE))
+    look = repaired(read_texture(photo.convert("RGB"), faces[0].points, SIZE))
+    return Texture(*_read(**_written(look)))  # rounded as in a file, so that both give the same
 
 
 def save_look(path, look):
@@ -70,9 +77,17 @@ def save_look(path, look):
         look: a `Texture`, from `look_of`.
     """
     buffer = io.BytesIO()
-    visible = np.rint(look.visible * 255).astype("uint8")
-    np.savez_compressed(buffer, format=FORMAT, lab=look.lab.astype("float16"), visible=visible, tone=look.tone)
+    np.savez_compressed(buffer, format=FORMAT, **_written(look))
     write_whole(Path(path), buffer.getvalue())
+
+
+def _written(look):
+    visible = np.rint(look.visible * 255).astype("uint8")
+    return {"lab": look.lab.astype("float16"), "visible": visible, "tone": look.tone}
+
+
+def _read(lab, visible, tone):
+    return lab.astype("float32"), visible / np.float32(255), tone
 
 
 def load_look(path):
@@ -100,7 +115,7 @@ def load_look(path):
             if (found.shape, found.dtype) != (shape, kind) or not np.isfinite(found).all():
                 raise ValueError(f"its {name} is {found.dtype} {found.shape}: expected finite {kind} {shape}")
     except FileNotFoundError:
-        raise FileNotFoundError(f"no look {os.fspath(path)!r}") from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise FileNotFoundError(f"look {os.fspath(path)!r}: no such file") from None
+    except (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a look that kgan saved: {error}") from None
-    return Texture(arrays["lab"].astype("float32"), arrays["visible"] / np.float32(255), arrays["tone"])
+    return Texture(*_read(*(arrays[name] for name in expected)))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import json
 import os
 from pathlib import Path
 
@@ -19,8 +20,12 @@ from kgan.runtime.examiner import Examiner
 from kgan.runtime.files import Undecodable, put, read_file, write_whole
 from kgan.runtime.inputs import find, grouped
 from kgan.runtime.journal import continued
+from kgan.runtime.pixels import UPRIGHT
 from kgan.runtime.processes import processors, spread
 
+JOURNAL = "makeup.jsonl"  # in the folder of the photos
+SHEET = ".side-by-side.png"  # after the name of the photo
+OPTIONS = ("shade", *PARTS, "keep-skin-tone", "faces", "side-by-side", "frames")  # that rows depend on
 COLUMNS = {"path": str, "out": str, "status": str, "found": float, "painted": float}
 CUT = 0.01  # share of a face's points outside the photo from which it is `partial`
 # Of a frame's points, the share that is new where a face is still, and the movement, as a share of the face, from which
@@ -61,18 +66,18 @@ class Result:
 def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=True, faces="largest"):
     """Transfers the makeup of one photograph to another.
 
-    Only the face changes: pixels beside it, and in its eyes and mouth, stay as they are, and all do at `shade` 0.
+    Only the face is painted: pixels outside it, and in its eyes and mouth, keep their values. At `shade` 0 all do.
 
     Args:
         source: `PIL.Image.Image` of any mode, the face to make up.
         reference: `PIL.Image.Image` with the makeup, or a look from `load_look`.
         shade: how much makeup, in [0, 1].
         parts: sequence of `"lips"`, `"eyes"` and `"skin"`, or a dict from these to how much of each, in [0, 1].
-        keep_skin_tone: whether the source keeps its skin tone, and does not take the reference's.
+        keep_skin_tone: whether to keep the source's skin tone, and not to take the reference's.
         faces: `"largest"` or `"all"` of the source.
 
     Returns:
-        `PIL.Image.Image` of the source's size; RGB, RGBA or CMYK.
+        `PIL.Image.Image`, upright; RGB, RGBA or CMYK.
 
     Raises:
         Unsuitable: a photo has no face, or one that is too small or turned away; `status` says which.
@@ -90,6 +95,7 @@ def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=Tru
     painted = transfer_photo(face, face, shade=0.5)
     ```
     """
+    parts = [parts] if isinstance(parts, str) else parts
     strengths = dict(parts) if isinstance(parts, dict) else dict.fromkeys(parts, 1.0)
     check_strengths(shade, strengths)
     if faces not in ("largest", "all"):
@@ -97,6 +103,9 @@ def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=Tru
     look = look_of(Photo.of(reference).rgb) if isinstance(reference, Image.Image) else reference
     photo = Photo.of(source)
     painted, _ = make_up(photo, look, Wish(shade, strengths, keep_skin_tone, faces == "all"))
+    if photo.turn in UPRIGHT:
+        painted = painted.transpose(UPRIGHT[photo.turn])
+        painted.info.pop("exif", None)  # which would turn it again
     return painted
 
 
@@ -140,6 +149,7 @@ def make_up(photo, look, wish, found=None):
         difference = colour_transfer(texture, look, wish.strengths, wish.keep_skin_tone)
         painted.append((face.points, wish.shade * difference))
     if not painted:
+        reason.found = len(found)
         raise reason
     return photo.painted(painted), Result(status, len(found), len(painted))
 
@@ -172,7 +182,24 @@ def read_reference(path, limits):
         photo = Photo.read(read_file(path, limits.bytes), limits.pixels).rgb
         return look_of(photo), photo
     except (Undecodable, Unsuitable) as error:
-        raise ValueError(f"reference {os.fspath(path)!r}: {error.status}: {error}") from None
+        if os.path.isdir(path):
+            raise ValueError(f"reference {os.fspath(path)!r} is a folder: pass one photo, or an .npz file") from None
+        more = f": {error}" if str(error) != error.status else ""
+        raise ValueError(f"reference {os.fspath(path)!r}: {error.status.replace('_', ' ')}{more}") from None
+
+
+def remove_earlier(out):
+    """Removes what the rows of an earlier run say that it wrote to a folder, and nothing else."""
+    try:
+        rows = [json.loads(line) for line in Path(out, JOURNAL).read_bytes().splitlines()]
+        written = [row["out"] for row in rows if row["out"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    for name in written:
+        path = Path(out, name)
+        if path.resolve().is_relative_to(Path(out).resolve()):
+            for file in (path, path.with_name(path.name + SHEET)):
+                file.unlink(missing_ok=True)
 
 
 def digest(look):
@@ -203,10 +230,10 @@ class Painter(Examiner):
             found = self.track(photo.rgb) if self.track else None
             image, result = make_up(photo, self.look, self.wish, found)
         except Unsuitable as error:
-            return Result(error.status)
-        # Where nothing changes, a file is not even written anew.
-        same = self.suffix is None and not self.wish.shade
-        result.file = data if same else photo.encoded(image, self.suffix)
+            return Result(error.status, error.found)
+        # Where nothing changes, the file is not even written anew.
+        nothing = not self.wish.shade or not any(self.wish.strengths.values())
+        result.file = data if nothing and photo.writes(self.suffix) else photo.encoded(image, self.suffix)
         if self.wish.side_by_side:
             buffer = io.BytesIO()
             side_by_side(photo.rgb, self.reference, Photo.of(image).rgb).save(buffer, "PNG")
@@ -247,18 +274,19 @@ class Track:
         return [face] if face else []
 
 
-def run(paths, journal, *, out, look, reference, wish, frames=False, replace=False, processes=None, limits):
+def run(paths, journal, *, out, suffix=None, look, reference, wish, frames=False, processes=None, limits):
     """Makes up the photos that have no row yet.
 
     Args:
-        paths: iterable of paths, as for `kgan.runtime.inputs.find`.
+        paths: list of paths, as for `kgan.runtime.inputs.find`.
         journal: a `Journal`, or None.
-        out: folder for the photos, or, for one photo, a file.
+        out: folder for the photos; with a suffix, the file for one photo.
+        suffix: of that file; None for a folder.
         look: `Texture` from `look_of` or `load_look`.
         reference: as for `Painter`.
         wish: a `Wish`.
-        frames: whether the photos are frames of one film, in order; a continued run finds the face anew.
-        replace: whether files in `out` are replaced; else those with other contents are kept, and new ones numbered.
+        frames: whether the photos are frames of one film, in order. A continued run looks at all of them again, so that
+            the points are steadied as in one that was not stopped.
         processes: number of workers; None for one for each processor.
         limits: `Limits` for one photo.
 
@@ -268,30 +296,29 @@ def run(paths, journal, *, out, look, reference, wish, frames=False, replace=Fal
     Raises:
         ValueError: the photos have changed since the earlier run.
     """
-    suffix = None if os.path.isdir(out) else Path(out).suffix
-    folder = Path(out) if suffix is None else Path(out).parent
-    inputs = find(paths, {os.path.abspath(path) for path in (*(journal.files if journal else ()), out)})
-    taken = set()
+    ours = {os.path.abspath(path) for path in (*(journal.files if journal else ()), out)}
+    inputs = find(paths, ours)
+    done = 0
     for row in continued(inputs, journal):
-        taken.add(row["out"])
+        done += 1
         yield row, True
-    options = look, reference, wish, suffix, limits, frames
+    options = look, reference if wish.side_by_side else None, wish, suffix, limits, frames
     workers = 1 if frames else processes or processors()
-    for (found, _), result in spread(Painter, options, grouped(inputs, limits.bytes), workers, Result("crashed")):
+    if frames:
+        inputs = find(paths, ours)
+    groups = grouped(inputs, limits.bytes, most=1)
+    for number, ((found, _), result) in enumerate(spread(Painter, options, groups, workers, Result("crashed"))):
+        if frames and number < done:
+            continue
         written = None
-        if result.file is not None:
-            place = found.place if suffix is None else Path(out).name
-            target = folder / place
-            same = found.path is not None and target.exists() and os.path.samefile(target, found.path)
-            if replace and place not in taken and not same:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(target, result.file)
-            else:
-                target = put(folder, place, result.file)
-            written = os.path.relpath(target, folder)
-            taken.add(written)
-            if result.beside:
-                write_whole(target.with_name(f"{target.stem}.side-by-side.png"), result.beside)
+        if result.file is not None and suffix:
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(Path(out), result.file)
+            written = os.path.basename(out)
+        elif result.file is not None:
+            written = os.path.relpath(put(out, found.place, result.file), out)
+        if result.beside:
+            put(os.path.dirname(out) if suffix else out, written + SHEET, result.beside)
         row = dict(zip(COLUMNS, (found.name, written, result.status, result.found, result.painted), strict=True))
         if journal:
             journal.append(row)

@@ -5,9 +5,10 @@ import dataclasses
 import io
 
 import numpy as np
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageDraw, JpegImagePlugin
 
 from kgan.faces.colour import lab_to_rgb, rgb_to_lab
+from kgan.faces.mesh import EYES, MOUTH
 from kgan.faces.raster import resized
 from kgan.faces.texture import render
 from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
@@ -15,6 +16,7 @@ from kgan.runtime.pixels import UPRIGHT, decoded, eight_bits, orientation
 
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP"}
 PAINTED = ("RGB", "RGBA", "CMYK")  # modes that are painted as they are stored; of others all pixels are converted
+STRIP = 512  # rows that are painted at a time, to bound memory
 KEPT = ("exif", "icc_profile", "dpi", "xmp")  # what is written again
 # What undoes UPRIGHT, where this is not the same again.
 BACK = UPRIGHT | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
@@ -45,8 +47,9 @@ class Photo:
         """
 
         def read(image):
-            if getattr(image, "n_frames", 1) > 1:
-                raise Undecodable("unsupported", "an animation: pass its frames as files")
+            # Not of JPEG: phones put a second picture behind the first, for depth or for bright screens.
+            if image.format in ("GIF", "WEBP") and getattr(image, "is_animated", False) or b"acTL" in data[:128]:
+                raise Undecodable("unsupported", "it is an animation")
             image.load()
             return cls.of(image, data)
 
@@ -80,7 +83,7 @@ class Photo:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
         image = image.copy()
-        image.paste(edited.convert(image.mode), mask=mask)
+        image.paste(_inks(edited, image) if image.mode == "CMYK" else edited.convert(image.mode), mask=mask)
         if alpha is not None:
             image.putalpha(alpha)
         return image
@@ -116,16 +119,26 @@ class Photo:
                 options = {"quality": 95, "subsampling": 0}
         elif kind == "WEBP":
             options = {"quality": 95, "lossless": own != "WEBP" or b"VP8L" in self.data[:64]}
+        if kind in ("BMP", "GIF") and self.turn in UPRIGHT:  # these cannot say that they lie
+            image = image.transpose(UPRIGHT[self.turn])
         buffer = io.BytesIO()
-        image.save(buffer, kind, **said, **options)
+        try:
+            image.save(buffer, kind, **said, **options)
+        except ValueError:  # EXIF data that are too long for the format
+            buffer = io.BytesIO()
+            image.save(buffer, kind, **{key: said[key] for key in said.keys() & {"dpi", "icc_profile"}}, **options)
         return buffer.getvalue()
+
+    def writes(self, suffix):
+        """Whether `encoded` gives the format of the file: for `suffix` None, or one of the same format."""
+        return suffix is None or SUFFIXES[suffix.lower()] == sniff(self.data[:HEAD])
 
     def _said(self):
         """Returns what the file says of itself, profiles included, which are left aside when it is decoded."""
         found = dict(self.stored.info)
         if self.data:
             with contextlib.suppress(Exception):  # what Pillow refuses is left out
-                found |= Image.open(io.BytesIO(self.data)).info
+                found |= Image.open(io.BytesIO(self.data), formats=[sniff(self.data[:HEAD])]).info
         return found
 
 
@@ -153,7 +166,20 @@ def add(pixels, changed, points, difference):
         return
     drawn = resized(drawn, tuple(size.tolist()))
     drawn = drawn[top - low[1] : below - low[1], left - low[0] : right - low[0]]
-    at = np.abs(drawn).max(axis=-1) > 0.05
-    part = pixels[top:below, left:right]
-    part[at] = np.rint(lab_to_rgb(rgb_to_lab(part[at]) + drawn[at])).astype("uint8")
+    closed = Image.new("1", (int(right - left), int(below - top)), 1)
+    for ring in (MOUTH, *EYES):  # enlarged, the difference reaches into them
+        ImageDraw.Draw(closed).polygon([tuple(p) for p in points[list(ring), :2] - (left, top)], 0, 0)
+    at = (np.abs(drawn).max(axis=-1) > 0.05) & np.asarray(closed)
+    for row in range(0, len(at), STRIP):
+        strip, here = drawn[row : row + STRIP], at[row : row + STRIP]
+        part = pixels[top + row : min(top + row + STRIP, below), left:right]
+        part[here] = np.rint(lab_to_rgb(rgb_to_lab(part[here]) + strip[here])).astype("uint8")
     changed[top:below, left:right] |= at
+
+
+def _inks(rgb, cmyk):
+    """Converts an image to CMYK with the black of another, so that only the colours change."""
+    black = np.asarray(cmyk)[..., 3:]
+    light = np.maximum(255 - black.astype("float32"), 1)
+    inks = np.clip(255 - 255 * np.asarray(rgb, "float32") / light, 0, 255)
+    return Image.fromarray(np.concatenate([np.rint(inks).astype("uint8"), black], axis=-1), "CMYK")

@@ -41,6 +41,11 @@ def around_eyes(size):
     return (np.clip((0.1 - far) / 0.04, 0, 1) * region("face", size)).astype("float32")
 
 
+def skin_area(size):
+    """Returns where there is skin, bool `(size, size)`: no lips, eyes or brows."""
+    return _static(size)[0]
+
+
 def skin_tone(lab, visible):
     """Returns the Lab colour of the skin, float32 `(3,)`: the median of what is visible of it.
 
@@ -56,8 +61,8 @@ def uncovered(lab, visible):
     """Returns where nothing is in front of the skin, float32 `(size, size)` in [0, 1].
 
     Skin is what has the colour of cheeks, nose and chin, or what their colours change to along a plane, which takes
-    light from one side into account. Differences count most at the border, where hair is, and little in the middle,
-    where make-up is. Lips, eyes and brows are not judged.
+    light from one side into account. Differences count most at the border, where hair is, and less in the middle,
+    where makeup is. Of lips, eyes and brows, only what is around them is judged.
 
     Args:
         lab: `(size, size, 3)`.
@@ -67,6 +72,9 @@ def uncovered(lab, visible):
     small = ndimage.median_filter(resized(lab, GRID), (5, 5, 1))
     seen = resized(visible, GRID)
     at = cheeks & (seen >= min(0.5, seen[cheeks].max()))
+    # No skin is blue or green, in any but coloured light.
+    human = at & (small[..., 1] > -3) & (small[..., 2] > 0)
+    at = human if human.sum() > 0.1 * at.sum() else at
     colours, places = small[at], terms[at]
     middle = np.median(colours, axis=0)
     counts = _likeness((colours - middle) / USUAL)
@@ -77,7 +85,11 @@ def uncovered(lab, visible):
         counts = _likeness((colours - middle - places @ plane) / USUAL)
     difference = np.linalg.norm((small - middle - terms @ plane) / USUAL, axis=-1) * weight
     low, high = COVERED
-    mask = np.where(skin, np.clip((high - difference) / (high - low), 0, 1), 1)
+    mask = np.clip((high - difference) / (high - low), 0, 1)
+    # Lips, eyes and brows cannot be told by colour: they are covered where the skin around them is.
+    near = ndimage.gaussian_filter(skin.astype("float32"), 0.03 * GRID) + 1e-6
+    around = ndimage.gaussian_filter(mask * skin, 0.03 * GRID) / near
+    mask = np.where(skin, mask, np.clip(2 * around - 0.5, 0, 1))
     return resized(ndimage.gaussian_filter(mask.astype("float32"), 0.7), len(lab))
 
 

@@ -260,8 +260,13 @@ def unpacking():
         raise Undecodable("damaged", str(error)) from None
 
 
-def grouped(inputs, max_bytes):
+def grouped(inputs, max_bytes, most=GROUP_IMAGES):
     """Groups inputs into messages of bounded size, to save both transfer time and memory.
+
+    Args:
+        inputs: iterable of `Input`.
+        max_bytes: most bytes of an archive member.
+        most: most inputs in a message; fewer where each takes long.
 
     Yields:
         Lists of `(input, (path, data))`, with the arguments of an `Examiner`.
@@ -276,7 +281,7 @@ def grouped(inputs, max_bytes):
             except Undecodable as error:
                 data = error.status
         group.append((found, (found.path, data)))
-        if len(group) == GROUP_IMAGES or size >= GROUP_BYTES:
+        if len(group) == most or size >= GROUP_BYTES:
             yield group
             group, size = [], 0
     if group:

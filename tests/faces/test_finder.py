@@ -51,6 +51,13 @@ def test_no_face(name):
     assert find_faces(Image.fromarray(getattr(skimage.data, name)())) == []
 
 
+def test_a_close_up_at_the_limit_of_pixels(astronaut, monkeypatch):
+    """The tilted square around a face is larger than the photo; no more than the photo is looked at."""
+    close = astronaut.crop((150, 30, 300, 200)).rotate(40, Image.Resampling.BICUBIC)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", close.width * close.height // 2 + 1)
+    assert len(find_faces(close.convert("RGBA"))) == 1
+
+
 def test_a_square_is_cut_where_it_lies():
     ramp = np.stack([*np.indices((90, 120))[::-1], np.zeros((90, 120))], axis=-1).astype("uint8")  # red is x, green y
     square = Square(60, 40, 40, np.pi / 2)

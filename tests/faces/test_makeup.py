@@ -64,7 +64,7 @@ EXPECTED = {
     "empty.png": ("empty", 0, 0),
     "more/a.png": ("ok", 1, 1),
     "text.txt": ("not_an_image", 0, 0),
-    "tiny.png": ("too_small", 0, 0),
+    "tiny.png": ("too_small", 1, 0),
     "two.webp": ("ok", 2, 1),
 }
 
@@ -80,7 +80,7 @@ def rows_of(folder):
 def test_a_folder_with_everything(photos, look, tmp_path, capsys):
     out = tmp_path / "out"
     assert makeup(photos, look, "--out", out) == 0
-    assert "9 images: 5 made up, 5 not ok; 9 in this run" in capsys.readouterr().err
+    assert "9 images: 5 made up, 4 not ok; 9 in this run" in capsys.readouterr().err
     rows = {row["path"].removeprefix(f"{photos}/"): row for row in rows_of(out)}
     assert {name: (row["status"], row["found"], row["painted"]) for name, row in rows.items()} == EXPECTED
     for name, row in rows.items():
@@ -114,14 +114,38 @@ def test_a_stopped_run_goes_on(photos, look, tmp_path, capsys):
     assert not (stopped / "a-2.png").exists()
 
 
-def test_files_in_the_way_and_sources_are_kept(photos, look, tmp_path):
+def test_files_in_the_way_and_sources_are_kept(photos, look, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"mine")
+    for _ in range(2):  # what the first run wrote is replaced, and nothing else
+        assert makeup(photos / "a.png", look, "--out", out, "--side-by-side", "--overwrite") == 0
+        assert (out / "a.png").read_bytes() == b"mine"
+        assert sorted(path.name for path in out.glob("a-*")) == ["a-2.png", "a-2.png.side-by-side.png"]
+        assert [row["out"] for row in rows_of(out)] == ["a-2.png"]
     before = (photos / "a.png").read_bytes()
-    assert makeup(photos / "a.png", look, "--out", photos, "--overwrite") == 0
-    assert (photos / "a.png").read_bytes() == before and (photos / "a-2.png").exists()
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "a.png").write_bytes(b"mine")
-    assert makeup(photos / "a.png", look, "--out", tmp_path / "out") == 0
-    assert (tmp_path / "out" / "a.png").read_bytes() == b"mine" and (tmp_path / "out" / "a-2.png").exists()
+    for source, place in ((photos, photos), ("a.png", "a.png"), ("a.png", ""), ("**/*.png", "more")):
+        assert makeup(photos / source, look, "--out", photos / place, "--overwrite") == 2
+        assert "is or holds a source" in capsys.readouterr().err
+    assert (photos / "a.png").read_bytes() == before
+
+
+def test_a_journal_cannot_name_files_elsewhere(photos, look, tmp_path):
+    out = tmp_path / "out"
+    assert makeup(photos / "a.png", look, "--out", out) == 0
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    journal = out / "makeup.jsonl"
+    journal.write_text(journal.read_text().replace('"out": "a.png"', '"out": "../mine.png"'))
+    assert makeup(photos / "a.png", look, "--out", out, "--overwrite") == 0
+    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+
+
+def test_two_photos_of_one_name(photos, portrait, look, tmp_path):
+    portrait.rotate(5).save(photos / "a.jpg", quality=90)
+    assert makeup(photos / "a.*", look, "--out", tmp_path / "one", "--side-by-side") == 0
+    assert len([*(tmp_path / "one").glob("*.side-by-side.png")]) == 2
+    assert makeup(photos / "**" / "a.png", look, "--out", tmp_path / "two") == 0
+    assert [row["out"] for row in rows_of(tmp_path / "two")] == ["a.png"] * 2  # equal files need no second one
 
 
 def test_one_photo_to_a_file(photos, look, tmp_path, capsys):
@@ -132,7 +156,11 @@ def test_one_photo_to_a_file(photos, look, tmp_path, capsys):
     assert Image.open(out).format == "JPEG"
     assert makeup(photos / "a.png", look, "--out", out) == 2
     assert "painted.jpg exists: pass --overwrite" in capsys.readouterr().err
-    assert makeup(photos / "a.png", look, "--out", out, "--shade", "0", "--overwrite") == 0
+    copy = tmp_path / "copy.jpg"
+    assert makeup(photos / "b.jpg", look, "--out", copy, "--shade", "0") == 0
+    assert copy.read_bytes() == (photos / "b.jpg").read_bytes()
+    assert makeup(photos / "b.jpg", look, "--out", copy, "--parts", "lips", "--lips", "0", "--overwrite") == 0
+    assert copy.read_bytes() == (photos / "b.jpg").read_bytes()
 
 
 def test_an_archive_and_a_pattern(photos, look, tmp_path):
@@ -169,7 +197,7 @@ def test_shade_parts_and_faces(photos, look, tmp_path):
     assert changed("a.png", "--parts", "lips", "--lips", "0.5").sum() < 0.7 * lips.sum()
     one, both = changed("two.webp"), changed("two.webp", "--faces", "all")
     assert not one[:, 350:].any() and both[:, 350:].any() and (both[:, :350] > 0).sum() == (one[:, :350] > 0).sum()
-    assert changed("a.png", "--no-keep-skin-tone").sum() != whole.sum()
+    assert changed("a.png", "--no-keep-skin-tone", "--parts", "skin").sum() != changed("a.png", "--parts", "skin").sum()
 
 
 def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path):
@@ -177,28 +205,36 @@ def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path):
     saved = tmp_path / "saved.npz"
     arguments = ("--side-by-side", "--save-look", saved)
     assert makeup(photos / "a.png", tmp_path / "reference.png", "--out", tmp_path / "one", *arguments) == 0
-    sheet = Image.open(tmp_path / "one" / "a.side-by-side.png")
+    sheet = Image.open(tmp_path / "one" / "a.png.side-by-side.png")
     assert sheet.size == (200 + 240 + 200, 240)
     np.testing.assert_array_equal(np.asarray(sheet)[:, :200], np.asarray(Image.open(photos / "a.png")))
     np.testing.assert_array_equal(np.asarray(sheet)[:, 440:], np.asarray(Image.open(tmp_path / "one" / "a.png")))
     assert makeup(photos / "a.png", saved, "--out", tmp_path / "two") == 0
     one, two = (np.asarray(Image.open(tmp_path / name / "a.png"), int) for name in ("one", "two"))
-    assert np.abs(one - two).max() <= 2  # a look is rounded when it is saved
+    np.testing.assert_array_equal(one, two)
+    # The same look, so the run goes on.
+    assert makeup(photos / "a.png", saved, "--out", tmp_path / "one", "--side-by-side") == 0
 
 
 @pytest.mark.parametrize(
     "source, reference, options, status, words",
     [
-        ("a.png", "cat.png", [], 2, "reference 'cat.png': no_face: no face was found"),
-        ("a.png", "tiny.png", [], 2, "reference 'tiny.png': too_small: its face is"),
+        ("a.png", "cat.png", [], 2, "reference 'cat.png': no face: no face was found"),
+        ("a.png", "tiny.png", [], 2, "reference 'tiny.png': too small: its face is"),
+        ("a.png", "more", [], 2, "reference 'more' is a folder: pass one photo, or an .npz file"),
         ("a.png", "empty.png", [], 2, "reference 'empty.png': empty"),
         ("a.png", "none.png", [], 2, "reference 'none.png': missing"),
-        ("a.png", "none.npz", [], 2, "no look 'none.npz'"),
+        ("a.png", "none.npz", [], 2, "look 'none.npz': no such file"),
+        ("a.png", "a.png", ["--frames", "--faces", "all"], 2, "--frames follows the largest face"),
+        ("a.png", "a.png", ["--save-look", "evening"], 2, "--save-look evening: pass a name that ends in .npz"),
+        ("a.png", "a.png", ["--save-look", "no/evening.npz"], 2, "there is no folder no"),
+        ("a.png", "a.png", ["--out", "o.tif"], 2, "--out o.tif: pass a folder, or a file that ends in .jpg"),
+        ("more", "a.png", ["--out", "o.jpg"], 2, "--out o.jpg: pass a folder\n"),
         ("a.png", "a.png", ["--shade", "1.5"], 2, "shade 1.5: pass a share from 0 to 1"),
         ("a.png", "a.png", ["--eyes", "-1"], 2, "eyes -1.0: pass a share from 0 to 1"),
         ("*.tif", "a.png", [], 2, "no file matches '*.tif'"),
-        ("cat.png", "a.png", [], 1, "no photo was made up: no_face"),
-        ("none.png", "a.png", [], 1, "no photo was made up: missing"),
+        ("none.png", "a.png", [], 2, "SOURCE 'none.png': no such file or folder"),
+        ("cat.png", "a.png", [], 1, "cat.png: no photo was made up: no face"),
     ],
 )
 def test_one_line_for_what_does_not_fit(source, reference, options, status, words, photos, monkeypatch, capsys):
@@ -210,7 +246,7 @@ def test_one_line_for_what_does_not_fit(source, reference, options, status, word
         assert not (photos / "out").exists()
 
 
-def test_turned_away(look, portrait):
+def test_turned_away():
     """A profile, as the canonical face seen from the side: more of it is hidden than shown."""
     for degrees, refused in ((20, False), (75, True)):
         angle = np.radians(degrees)
@@ -249,22 +285,40 @@ def test_a_moving_face_is_followed_and_one_that_leaves_is_lost(portrait):
 
 
 def test_frames(portrait, look, tmp_path):
-    folder = tmp_path / "film"
+    """The points are steadied, and they are in a run that was stopped as in one that was not."""
+    folder, out, stopped = tmp_path / "film", tmp_path / "out", tmp_path / "stopped"
     folder.mkdir()
-    for step in range(3):
-        frame = Image.new("RGB", (300, 300), "grey")
-        frame.paste(portrait, (10 + 8 * step, 30))
-        frame.save(folder / f"{step:03}.png")
-    assert makeup(folder, look, "--out", tmp_path / "out", "--frames") == 0
-    assert [row["status"] for row in rows_of(tmp_path / "out")] == ["ok"] * 3
+    rng = np.random.default_rng(0)
+    for step in range(4):
+        frame = np.full((300, 300, 3), 128.0)
+        frame[30:270, 20:220] = np.asarray(portrait)
+        frame += rng.normal(0, 8, frame.shape)
+        Image.fromarray(np.clip(frame, 0, 255).astype("uint8")).save(folder / f"{step:03}.png")
+    for place in (out, stopped):
+        assert makeup(folder, look, "--out", place, "--frames") == 0
+    assert [row["status"] for row in rows_of(out)] == ["ok"] * 4
+    lines = (stopped / "makeup.jsonl").read_text().splitlines(keepends=True)
+    (stopped / "makeup.jsonl").write_text("".join(lines[:2]))
+    for name in ("002.png", "003.png"):
+        (stopped / name).unlink()
+    assert makeup(folder, look, "--out", stopped, "--frames") == 0
+    for step in range(4):
+        assert (stopped / f"{step:03}.png").read_bytes() == (out / f"{step:03}.png").read_bytes()
+    assert makeup(folder, look, "--out", tmp_path / "photos") == 0
+    assert (tmp_path / "photos" / "003.png").read_bytes() != (out / "003.png").read_bytes()
 
 
 def test_transfer_photo(portrait, red_lips, look):
     painted = kgan.makeup.transfer_photo(portrait, red_lips, parts={"lips": 1})
     assert painted.size == portrait.size and painted.mode == "RGB"
     assert kgan.makeup.transfer_photo(portrait, red_lips, shade=0).tobytes() == portrait.tobytes()
-    loaded = kgan.makeup.transfer_photo(portrait, kgan.makeup.load_look(look), parts=["lips"])
-    assert np.abs(np.asarray(loaded, int) - np.asarray(painted)).max() <= 2
+    loaded = kgan.makeup.transfer_photo(portrait, kgan.makeup.load_look(look), parts="lips")
+    assert loaded.tobytes() == painted.tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.open(io.BytesIO(encode(portrait.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)))
+    upright = kgan.makeup.transfer_photo(lying, red_lips, parts="lips")
+    assert upright.tobytes() == painted.tobytes() and "exif" not in upright.info
     for options, words in (({"shade": 2}, "shade 2"), ({"parts": ["nose"]}, "part 'nose'"), ({"faces": 1}, "faces=1")):
         with pytest.raises(ValueError, match=words):
             kgan.makeup.transfer_photo(portrait, red_lips, **options)

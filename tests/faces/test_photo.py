@@ -125,10 +125,15 @@ def test_another_format(astronaut, reddened):
 
 def test_animations_are_refused(astronaut):
     frames = [astronaut.quantize(16), astronaut.quantize(16).rotate(90)]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    with pytest.raises(Undecodable, match="an animation") as refused:
-        Photo.read(data)
-    assert refused.value.status == "unsupported"
+    gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    moving = encode(astronaut, "PNG", save_all=True, append_images=[astronaut.rotate(90)])
+    for data in (gif, moving):
+        with pytest.raises(Undecodable, match="an animation") as refused:
+            Photo.read(data)
+        assert refused.value.status == "unsupported"
+    # A second picture behind the first, as phones write it, is no animation.
+    double = encode(astronaut, "MPO", save_all=True, append_images=[astronaut.rotate(90)])
+    assert Photo.read(double).rgb.size == (512, 512)
 
 
 def test_a_face_larger_than_its_texture(astronaut, reddened, face):
@@ -139,6 +144,31 @@ def test_a_face_larger_than_its_texture(astronaut, reddened, face):
     changed = (before != after).any(axis=-1)
     inside = (triangle >= 0) & ~HOLES[triangle]
     assert changed[inside].mean() > 0.98 and changed[~inside].mean() < 0.03
+    holes = np.isin(triangle, np.flatnonzero(HOLES))
+    assert holes.sum() > 2000 and changed[holes].mean() < 0.01
+
+
+def test_black_ink_stays(astronaut, reddened, painted_area):
+    inks = np.asarray(astronaut.convert("CMYK")).copy()
+    inks[..., 3] = 40
+    painted = Photo.of(Image.fromarray(inks, "CMYK")).painted(reddened)
+    assert painted.getextrema()[3] == (40, 40)
+    before, after = (np.asarray(image.convert("RGB"), int) for image in (Image.fromarray(inks, "CMYK"), painted))
+    assert np.median((after - before)[painted_area][:, 1]) < -5
+    np.testing.assert_array_equal(after[~painted_area], before[~painted_area])
+
+
+def test_formats_without_exif_are_written_upright(astronaut, reddened):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = encode(astronaut.crop((0, 0, 512, 400)).transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    assert paint(lying, reddened, ".bmp").size == (512, 400) and paint(lying, reddened, ".png").size == (400, 512)
+
+
+def test_exif_too_long_for_the_format(astronaut, reddened):
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 70_000
+    assert paint(encode(astronaut, "PNG", exif=exif), reddened, ".jpg").getexif() == {}
 
 
 def test_a_face_beside_the_photo_changes_nothing(astronaut, reddened):

@@ -100,6 +100,16 @@ def test_drawn_occluders(astronaut, face):
     assert np.mean(overlaps) >= 0.8 and min(overlaps) > 0.75
 
 
+def test_lips_behind_a_scarf_are_covered(astronaut, face):
+    mouth = face.points[[61, 291, 0, 17], :2]
+    scarf = astronaut.copy()
+    low, high = mouth.min(axis=0) - (30, 12), mouth.max(axis=0) + (30, 60)
+    ImageDraw.Draw(scarf).rectangle((*low, *high), (60, 80, 170))
+    lips = region("lips", SIZE) > 0.5
+    plain, covered = (read_texture(image, face.points, SIZE).visible[lips].mean() for image in (astronaut, scarf))
+    assert plain > 0.8 and covered < 0.2
+
+
 def test_skin_tone_is_that_of_the_skin(astronaut, face):
     texture = read_texture(astronaut, face.points, SIZE)
     cheek = texture.lab[int(0.55 * SIZE), [int(0.3 * SIZE), int(0.7 * SIZE)]].mean(axis=0)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.exposure import match_histograms
 
+from kgan.faces.colour import lab_to_rgb, rgb_to_lab
 from kgan.faces.mesh import region
-from kgan.faces.skin import around_eyes
+from kgan.faces.skin import around_eyes, skin_tone
 from kgan.faces.texture import Texture, read_texture
 from kgan.faces.transfer import colour_transfer, lip_mask, match_values, repaired
 
@@ -50,7 +51,7 @@ def test_lips_and_lids_take_the_colours_of_the_reference(bare, made_up):
     lips, eyes = lip_mask(bare) > 0.9, (around_eyes(SIZE) > 0.9) & (bare.visible > 0.9)
     mean = difference[lips].mean(axis=0)
     truth = (made_up.lab - bare.lab)[lips].mean(axis=0)
-    np.testing.assert_allclose(mean, truth, atol=4)
+    np.testing.assert_allclose(mean, truth, atol=5)
     assert truth[0] < -10 and truth[1] > 10  # darker and redder
     lids, truth = difference[eyes].mean(axis=0), (made_up.lab - bare.lab)[eyes].mean(axis=0)
     assert truth[1] < -8 and lids[1] < 0.5 * truth[1]  # greener
@@ -67,8 +68,9 @@ def test_a_face_by_itself_changes_hardly(bare):
 def test_parts_and_strengths(bare, made_up):
     whole = colour_transfer(bare, made_up)
     parts = [colour_transfer(bare, made_up, {part: 1.0}) for part in ("lips", "eyes", "skin")]
-    np.testing.assert_allclose(sum(parts), whole, atol=1e-4)
-    np.testing.assert_allclose(colour_transfer(bare, made_up, {"lips": 0.5}), parts[0] / 2, atol=1e-5)
+    np.testing.assert_allclose(sum(parts), whole, atol=1)  # where they meet, one is in the light of the other
+    half = colour_transfer(bare, made_up, {"lips": 0.5})
+    np.testing.assert_allclose(np.abs(half).sum(), np.abs(parts[0]).sum() / 2, rtol=0.2)
     assert not colour_transfer(bare, made_up, {}).any()
     assert not parts[0][around_eyes(SIZE) > 0].any() and not parts[1][lip_mask(bare) > 0.99].any()
 
@@ -76,26 +78,35 @@ def test_parts_and_strengths(bare, made_up):
 def test_holes_and_hidden_texels_are_left_alone(bare, made_up):
     hidden = bare._replace(visible=bare.visible * (np.arange(SIZE) < SIZE // 2))
     difference = colour_transfer(hidden, made_up)
-    assert not difference[region("mouth", SIZE) > 0.99].any()
-    assert np.abs(difference[region("eyes", SIZE) > 0.99]).max() < 1e-6
-    right = np.arange(SIZE)[None] >= SIZE // 2
-    assert not difference[(lip_mask(hidden) == 0) & right].any()
+    assert not difference[region("mouth", SIZE) > 0.99].any() and not difference[region("eyes", SIZE) > 0.99].any()
+    assert not difference[:, SIZE // 2 :].any()
 
 
-def test_skin_tone(bare, made_up):
-    darker = made_up._replace(lab=made_up.lab - (20, 0, 0), tone=made_up.tone - np.float32((20, 0, 0)))
+def relit(texture, factor):
+    """The same face with so many times the light, by way of linear colours."""
+    rgb = (lab_to_rgb(texture.lab) / 255.0) ** 2.2 * factor
+    lab = rgb_to_lab(255 * np.clip(rgb, 0, 1) ** (1 / 2.2))
+    return Texture(lab, texture.visible, skin_tone(lab, texture.visible))
+
+
+def test_skin_tone_can_be_taken(bare, made_up):
+    darker = relit(made_up, 0.6)
     cheeks = (slice(int(0.5 * SIZE), int(0.6 * SIZE)), slice(int(0.25 * SIZE), int(0.35 * SIZE)))
-    kept = colour_transfer(bare, darker)[cheeks]
-    np.testing.assert_allclose(kept, colour_transfer(bare, made_up)[cheeks], atol=1e-3)
-    taken = colour_transfer(bare, darker, keep_skin_tone=False)[cheeks]
-    np.testing.assert_allclose((taken - kept).mean(axis=(0, 1)), darker.tone - bare.tone, atol=1.5)
+    kept, taken = (colour_transfer(bare, darker, keep_skin_tone=keep)[cheeks] for keep in (True, False))
+    np.testing.assert_allclose((taken - kept).mean(axis=(0, 1)), darker.tone - bare.tone, atol=2.5)
 
 
-def test_lips_are_in_the_light_of_the_source(bare, made_up):
-    """A reference in another light gives the same lips: lightness is relative to the skin's."""
-    darker = made_up._replace(lab=made_up.lab - (15, 0, 0), tone=made_up.tone - np.float32((15, 0, 0)))
-    lips = lip_mask(bare) > 0.9
-    np.testing.assert_allclose(colour_transfer(bare, darker)[lips], colour_transfer(bare, made_up)[lips], atol=0.5)
+def test_the_light_of_the_reference_is_left_behind(bare, made_up):
+    """In other light, hues are the same, and the lightness of lips differs by half as much as that of the skin."""
+    darker, lips = relit(made_up, 0.6), lip_mask(bare) > 0.9
+    plain, dark = (bare.lab + colour_transfer(bare, look) for look in (made_up, darker))
+    eyes = (around_eyes(SIZE) > 0.9) & (bare.visible > 0.9)
+    for at, hue in ((lips, 0.03), (eyes, 0.03)):
+        hues = [lab[at][:, 1:] / (lab[at][:, :1] + 16) for lab in (plain, dark)]
+        np.testing.assert_allclose(hues[1].mean(axis=0), hues[0].mean(axis=0), atol=hue)
+    change = np.log((dark[lips][:, 0] + 16) / (plain[lips][:, 0] + 16)).mean()
+    tones = np.log((darker.tone[0] + 16) / (made_up.tone[0] + 16))
+    assert 0.3 < change / tones < 0.7
 
 
 @pytest.mark.parametrize("damage", ["shadow", "hidden"])
