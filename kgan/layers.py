@@ -190,3 +190,56 @@ class SampleNormalization(keras.layers.Layer):
         centred = inputs - ops.mean(inputs, axis=axes, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)
         return centred * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta
+
+
+@keras.saving.register_keras_serializable("kgan")
+class SpectralConv2D(layers.Conv2D):
+    """Convolution whose kernel is divided by its largest singular value (Miyato et al., 2018).
+
+    The singular value is estimated by one step of power iteration in each forward pass of training, from where the last
+    one ended. Unlike `keras.layers.SpectralNormalization`, the layer leaves the kernel itself alone, and gradients flow
+    through the division. So it suits models with several optimizers, and is the same on all backends.
+
+    Args:
+        filters, kernel_size, **options: as for `keras.layers.Conv2D`.
+
+    Example:
+
+    ```python
+    layer = SpectralConv2D(8, 4, strides=2, padding="same")
+    layer(keras.random.normal((2, 16, 16, 3)), training=True).shape  # (2, 8, 8, 8)
+    ```
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.direction = self.add_weight(
+            shape=(self.filters,), initializer=keras.initializers.RandomNormal(1.0), trainable=False, name="direction"
+        )
+
+    def call(self, inputs, training=False):
+        matrix = ops.reshape(ops.cast(self.kernel, "float32"), (-1, self.filters))
+        fixed = ops.stop_gradient(matrix)
+        left = _unit(ops.matmul(fixed, ops.cast(self.direction, "float32")))
+        right = _unit(ops.matmul(left, fixed)) if training else _unit(ops.cast(self.direction, "float32"))
+        if training:
+            self.direction.assign(right)
+        value = ops.sum(left * ops.matmul(matrix, right))
+        outputs = self.convolution_op(inputs, self.kernel / ops.cast(value, self.kernel.dtype))
+        if self.use_bias:
+            outputs = outputs + ops.cast(self.bias, outputs.dtype)
+        return self.activation(outputs) if self.activation is not None else outputs
+
+    # `Conv2D` saves its kernel and its bias alone.
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["direction"] = self.direction
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.direction.assign(store["direction"])
+
+
+def _unit(vector):
+    return vector / ops.maximum(ops.norm(vector), 1e-12)

@@ -58,6 +58,29 @@ def wasserstein_generator_loss(fake_scores):
     return -ops.mean(fake_scores)
 
 
+def least_squares_discriminator_loss(real_scores, fake_scores):
+    """Least squares loss of a discriminator, `E (D(x) - 1)^2 + E D(x')^2` (Mao et al., 2017; makeup eq. 10 and 12).
+
+    Args:
+        real_scores, fake_scores: `(batch, ...)`, outputs of the discriminator, one for each patch.
+
+    Example:
+
+    >>> float(least_squares_discriminator_loss(ops.zeros((2, 4, 4, 1)), ops.ones((2, 4, 4, 1))))
+    2.0
+    """
+    return ops.mean(ops.square(real_scores - 1)) + ops.mean(ops.square(fake_scores))
+
+
+def least_squares_generator_loss(fake_scores):
+    """Least squares loss of a generator, `E (D(x') - 1)^2` (Mao et al., 2017; makeup eq. 11 and 13).
+
+    Args:
+        fake_scores: `(batch, ...)`, outputs of the discriminator, one for each patch.
+    """
+    return ops.mean(ops.square(fake_scores - 1))
+
+
 def gradient_penalty(slopes):
     """Gradient penalty, `E (|slope| - 1)^2` (Gulrajani et al., 2017, eq. 3, without the factor lambda).
 
@@ -70,6 +93,31 @@ def gradient_penalty(slopes):
 
 
 # === Matching losses ===
+
+
+def histogram_loss(images, references, pixels):
+    """Mean squared distance of a region to itself with the histograms of the same region of a reference.
+
+    Makeup eq. 6 as a mean: each channel of a region is matched to the reference's by rank, and the result counts as
+    constant. The region is the same in both, so the distance is that of the two sorted lists. Without ties, matching by
+    rank is histogram matching.
+
+    Args:
+        images, references: `(batch, height, width, channels)`.
+        pixels: int `(n,)`, the region: indices of its pixels, row by row.
+
+    Example:
+
+    >>> images = ops.reshape(ops.arange(4, dtype="float32"), (1, 2, 2, 1))
+    >>> float(histogram_loss(images, images[:, ::-1], [0, 1, 2, 3]))  # the same values elsewhere
+    0.0
+    """
+
+    def ordered(x):
+        flat = ops.reshape(x, (ops.shape(x)[0], -1, ops.shape(x)[-1]))
+        return ops.sort(ops.take(flat, pixels, axis=1), axis=1)
+
+    return ops.mean(ops.square(ordered(images) - ops.stop_gradient(ordered(references))))
 
 
 def mean_matching_loss(real_centres, fake_centres):

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from kgan import backend
-from kgan.layers import MovingCentres, SampleNormalization
+from kgan.layers import MovingCentres, SampleNormalization, SpectralConv2D
 
 
 def test_constant_features_are_their_own_centre_after_any_number_of_steps():
@@ -83,6 +83,72 @@ def test_averages_are_weights_and_decay_is_checked():
     }
     with pytest.raises(ValueError, match="decay=1"):
         MovingCentres(2, 3, 1)
+
+
+def spectral(seed=0, **options):
+    layer = SpectralConv2D(5, 3, kernel_initializer=keras.initializers.RandomNormal(1.0, seed=seed), **options)
+    layer.build((None, 8, 8, 4))
+    return layer
+
+
+def test_spectral_convolution_has_a_largest_singular_value_of_one():
+    layer, images = spectral(use_bias=False, padding="same"), np.random.default_rng(0).normal(size=(2, 8, 8, 4))
+    images = ops.convert_to_tensor(images, "float32")
+    before = ops.convert_to_numpy(layer.kernel)
+    for _ in range(60):
+        outputs = layer(images, training=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.kernel), before)
+    largest = np.linalg.svd(before.reshape(-1, 5), compute_uv=False)[0]
+    expected = ops.conv(images, layer.kernel / largest, padding="same")
+    np.testing.assert_allclose(ops.convert_to_numpy(outputs), ops.convert_to_numpy(expected), rtol=2e-3, atol=1e-4)
+    # At inference, the estimate is used and kept.
+    kept = ops.convert_to_numpy(layer.direction)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(images)), ops.convert_to_numpy(outputs), rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.direction), kept)
+
+
+class Spectral(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.layer = spectral(use_bias=False)
+        self.optimizer = keras.optimizers.SGD()
+        self.built = True
+
+
+def test_gradient_through_the_singular_value():
+    """Against finite differences of the loss in float64, with the direction that a step arrives at."""
+    model = Spectral()
+    images = np.random.default_rng(1).normal(size=(1, 3, 3, 4))
+    start, kernel = (ops.convert_to_numpy(v).astype("float64") for v in (model.layer.direction, model.layer.kernel))
+
+    def loss(kernel):
+        matrix = kernel.reshape(-1, 5)
+        left = fixed @ start / np.linalg.norm(fixed @ start)
+        right = left @ fixed / np.linalg.norm(left @ fixed)
+        return np.square(images.reshape(-1) @ matrix / (left @ matrix @ right)).sum()
+
+    def phase():
+        return {"all": ops.sum(ops.square(model.layer(ops.convert_to_tensor(images, "float32"), training=True)))}
+
+    fixed = kernel.reshape(-1, 5)  # the direction is no part of the gradient
+    _, found = gradients(model, phase, {"all": model.layer.trainable_variables})
+    slopes = ops.convert_to_numpy(found["all"][0])
+    expected = np.zeros_like(kernel)
+    for at in np.ndindex(*kernel.shape):
+        step = np.zeros_like(kernel)
+        step[at] = 1e-5
+        expected[at] = (loss(kernel + step) - loss(kernel - step)) / 2e-5
+    np.testing.assert_allclose(slopes, expected, rtol=2e-3, atol=2e-4)
+
+
+def test_spectral_convolution_can_be_saved(tmp_path):
+    image = keras.Input((8, 8, 4))
+    model = keras.Model(image, SpectralConv2D(5, 4, strides=2, padding="same", activation="relu")(image))
+    images = np.random.default_rng(2).normal(size=(2, 8, 8, 4)).astype("float32")
+    model(images, training=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(*(ops.convert_to_numpy(m(images)) for m in (model, again)), rtol=1e-6)
 
 
 def test_sample_normalization_is_layer_norm():

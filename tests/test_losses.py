@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from keras import ops
 from scipy.integrate import quad
 from scipy.stats import norm
+from skimage.exposure import match_histograms
 from sklearn.metrics import log_loss
 
 from kgan import backend, losses
@@ -47,6 +48,53 @@ def test_wasserstein_losses():
     real, fake = tensor([[1.0], [3.0]]), tensor([[-1.0], [0.5]])
     assert value(losses.wasserstein_discriminator_loss(real, fake)) == pytest.approx(-2.25)
     assert value(losses.wasserstein_generator_loss(fake)) == pytest.approx(0.25)
+
+
+def test_least_squares_losses():
+    real, fake = numbers(3, 4, 4, 1), numbers(3, 4, 4, 1, seed=1)
+    expected = np.mean((real - 1) ** 2) + np.mean(fake**2)
+    assert value(losses.least_squares_discriminator_loss(tensor(real), tensor(fake))) == pytest.approx(
+        expected, rel=1e-5
+    )
+    assert value(losses.least_squares_generator_loss(tensor(fake))) == pytest.approx(np.mean((fake - 1) ** 2), rel=1e-5)
+
+
+def region_of(images, pixels):
+    return images.reshape(len(images), -1, images.shape[-1])[:, pixels]
+
+
+def test_histogram_loss_is_the_distance_to_histogram_matching():
+    """scikit-image matches the region of each image to that of its reference."""
+    images, references = numbers(2, 9, 7, 3), numbers(2, 9, 7, 3, seed=1) * 2 + 1
+    pixels = np.random.default_rng(0).permutation(63)[:20]
+    own, theirs = region_of(images, pixels), region_of(references, pixels)
+    matched = np.stack([match_histograms(a, b, channel_axis=-1) for a, b in zip(own, theirs, strict=True)])
+    loss = value(losses.histogram_loss(tensor(images), tensor(references), pixels))
+    assert loss == pytest.approx(np.mean((own - matched) ** 2), rel=1e-4)
+    assert value(losses.histogram_loss(tensor(images), tensor(images[:, ::-1, ::-1]), np.arange(63))) == pytest.approx(
+        0
+    )
+    # Row 0 alone, as a slip of a peer has it, gives another loss; values far outside 0 to 255 are not cut off.
+    assert value(losses.histogram_loss(tensor(images), tensor(references), np.arange(7))) != pytest.approx(
+        loss, rel=0.01
+    )
+    far = value(losses.histogram_loss(tensor(images + 1000), tensor(references), pixels))
+    assert far == pytest.approx(np.mean((own + 1000 - matched) ** 2), rel=1e-4)
+
+
+def test_gradient_of_the_histogram_loss_takes_the_matched_region_as_constant():
+    images, references = numbers(1, 5, 4, 2), numbers(1, 5, 4, 2, seed=1)
+    pixels = np.arange(3, 17)
+
+    def loss(x):
+        return losses.histogram_loss(x, tensor(references), pixels) * ops.ones((1, 1))
+
+    slopes = ops.convert_to_numpy(backend.input_gradient(loss, tensor(images)))
+    own, theirs = region_of(images, pixels)[0], region_of(references, pixels)[0]
+    matched = np.take_along_axis(np.sort(theirs, axis=0), own.argsort(axis=0).argsort(axis=0), axis=0)
+    expected = np.zeros((20, 2))
+    expected[pixels] = 2 * (own - matched) / own.size
+    np.testing.assert_allclose(slopes.reshape(20, 2), expected, atol=1e-5)
 
 
 def test_gradient_penalty():
