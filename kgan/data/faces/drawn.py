@@ -96,6 +96,7 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
           the pixel is face. See `kgan.faces.texture.render_table`.
         - Of drawn faces, the truth: `target_texture`, the source with the reference's makeup in its own light;
           `even_texture`, the same in even light.
+        - `source_shade`, `reference_shade`: float32 `(n, uv_size, uv_size, 1)`, what the light multiplied colours by.
         - `source_light`, `reference_light`: int32 `(n,)`, the class of the light, of `class_names("synthetic/faces")`.
         - `source_tone`: float32 `(n,)` in [0, 1], the mean of red, green and blue of the source's skin.
 
@@ -143,6 +144,7 @@ def _pair(bank, index, image_size):
                     pair[key] = pair[key] * (1 - cover) + fringe.colour * cover
         points, shape = _posed(rng, image_size), (image_size, image_size)
         pair[f"{role}_texture"] = texture
+        pair[f"{role}_shade"] = lights[0 if role == "source" else 1].shade[..., None]
         pair[f"{role}_image"] = _drawn(texture, render_table(points, shape, size, holes=True), _ground(rng, image_size))
         if role == "source":
             index_, weight, alpha = render_table(points, shape, size)

@@ -96,6 +96,7 @@ def test_pairs(pairs):
         **dict.fromkeys(("source_texture", "reference_texture", "target_texture", "even_texture"), (64, 64, 3)),
         **dict.fromkeys(("source_image", "reference_image"), (64, 64, 3)),
         **dict.fromkeys(("source_visibility", "reference_visibility", "source_alpha"), (64, 64, 1)),
+        **dict.fromkeys(("source_shade", "reference_shade"), (64, 64, 1)),
         **dict.fromkeys(("source_index", "source_weight"), (4096, 4)),
         **dict.fromkeys(("source_light", "reference_light", "source_tone"), ()),
     }
