@@ -115,6 +115,7 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
             raise ValueError(f"attention={attention!r}: pass one of {', '.join(map(repr, ATTENTIONS))}.")
         if not layers or not set(layers) <= set(LAYERS):
             raise ValueError(f"layers={layers!r}: pass some of 1, 2 and 3.")
+        textures = ops.convert_to_tensor(textures)
         if attention == "asymmetry":
             light = ops.log((textures + 1) / 2 @ ops.convert_to_tensor([[0.3], [0.6], [0.1]], textures.dtype) + 0.05)
             full = ops.sigmoid(STEEPNESS * (ops.flip(light, axis=2) - light))

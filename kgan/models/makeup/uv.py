@@ -28,6 +28,7 @@ def render(textures, index, weight, alpha, images):
     image.shape  # (2, 64, 64, 3)
     ```
     """
+    textures, index, weight, alpha, images = map(ops.convert_to_tensor, (textures, index, weight, alpha, images))
     batch, channels = ops.shape(textures)[0], textures.shape[-1]
     texels = ops.reshape(textures, (batch, -1, channels))
     taken = ops.take_along_axis(texels, ops.reshape(index, (batch, -1, 1)), axis=1)
