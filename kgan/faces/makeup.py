@@ -198,8 +198,8 @@ def remove_earlier(out):
     for name in written:
         path = Path(out, name)
         if path.resolve().is_relative_to(Path(out).resolve()):
-            for file in (path, path.with_name(path.name + SHEET)):
-                file.unlink(missing_ok=True)
+            for file in filter(Path.is_file, (path, path.with_name(path.name + SHEET))):
+                file.unlink()
 
 
 def digest(look):

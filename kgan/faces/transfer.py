@@ -140,7 +140,9 @@ def _contrast(texture, part):
         counts = counts * _areas(size)["skin"] * (1 - region("lips", size))
     colours = _coarse(_without_light(texture.lab), counts, DETAIL[part])
     hues = np.broadcast_to(_without_light(texture.tone)[1:], (size, size, 2))
-    return colours - np.concatenate([_skin_light(texture), hues], axis=-1)
+    contrast = colours - np.concatenate([_skin_light(texture), hues], axis=-1)
+    # The hues of what is nearly black say little: they count as much as its light does.
+    return contrast * np.exp(np.minimum(contrast[..., :1], 0) * (0, 1, 1)).astype("float32")
 
 
 def _skin_light(texture):
