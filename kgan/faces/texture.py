@@ -148,7 +148,12 @@ def visibility(points, shape, size):
 
 def facing(points):
     """Returns the cosine of the angle between each point's normal and the camera, `(468,)`; below 0: turned away."""
+    return -normals(points)[:, 2]
+
+
+def normals(points):
+    """Returns the unit normals of the points, `(468, 3)`, outwards."""
     a, b, c = np.moveaxis(points[TRIANGLES], 1, 0)
-    normals = np.zeros_like(points)
-    np.add.at(normals, TRIANGLES, np.cross(b - a, c - a)[:, None])
-    return -normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
+    found = np.zeros_like(points)
+    np.add.at(found, TRIANGLES, np.cross(b - a, c - a)[:, None])
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)

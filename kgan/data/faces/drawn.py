@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from kgan.data.faces.painter import LIGHTS, FacePainter, draw_shape, lit, made_up
 from kgan.data.source import Source, check_split
@@ -167,14 +168,9 @@ def _drawn(texture, table, ground):
 
 def _posed(rng, image_size):
     """Draws a head in a pose, in pixels of an image."""
-    yaw, pitch, roll = rng.normal(size=3) * np.radians((18, 8, 6))
-    turns = [((0, 2), yaw), ((1, 2), pitch), ((0, 1), roll)]
+    turn = Rotation.from_euler("yxz", rng.normal(size=3) * (18, 8, 6), degrees=True)
     points = draw_shape(rng)
-    points -= points.mean(axis=0)
-    for (i, j), angle in turns:
-        turn = np.eye(3)
-        turn[[i, j], [i, j]], turn[i, j], turn[j, i] = np.cos(angle), np.sin(angle), -np.sin(angle)
-        points = points @ turn
+    points = turn.apply(points - points.mean(axis=0))
     scale = rng.uniform(0.65, 0.85) * image_size / np.ptp(points[:, :2], axis=0).max()
     middle = image_size / 2 + rng.normal(size=2) * 0.03 * image_size
     return points * scale + (*middle, 0)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from kgan.faces.mesh import EYES, PLACES, POINTS, TRIANGLES, interpolated, region
 from kgan.faces.raster import rasterise, sample
+from kgan.faces.texture import normals
 
 LIGHTS = ("front", "left", "right", "top", "bottom")  # where the light comes from, in the picture
 GAMMA = 2.2
@@ -135,7 +136,7 @@ class FacePainter:
     def draw_light(self, rng, kind):
         """Draws a light from one of `LIGHTS`, on a face of a shape of its own, with shadows that it casts on itself."""
         shape = draw_shape(rng)
-        normals = interpolated(_normals(shape), self.size)
+        outwards = interpolated(normals(shape), self.size)
         across, up = rng.uniform(0.7, 1.6), rng.uniform(-0.2, 0.5)
         if kind in ("left", "right"):
             towards = np.array((across if kind == "right" else -across, -up, -rng.uniform(0.35, 1)))
@@ -147,10 +148,10 @@ class FacePainter:
         ambient = rng.uniform(0.45, 0.7) if kind == "front" else rng.uniform(0.2, 0.5)
         lit = self._unshadowed(shape, towards)
         # The first two bands of spherical harmonics from around, and the light itself.
-        around = 1 + 0.15 * normals @ towards
-        shade = ambient * around + 1.25 * (1 - ambient) * np.clip(normals @ towards, 0, None) * lit
+        around = 1 + 0.15 * outwards @ towards
+        shade = ambient * around + 1.25 * (1 - ambient) * np.clip(outwards @ towards, 0, None) * lit
         half = towards + (0, 0, -1)
-        lobe = np.clip(normals @ (half / np.linalg.norm(half)), 0, None) ** rng.uniform(12, 40)
+        lobe = np.clip(outwards @ (half / np.linalg.norm(half)), 0, None) ** rng.uniform(12, 40)
         return Light(shade, rng.uniform(0, 0.25) * lobe * lit, 1 + rng.normal() * np.array((0.06, 0, -0.06)))
 
     def _unshadowed(self, shape, towards, resolution=96):
@@ -177,13 +178,6 @@ def draw_shape(rng):
         for side in (1, -1):  # a bump or a hollow, the same on both sides
             shape[:, 2] += height * np.exp(-((POINTS - centre * (side, 1, 1)) ** 2).sum(axis=1) / 8)
     return shape
-
-
-def _normals(points):
-    a, b, c = np.moveaxis(points[TRIANGLES], 1, 0)
-    found = np.zeros_like(points)
-    np.add.at(found, TRIANGLES, np.cross(b - a, c - a)[:, None])
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
 def _colour(hue, saturation, value):

@@ -119,7 +119,10 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
         if attention == "asymmetry":
             light = ops.log((textures + 1) / 2 @ ops.convert_to_tensor([[0.3], [0.6], [0.1]], textures.dtype) + 0.05)
             full = ops.sigmoid(STEEPNESS * (ops.flip(light, axis=2) - light))
-            return [ops.average_pool(full, 2 ** (layer - 1)) if layer > 1 else full for layer in layers]
+            return [
+                ops.average_pool(full, 2 ** (layer - 1), data_format="channels_last") if layer > 1 else full
+                for layer in layers
+            ]
         if attention == "calibrated" and not np.any(ops.convert_to_numpy(self.calibration)):
             raise ValueError("The masks are not calibrated: call calibrate(textures, shades) first.")
         features, found = self._features(textures), []
@@ -147,7 +150,7 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
         shades = ops.convert_to_tensor(shades, "float32")
         weights = []
         for layer, features in zip(LAYERS, self._features(ops.convert_to_tensor(textures)), strict=True):
-            shade = ops.average_pool(shades, 2 ** (layer - 1)) if layer > 1 else shades
+            shade = ops.average_pool(shades, 2 ** (layer - 1), data_format="channels_last") if layer > 1 else shades
             log = np.log(np.maximum(ops.convert_to_numpy(shade)[..., 0], 1e-3))
             difference = log - log[:, :, ::-1]
             clear = np.abs(difference) > DARKER
