@@ -20,6 +20,7 @@ _MODULE_OF = {
     "ACGAN": "kgan.models.ac_gan",
     "MMSSIT": "kgan.models.mm_ssit",
     "CDAAE": "kgan.models.mm_ssit",
+    "MakeupGAN": "kgan.models.makeup",
 }
 _SUBMODULES = (
     "callbacks",

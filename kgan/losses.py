@@ -95,29 +95,50 @@ def gradient_penalty(slopes):
 # === Matching losses ===
 
 
-def histogram_loss(images, references, pixels):
-    """Mean squared distance of a region to itself with the histograms of the same region of a reference.
+def histogram_loss(values, references, seen=None, references_seen=None, norm=False):
+    """Squared distance of a region to itself with the histograms of a reference's region (makeup eq. 6).
 
-    Makeup eq. 6 as a mean: each channel of a region is matched to the reference's by rank, and the result counts as
-    constant. The region is the same in both, so the distance is that of the two sorted lists. Without ties, matching by
-    rank is histogram matching.
+    Each channel is matched by rank, which is histogram matching if no two values are equal, and what it is matched to
+    counts as constant. Where the regions differ in size, the values of the reference are interpolated.
 
     Args:
-        images, references: `(batch, height, width, channels)`.
-        pixels: int `(n,)`, the region: indices of its pixels, row by row.
+        values: `(batch, n, channels)`, the colours of a region.
+        references: `(batch, m, channels)`, those of the reference's region.
+        seen, references_seen: bool `(batch, n)` and `(batch, m)`, which of them count; None for all. A sample of which
+            nothing counts adds nothing.
+        norm: whether the distance is the Euclidean norm that the paper prints, and not the mean square.
 
     Example:
 
-    >>> images = ops.reshape(ops.arange(4, dtype="float32"), (1, 2, 2, 1))
-    >>> float(histogram_loss(images, ops.flip(images, axis=1), [0, 1, 2, 3]))  # the same values elsewhere
+    >>> values = ops.reshape(ops.arange(4, dtype="float32"), (1, 4, 1))
+    >>> float(histogram_loss(values, ops.flip(values, axis=1)))  # the same values elsewhere
     0.0
     """
+    values, count, counts = _ordered(values, seen)
+    references, others, _ = _ordered(ops.stop_gradient(references), references_seen)
+    ranks = ops.arange(values.shape[1], dtype="float32")[None]
+    last = ops.maximum(others - 1, 0)
+    places = ops.clip((ranks + 0.5) * others / ops.maximum(count, 1) - 0.5, 0, last)
+    low = ops.floor(places)
+    lower, upper = (
+        ops.take_along_axis(references, ops.cast(at, "int32")[..., None], axis=1)
+        for at in (low, ops.minimum(low + 1, last))
+    )
+    matched = lower + (places - low)[..., None] * (upper - lower)
+    squares = ops.where(counts & (others > 0), 1.0, 0.0)[..., None] * ops.square(values - matched)
+    if norm:
+        return ops.mean(ops.sqrt(ops.sum(squares, axis=(1, 2)) + 1e-12))
+    return ops.mean(ops.sum(squares, axis=(1, 2)) / (values.shape[-1] * ops.maximum(count[:, 0], 1)))
 
-    def ordered(x):
-        flat = ops.reshape(x, (ops.shape(x)[0], -1, ops.shape(x)[-1]))
-        return ops.sort(ops.take(flat, pixels, axis=1), axis=1)
 
-    return ops.mean(ops.square(ordered(images) - ops.stop_gradient(ordered(references))))
+def _ordered(values, seen):
+    """Sort what is seen along axis 1. Return it, padded with zeros, how many there are, and where it is no padding."""
+    if seen is None:
+        seen = ops.ones_like(values[..., 0], dtype="bool")
+    count = ops.sum(ops.cast(seen, "float32"), axis=1, keepdims=True)
+    ordered = ops.sort(ops.where(seen[..., None], values, 1e9), axis=1)
+    counts = ops.arange(values.shape[1], dtype="float32")[None] < count
+    return ops.where(counts[..., None], ordered, 0.0), count, counts
 
 
 def mean_matching_loss(real_centres, fake_centres):

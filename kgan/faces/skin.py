@@ -41,6 +41,22 @@ def around_eyes(size):
     return (np.clip((0.1 - far) / 0.04, 0, 1) * region("face", size)).astype("float32")
 
 
+@functools.cache
+def part_map(size):
+    """Returns the part of each texel, int32 `(size, size)`: 1 more than its number in `PARTS`, 0 for no part."""
+    lips, eyes = region("lips", size), around_eyes(size)
+    skin = (region("face", size) > 0.9) & (eyes < 0.05) & (lips < 0.01) & (region("brows", size) < 0.1)
+    return np.select([lips > 0.5, eyes > 0.5, skin], [1, 2, 3]).astype("int32")
+
+
+@functools.cache
+def part_shares(size):
+    """Returns how much of each texel belongs to each of `PARTS`, float32 `(size, size, 3)`, which sums to 1."""
+    lips = region("lips", size)
+    eyes = around_eyes(size) * (1 - lips)
+    return np.stack([lips, eyes, 1 - lips - eyes], axis=-1).astype("float32")
+
+
 def skin_area(size):
     """Returns where there is skin, bool `(size, size)`: no lips, eyes or brows."""
     return _static(size)[0]

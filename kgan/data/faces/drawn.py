@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from kgan.data.faces.painter import LIGHTS, FacePainter, draw_shape, lit, made_up
 from kgan.data.source import Source, check_split
+from kgan.faces.skin import part_map
 from kgan.faces.texture import render_table, visibility
 
 COUNTS = {"train": 2000, "test": 500}
@@ -95,8 +96,10 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         - `source_index`, `source_weight`: int32 and float32 `(n, image_size * image_size, 4)`, the four texels of each
           pixel of the source and their weights; `source_alpha`: float32 `(n, image_size, image_size, 1)`, how much of
           the pixel is face. See `kgan.faces.texture.render_table`.
+        - `source_parts`, `reference_parts`: int32 `(n, image_size, image_size)`, the part that each pixel of an image
+          shows: 1 for lips, 2 for what is around the eyes, 3 for other skin, 0 for anything else.
         - Of drawn faces, the truth: `target_texture`, the source with the reference's makeup in its own light;
-          `even_texture`, the same in even light.
+          `even_texture`, the same in even light; `reference_even_texture`, the reference in even light.
         - `source_shade`, `reference_shade`: float32 `(n, uv_size, uv_size, 1)`, what the light multiplied colours by.
         - `source_light`, `reference_light`: int32 `(n,)`, the class of the light, of `class_names("synthetic/faces")`.
         - `source_tone`: float32 `(n,)` in [0, 1], the mean of red, green and blue of the source's skin.
@@ -134,26 +137,32 @@ def _pair(bank, index, image_size):
     textures = {"source": lit(skins[0].texture, lights[0]), "reference": lit(made_up(skins[1], makeup), lights[1])}
     even = lights[0]._replace(shade=np.full_like(lights[0].shade, EVEN), gloss=0 * lights[0].gloss, tint=np.ones(3))
     pair = {"target_texture": lit(truth, lights[0]), "even_texture": lit(truth, even)}
+    pair["reference_even_texture"] = lit(made_up(skins[1], makeup), even)
     size = bank.painter.size
     for role, texture in textures.items():
         fringe = bank.painter.draw_fringe(rng) if rng.random() < FRINGES else None
         if fringe:
             cover = fringe.alpha[..., None]
             texture = texture * (1 - cover) + fringe.colour * cover
-            if role == "source":  # makeup does not go onto hair
-                for key in ("target_texture", "even_texture"):
-                    pair[key] = pair[key] * (1 - cover) + fringe.colour * cover
+            for key in ("target_texture", "even_texture") if role == "source" else ("reference_even_texture",):
+                pair[key] = pair[key] * (1 - cover) + fringe.colour * cover  # makeup does not go onto hair
         points, shape = _posed(rng, image_size), (image_size, image_size)
         pair[f"{role}_texture"] = texture
         pair[f"{role}_shade"] = lights[0 if role == "source" else 1].shade[..., None]
-        pair[f"{role}_image"] = _drawn(texture, render_table(points, shape, size, holes=True), _ground(rng, image_size))
+        table = render_table(points, shape, size, holes=True)
+        pair[f"{role}_image"] = _drawn(texture, table, _ground(rng, image_size))
+        parts = part_map(size) * (fringe.alpha < 0.5) if fringe else part_map(size)
+        nearest = table[1].argmax(axis=1)[:, None]
+        parts = np.take_along_axis(parts.ravel()[table[0]], nearest, axis=1)[:, 0] * table[1].any(axis=1)
+        pair[f"{role}_parts"] = parts.reshape(shape)
         if role == "source":
             index_, weight, alpha = render_table(points, shape, size)
             pair |= {"source_index": index_, "source_weight": weight, "source_alpha": alpha[..., None]}
         seen = visibility(points, shape, size)
         pair[f"{role}_visibility"] = (seen * (1 - fringe.alpha) if fringe else seen)[..., None]
     pair |= {key: pair[key] * 2 - 1 for key in pair if key.endswith(("_texture", "_image"))}
-    pair = {key: np.asarray(value, "int32" if key.endswith("index") else "float32") for key, value in pair.items()}
+    whole = ("_index", "_parts")
+    pair = {key: np.asarray(value, "int32" if key.endswith(whole) else "float32") for key, value in pair.items()}
     source_light, reference_light = kinds.astype("int32")
     tone = np.float32(skins[0].tone.mean())
     return pair | {"source_light": source_light, "reference_light": reference_light, "source_tone": tone}

@@ -1,1 +1,5 @@
-"""Illumination-robust makeup transfer in UV space (Song, 2024). So far textures and images in tensors, `uv`."""
+"""Illumination-robust makeup transfer in UV space (Song, 2024)."""
+
+from kgan.models.makeup.model import MakeupGAN
+
+__all__ = ["MakeupGAN"]

@@ -92,7 +92,7 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
 
     # === Masks ===
 
-    def _features(self, textures):
+    def features(self, textures):
         """Return the features of each block, `(batch, height, width, channels)`."""
         outputs = self.network(textures, training=False)
         return [outputs[f"block_{layer}"] for layer in LAYERS]
@@ -111,21 +111,23 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
         Raises:
             ValueError: `attention` or a layer is unknown, or the classifier is not calibrated.
         """
-        if attention not in ATTENTIONS:
-            raise ValueError(f"attention={attention!r}: pass one of {', '.join(map(repr, ATTENTIONS))}.")
-        if not layers or not set(layers) <= set(LAYERS):
-            raise ValueError(f"layers={layers!r}: pass some of 1, 2 and 3.")
-        textures = ops.convert_to_tensor(textures)
+        check_masks(attention, layers)
+        if attention == "calibrated":
+            self.check_calibrated()
+        return self.attention_masks(ops.convert_to_tensor(textures), attention, layers)
+
+    def check_calibrated(self):
+        """Raise a `ValueError` if the masks of `"calibrated"` are not fitted."""
+        if not np.any(ops.convert_to_numpy(self.calibration)):
+            raise ValueError("The masks are not calibrated: call calibrate(textures, shades) of the classifier first.")
+
+    def attention_masks(self, textures, attention, layers):
+        """`masks` of tensors, within a compiled step."""
         if attention == "asymmetry":
             light = ops.log((textures + 1) / 2 @ ops.convert_to_tensor([[0.3], [0.6], [0.1]], textures.dtype) + 0.05)
             full = ops.sigmoid(STEEPNESS * (ops.flip(light, axis=2) - light))
-            return [
-                ops.average_pool(full, 2 ** (layer - 1), data_format="channels_last") if layer > 1 else full
-                for layer in layers
-            ]
-        if attention == "calibrated" and not np.any(ops.convert_to_numpy(self.calibration)):
-            raise ValueError("The masks are not calibrated: call calibrate(textures, shades) first.")
-        features, found = self._features(textures), []
+            return [_pooled(full, layer) for layer in layers]
+        features, found = self.features(textures), []
         weights = ops.split(self.calibration, np.cumsum(self.channels)[:-1].tolist())
         for layer in layers:
             here = features[layer - 1]
@@ -149,8 +151,8 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
         """
         shades = ops.convert_to_tensor(shades, "float32")
         weights = []
-        for layer, features in zip(LAYERS, self._features(ops.convert_to_tensor(textures)), strict=True):
-            shade = ops.average_pool(shades, 2 ** (layer - 1), data_format="channels_last") if layer > 1 else shades
+        for layer, features in zip(LAYERS, self.features(ops.convert_to_tensor(textures)), strict=True):
+            shade = _pooled(shades, layer)
             log = np.log(np.maximum(ops.convert_to_numpy(shade)[..., 0], 1e-3))
             difference = log - log[:, :, ::-1]
             clear = np.abs(difference) > DARKER
@@ -161,6 +163,14 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
             fitted = LogisticRegression(C=10, fit_intercept=False, max_iter=1000).fit(unlike, difference[clear] < 0)
             weights.append(fitted.coef_[0])
         self.calibration.assign(np.concatenate(weights).astype("float32"))
+
+
+def check_masks(attention, layers):
+    """Raise a `ValueError` if there are no such masks or layers."""
+    if attention not in ATTENTIONS:
+        raise ValueError(f"attention={attention!r}: pass one of {', '.join(map(repr, ATTENTIONS))}.")
+    if not layers or not set(layers) <= set(LAYERS):
+        raise ValueError(f"layers={layers!r}: pass some of 1, 2 and 3.")
 
 
 @channels_last
@@ -176,6 +186,13 @@ def _build(num_classes, size, width):
         x = layers.MaxPooling2D()(x)
     outputs["logits"] = layers.Dense(num_classes, dtype="float32", name="logits")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, outputs, name="illumination")
+
+
+def _pooled(pictures, layer):
+    """Reduce pictures to the size of a layer's features."""
+    factor = 2 ** (layer - 1)
+    # Given `strides`, because Keras 3.15.1 converts the default twice on JAX.
+    return ops.average_pool(pictures, factor, strides=factor, data_format="channels_last")
 
 
 def repaired(features, masks):

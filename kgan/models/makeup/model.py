@@ -1,0 +1,496 @@
+"""Makeup transfer. Equation and section numbers refer to Song, 2024."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kgan import losses
+from kgan.adversarial import AdversarialModel, Phase
+from kgan.faces import PARTS
+from kgan.faces.mesh import region
+from kgan.faces.skin import part_map, part_shares
+from kgan.models.conditional import check_images, check_range
+from kgan.models.makeup import networks, uv
+from kgan.models.makeup.illumination import LAYERS, check_masks, repaired
+
+ROLES = ("source", "reference")
+# Weights of the terms of the generator's loss, for colours in [-1, 1] and mean squares.
+WEIGHTS = {
+    "texture_adversarial": 1.0,
+    "image_adversarial": 1.0,
+    "cycle": 10.0,
+    "perceptual": 0.05,
+    "lips": 10.0,
+    "eyes": 10.0,
+    "skin": 1.0,
+    "truth": 0.0,
+}
+MOST = 4096  # texels of a part whose histograms are matched in a step
+
+
+@keras.saving.register_keras_serializable("kgan")
+class MakeupGAN(AdversarialModel):
+    """Makeup transfer between textures in UV space that repairs one-sided light (Song, 2024).
+
+    The generator encodes both textures, mixes their features with those of the other side of the face where the light
+    asks for it (eq. 4 and 5), reads gamma and beta from the reference, and decodes the source with them. The loss has
+    these terms (eq. 14):
+
+    - `texture_adversarial`, `image_adversarial` (eq. 10 to 13): discriminators of textures and of rendered images.
+    - `cycle` (eq. 9): the makeup comes off with the source as the reference, and the reference's own comes back.
+    - `perceptual` (eq. 8): the source's features stay.
+    - `lips`, `eyes`, `skin` (eq. 6 and 7): the histograms of the reference's parts. The paper calls the last one face.
+    - `truth`, which is not in the paper and has a weight of 0: the absolute distance to `target_texture`, which drawn
+      faces have.
+
+    Fit on the dict that `kgan.data.load_makeup` returns.
+
+    The paper does not specify these choices:
+
+    - All weights. Their scale is that of colours in [-1, 1] and of means over a part.
+    - The masks of light (`attention`): the paper's are an option, see `IlluminationClassifier`.
+    - The output is added to the source; the paper's is not, which `output="tanh"` restores. Eyes, inner mouth and what
+      is beside the face stay as they are in both.
+    - The makeup transfer module, which the paper only names: a convolution from the reference's features to gamma and
+      beta, which scale and shift the source's normalised features in the middle of six residual blocks.
+    - Histograms are matched in textures, where the parts of both faces are the same texels.
+
+    Args:
+        classifier: a trained `IlluminationClassifier` of the same size; calibrated, if `attention` asks for it. It is
+            not trained.
+        uv_size: height and width of textures, a multiple of 8, 32 or more.
+        image_size: height and width of images, a multiple of 8, 32 or more.
+        width: factor for the channels of all hidden layers, in (0, 4].
+        attention: masks of eq. 4: `"calibrated"`, `"paper"`, `"asymmetry"` or `"half"`.
+        layers: layers of the classifier that give masks, of 1, 2 and 3; `(2,)` is the ablation without several layers.
+        repair: whose features are repaired, some of `"source"` and `"reference"`; `()` is the ablation without repair,
+            in which the same features take the place of the repaired ones.
+        output: `"residual"` or `"tanh"`.
+        weights: dict from some of the terms to their weights, which replace the defaults. A term of weight 0 is not
+            computed.
+        histogram: where histograms are matched, `"texture"` or, as in the paper, `"image"`; the latter needs
+            `source_parts` and `reference_parts`.
+        histogram_reference: whether the histograms are those of the `"raw"` reference or of its `"repaired"` texture.
+        norm: whether eq. 6 and 8 are Euclidean norms, as printed, and not mean squares. Norms are larger; adjust the
+            weights.
+        both_directions: whether histograms, perceptual loss and `texture_adversarial` also hold for the removal, as in
+            BeautyGAN. The discriminator of textures then has a second output.
+        image_space: whether images take the place of textures: the baseline without UV space. Needs `repair=()` and
+            `histogram="image"`.
+        perceptual_network: `keras.Model` from pictures to features for eq. 8, such as
+            `kgan.models.makeup.networks.build_vgg_features(size)`; None for the third block of the classifier.
+
+    Raises:
+        ValueError: if an argument is out of range or the classifier does not fit. `fit` raises it if an array is
+            missing, has another size, or is out of range.
+
+    Example:
+
+    ```python
+    import kgan
+    from kgan.models.makeup.illumination import IlluminationClassifier
+
+    pairs = kgan.data.load_makeup("synthetic/faces", count=16)
+    model = kgan.MakeupGAN(IlluminationClassifier(size=64), 64, 64, width=0.1, attention="asymmetry")
+    model.compile()
+    model.fit(pairs, batch_size=4, verbose=0)
+    painted = model.transfer(pairs["source_texture"], pairs["reference_texture"], shade=0.5, parts=["lips"])
+    ```
+    """
+
+    players = {
+        "discriminator": ("texture_discriminator", "image_discriminator"),
+        "generator": ("encoder", "fusion", "makeup_encoder", "decoder"),
+    }
+    logged = tuple(WEIGHTS)
+
+    def __init__(
+        self,
+        classifier,
+        uv_size=256,
+        image_size=256,
+        width=1.0,
+        attention="calibrated",
+        layers=LAYERS,
+        repair=ROLES,
+        output="residual",
+        weights=None,
+        histogram="texture",
+        histogram_reference="repaired",
+        norm=False,
+        both_directions=False,
+        image_space=False,
+        perceptual_network=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for name, value in (("uv_size", uv_size), ("image_size", image_size)):
+            if value < 32 or value % 8:
+                raise ValueError(f"{name}={value}: pass a multiple of 8, 32 or more.")
+        for name, value, allowed in (
+            ("output", output, ("residual", "tanh")),
+            ("histogram", histogram, ("texture", "image")),
+            ("histogram_reference", histogram_reference, ("raw", "repaired")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r}: pass {allowed[0]!r} or {allowed[1]!r}.")
+        if not set(repair) <= set(ROLES):
+            raise ValueError(f"repair={repair!r}: pass some of 'source' and 'reference'.")
+        if image_space and (repair or histogram != "image"):
+            raise ValueError("image_space=True needs repair=() and histogram='image': images are not symmetric.")
+        self.size = image_size if image_space else uv_size  # of the pictures that the generator takes
+        if classifier.size != self.size:
+            raise ValueError(f"The classifier takes textures of {classifier.size}, this model of {self.size}.")
+        self._weight = _weights(weights, image_space)
+        check_masks(attention, layers)
+        self.classifier = classifier
+        self.uv_size, self.image_size, self.width = uv_size, image_size, width
+        self.attention, self.layers_of_masks, self.repair = attention, tuple(layers), tuple(repair)
+        self.output_kind, self.given_weights = output, weights
+        self.histogram, self.histogram_reference, self.norm = histogram, histogram_reference, norm
+        self.both_directions, self.image_space = both_directions, image_space
+        self.perceptual_network = perceptual_network
+
+        self.encoder = networks.build_encoder(self.size, width)
+        self.fusion = networks.build_fusion(self.size, width, len(layers))
+        self.makeup_encoder = networks.build_makeup_encoder(self.size, width)
+        self.decoder = networks.build_decoder(self.size, width)
+        judge = networks.build_patch_discriminator
+        if image_space:
+            self.players = {**type(self).players, "discriminator": ("image_discriminator",)}
+        else:
+            self.texture_discriminator = judge(uv_size, width, 1 + both_directions, "texture_discriminator")
+        self.image_discriminator = judge(image_size, width, 1, "image_discriminator")
+        if image_space:
+            self._painted = self._inside = np.ones((self.size, self.size, 1), "float32")
+        else:
+            self._painted, self._inside = (
+                np.clip(sum(region(name, uv_size) for name in names), 0, 1)[..., None]
+                for names in (("face",), ("face", "eyes", "mouth"))
+            )
+        parts = part_map(uv_size).ravel()
+        self._texels = [np.flatnonzero(parts == number) for number in range(1, len(PARTS) + 1)]
+        self._texels = [texels[:: -(-len(texels) // MOST)].astype("int32") for texels in self._texels]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "classifier": keras.saving.serialize_keras_object(self.classifier),
+            "uv_size": self.uv_size,
+            "image_size": self.image_size,
+            "width": self.width,
+            "attention": self.attention,
+            "layers": self.layers_of_masks,
+            "repair": self.repair,
+            "output": self.output_kind,
+            "weights": self.given_weights,
+            "histogram": self.histogram,
+            "histogram_reference": self.histogram_reference,
+            "norm": self.norm,
+            "both_directions": self.both_directions,
+            "image_space": self.image_space,
+            "perceptual_network": self.perceptual_network
+            and keras.saving.serialize_keras_object(self.perceptual_network),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        names = "classifier", "perceptual_network"
+        made = {name: config[name] and keras.saving.deserialize_keras_object(config[name]) for name in names}
+        return cls(**{**config, **made})
+
+    # === Data ===
+
+    def check_batch(self, batch, labels=None):
+        if not isinstance(batch, dict):
+            raise ValueError("MakeupGAN takes the dict that kgan.data.load_makeup returns: call fit(pairs).")
+        missing = [name for name in self._needed() if name not in batch]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing: pass the dict that kgan.data.load_makeup returns.")
+        if self.repair and self.attention == "calibrated":
+            self.classifier.check_calibrated()
+        for role in ROLES:
+            check_images(batch[f"{role}_image"], self.image_size, 3, f"{role}_image")
+        if not self.image_space:
+            for name in ("source_texture", "reference_texture", *["target_texture"] * bool(self._weight["truth"])):
+                check_images(batch[name], self.uv_size, 3, name)
+            pixels = self.image_size**2
+            for name, shape in (
+                ("source_index", (pixels, 4)),
+                ("source_weight", (pixels, 4)),
+                ("source_alpha", (self.image_size, self.image_size, 1)),
+                *((f"{role}_visibility", (self.uv_size, self.uv_size, 1)) for role in ROLES),
+            ):
+                _check_shape(batch[name], shape, name)
+            check_range(batch["source_index"], 0, self.uv_size**2 - 1, "source_index")
+        if self.histogram == "image":
+            for role in ROLES:
+                _check_shape(batch[f"{role}_parts"], (self.image_size, self.image_size), f"{role}_parts")
+
+    def _needed(self):
+        names = [f"{role}_image" for role in ROLES]
+        if not self.image_space:
+            names += [f"{role}_{kind}" for role in ROLES for kind in ("texture", "visibility")]
+            names += ["source_index", "source_weight", "source_alpha"]
+        names += [f"{role}_parts" for role in ROLES if self.histogram == "image"]
+        return [*names, "target_texture"] if self._weight["truth"] else names
+
+    # === The generator ===
+
+    def _encode(self, pictures, training=False):
+        """Return the repaired features of pictures in each role (eq. 4 and 5), and the mask of light or None."""
+        features, mask, codes = self.encoder(pictures, training=training), None, {}
+        for repairs in {role in self.repair for role in ROLES}:
+            if repairs:
+                masks = self.classifier.attention_masks(pictures, self.attention, self.layers_of_masks)
+                masks = [ops.stop_gradient(each) for each in masks]
+                mask = _mean_mask(masks, self.size)
+                mixed = repaired(features, masks)
+            else:
+                mixed = ops.tile(features, (1, 1, 1, len(self.layers_of_masks)))
+            codes[repairs] = self.fusion(mixed, training=training)
+        return {role: codes[role in self.repair] for role in ROLES}, mask
+
+    def _painted_on(self, pictures, features, makeup, training=False):
+        """Decode features with makeup, onto the pictures that the features are of."""
+        raw = self.decoder([features, makeup], training=training)
+        change = 2 * ops.tanh(raw) if self.output_kind == "residual" else ops.tanh(raw) - pictures
+        return pictures + ops.convert_to_tensor(self._painted) * change
+
+    def _transferred(self, source, reference, training=False):
+        code, _ = self._encode(source, training)
+        makeup = self.makeup_encoder(self._encode(reference, training)[0]["reference"], training=training)
+        return self._painted_on(source, code["source"], makeup, training)
+
+    def call(self, inputs, training=False):
+        """Map `(source, reference)` to the source with the reference's makeup (eq. 2)."""
+        return self._transferred(*inputs, training=training)
+
+    # === Training ===
+
+    def phases(self):
+        return [Phase(self.judge, ("discriminator",)), Phase(self.paint, ("generator",))]
+
+    def judge(self, batch, training):
+        """The losses of the discriminators (eq. 10, 12 and 15)."""
+        source, reference = self._pictures(batch)
+        made_up = ops.stop_gradient(self._transferred(source, reference, training))
+        loss = losses.least_squares_discriminator_loss(
+            self.image_discriminator(batch["reference_image"], training=training),
+            self.image_discriminator(self._rendered(made_up, batch), training=training),
+        )
+        if not self.image_space:
+            pairs = [(reference, "reference", made_up, "source")]
+            if self.both_directions:
+                bare = ops.stop_gradient(self._transferred(reference, source, training))
+                pairs.append((source, "source", bare, "reference"))
+            for output, (real, real_role, fake, fake_role) in enumerate(pairs):
+                scores = (
+                    self._texture_scores(x, role, batch, output, training)
+                    for x, role in ((real, real_role), (fake, fake_role))
+                )
+                loss += losses.least_squares_discriminator_loss(*scores)
+        return {"discriminator": loss}
+
+    def paint(self, batch, training):
+        """The loss of the generator (eq. 14)."""
+        source, reference = self._pictures(batch)
+        (of_source, source_mask), (of_reference, reference_mask) = (
+            self._encode(x, training) for x in (source, reference)
+        )
+        makeup, none = (self.makeup_encoder(code["reference"], training=training) for code in (of_reference, of_source))
+        made_up = self._painted_on(source, of_source["source"], makeup, training)
+        found = {}
+        if self._weight["image_adversarial"]:
+            scores = self.image_discriminator(self._rendered(made_up, batch), training=training)
+            found["image_adversarial"] = losses.least_squares_generator_loss(scores)
+        if self._weight["truth"]:
+            found["truth"] = losses.reconstruction_error(batch["target_texture"], made_up)
+        directions = [(made_up, source, "source", reference, "reference", reference_mask)]
+        if self._weight["cycle"] or self.both_directions:
+            bare = self._painted_on(reference, of_reference["source"], none, training)
+            if self._weight["cycle"]:
+                back = (
+                    (made_up, none, source),
+                    (bare, makeup, reference),
+                )
+                found["cycle"] = sum(
+                    losses.reconstruction_error(
+                        wanted, self._painted_on(x, self._encode(x, training)[0]["source"], code, training)
+                    )
+                    for x, code, wanted in back
+                )
+            if self.both_directions:
+                directions.append((bare, reference, "reference", source, "source", source_mask))
+        for output, (fake, before, role, like, other, mask) in enumerate(directions):
+            terms = {}
+            if self._weight["texture_adversarial"]:
+                scores = self._texture_scores(fake, role, batch, output, training)
+                terms["texture_adversarial"] = losses.least_squares_generator_loss(scores)
+            if self._weight["perceptual"]:
+                terms["perceptual"] = self._perceptual_loss(before, fake)
+            terms |= self._histogram_losses(fake, role, like, other, mask, batch)
+            for name, value in terms.items():
+                found[name] = found.get(name, 0.0) + value
+        total = sum(self._weight[name] * value for name, value in found.items())
+        zero = ops.zeros((), "float32")
+        return {"generator": total, **{name: found.get(name, zero) for name in self.logged}}
+
+    def _pictures(self, batch):
+        kind = "image" if self.image_space else "texture"
+        return batch[f"source_{kind}"], batch[f"reference_{kind}"]
+
+    def _rendered(self, pictures, batch):
+        """Return the images of what the generator made of sources (eq. 3)."""
+        if self.image_space:
+            return pictures
+        table = (batch[f"source_{name}"] for name in ("index", "weight", "alpha"))
+        return uv.render(pictures, *table, batch["source_image"])
+
+    def _texture_scores(self, textures, role, batch, output, training):
+        seen = textures * ops.convert_to_tensor(self._inside) * batch[f"{role}_visibility"]
+        return self.texture_discriminator(seen, training=training)[..., output]
+
+    def _perceptual_loss(self, before, after):
+        if self.perceptual_network is None:
+            one, other = (self.classifier.features(x)[-1] for x in (before, after))
+        else:
+            one, other = (self.perceptual_network(x, training=False) for x in (before, after))
+        one = ops.stop_gradient(one)
+        return losses.reconstruction_norm(one, other) if self.norm else ops.mean(ops.square(one - other))
+
+    def _histogram_losses(self, fake, role, reference, other, mask, batch):
+        """Return eq. 6 of each part, of a fake on the face of one role and of a picture in the other."""
+        found = {}
+        if self.histogram == "image":
+            fake = _flat(self._rendered(fake, batch))
+            reference = _flat(batch[f"{other}_image"])
+            parts = {each: _flat(batch[f"{each}_parts"][..., None])[..., 0] for each in ROLES}
+        else:
+            if self.histogram_reference == "repaired" and mask is not None:
+                reference = (1 - mask) * reference + mask * ops.flip(reference, axis=2)
+            fake, reference = _flat(fake), _flat(reference)
+            seen = {each: _flat(batch[f"{each}_visibility"])[..., 0] > 0.5 for each in ROLES}
+        for number, part in enumerate(PARTS):
+            if not self._weight[part]:
+                continue
+            if self.histogram == "image":
+                regions = fake, reference, parts[role] == number + 1, parts[other] == number + 1
+            else:
+                at = self._texels[number]
+                regions = (ops.take(x, at, axis=1) for x in (fake, reference, seen[role], seen[other]))
+            found[part] = losses.histogram_loss(*regions, norm=self.norm)
+        return found
+
+    # === Inference ===
+
+    def transfer(self, source, reference, shade=1.0, parts=None):
+        """Put the makeup of references onto sources.
+
+        Args:
+            source, reference: `(n, uv_size, uv_size, 3)` in [-1, 1].
+            shade: how much of the makeup, in [0, 1]. At 0 the sources are returned as they are.
+            parts: names of the parts to make up, of `"lips"`, `"eyes"` and `"skin"`, or a dict from names to how much
+                of each, in [0, 1]. Default: all.
+
+        Returns:
+            float32 array `(n, uv_size, uv_size, 3)` in [-1, 1].
+
+        Raises:
+            ValueError: if textures have a wrong size or range, or an argument is out of range.
+        """
+        source, reference = self._accepted(source=source, reference=reference)
+        if len(source) != len(reference):
+            raise ValueError(f"There are {len(source)} sources and {len(reference)} references: pass one for each.")
+        share = self._share(shade, parts)
+        painted = self.predict((source, reference), batch_size=64, verbose=0)
+        return np.clip(source + share * (painted - source), -1, 1)
+
+    def remove(self, made_up, bare, shade=1.0, parts=None):
+        """Take makeup off, as the second direction of eq. 9 does: faces become like `bare` ones, which wear none.
+
+        Args:
+            made_up, bare: `(n, uv_size, uv_size, 3)` in [-1, 1].
+            shade, parts: as in `transfer`.
+
+        Returns:
+            float32 array `(n, uv_size, uv_size, 3)` in [-1, 1].
+
+        Raises:
+            ValueError: as in `transfer`.
+        """
+        return self.transfer(made_up, bare, shade, parts)
+
+    def interpolate(self, source, first, last, steps=5):
+        """Put makeup on that changes from one reference's to another's.
+
+        Args:
+            source, first, last: `(n, uv_size, uv_size, 3)` in [-1, 1].
+            steps: number of pictures including both ends, 2 or more.
+
+        Returns:
+            float32 array `(n, steps, uv_size, uv_size, 3)` in [-1, 1].
+
+        Raises:
+            ValueError: as in `transfer`, or if `steps` is less than 2.
+        """
+        if steps < 2:
+            raise ValueError(f"steps={steps}: pass 2 or more; both ends count.")
+        source, first, last = self._accepted(source=source, first=first, last=last)
+        features = self._encode(source)[0]["source"]
+        ends = [self.makeup_encoder(self._encode(ops.convert_to_tensor(x))[0]["reference"]) for x in (first, last)]
+        shown = [
+            self._painted_on(source, features, ends[0] + share * (ends[1] - ends[0]))
+            for share in np.linspace(0, 1, steps).tolist()
+        ]
+        return np.clip(ops.convert_to_numpy(ops.stop_gradient(ops.stack(shown, axis=1))), -1, 1)
+
+    def _accepted(self, **textures):
+        if self.repair and self.attention == "calibrated":
+            self.classifier.check_calibrated()
+        textures = {name: np.asarray(value, "float32") for name, value in textures.items()}
+        for name, value in textures.items():
+            check_images(value, self.size, 3, f"{name} textures")
+        return textures.values()
+
+    def _share(self, shade, parts):
+        """Return how much of the makeup each texel gets, `(size, size, 1)`."""
+        strengths = dict.fromkeys(PARTS, 1.0) if parts is None else parts
+        strengths = strengths if isinstance(strengths, dict) else dict.fromkeys(strengths, 1.0)
+        if unknown := set(strengths) - set(PARTS):
+            raise ValueError(f"parts={sorted(unknown)}: pass only {', '.join(PARTS)}.")
+        if not all(0 <= value <= 1 for value in (shade, *strengths.values())):
+            raise ValueError(f"shade={shade}, parts={parts}: pass numbers in [0, 1].")
+        if self.image_space and parts is not None:
+            raise ValueError("A model in image space does not know where the parts are: pass parts=None.")
+        if self.image_space:
+            return np.float32(shade)
+        return shade * part_shares(self.size) @ np.array([[strengths.get(part, 0)] for part in PARTS], "float32")
+
+
+def _weights(given, image_space):
+    given = dict(given or {})
+    if unknown := set(given) - set(WEIGHTS):
+        raise ValueError(f"weights of {', '.join(sorted(unknown))}: pass only {', '.join(WEIGHTS)}.")
+    if low := [name for name, value in given.items() if value < 0]:
+        raise ValueError(f"weights[{low[0]!r}]={given[low[0]]}: pass a number of at least 0.")
+    weights = {**WEIGHTS, **given}
+    if image_space:
+        if weights["truth"]:
+            raise ValueError("The truth is a texture: pass it a weight of 0 in image space.")
+        weights["texture_adversarial"] = 0.0
+    return weights
+
+
+def _check_shape(array, shape, name):
+    if tuple(array.shape[1:]) != shape:
+        raise ValueError(f"{name} must be (batch, {', '.join(map(str, shape))}), got {tuple(array.shape)}.")
+
+
+def _mean_mask(masks, size):
+    masks = [ops.image.resize(mask, (size, size), data_format="channels_last") for mask in masks]
+    return sum(masks) / len(masks)
+
+
+def _flat(pictures):
+    return ops.reshape(pictures, (ops.shape(pictures)[0], -1, pictures.shape[-1]))
