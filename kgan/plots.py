@@ -36,7 +36,7 @@ def image_grid(images, columns, padding=2):
     (62, 92, 3)
     """
     _check_columns(columns)
-    return _grid(_to_pixels(images), columns, padding)
+    return _grid(to_pixels(images), columns, padding)
 
 
 def labelled_rows(rows, columns=None):
@@ -64,7 +64,7 @@ def labelled_rows(rows, columns=None):
     """
     if not rows:
         raise ValueError("rows is empty; pass at least one label with its images.")
-    pixels = [_to_pixels(images) for images in rows.values()]
+    pixels = [to_pixels(images) for images in rows.values()]
     sizes = sorted({row.shape[1:3] for row in pixels})
     if len(sizes) > 1:
         raise ValueError(f"rows hold images of {len(sizes)} sizes, {sizes}; resize them to one (height, width).")
@@ -120,7 +120,12 @@ def _check_columns(columns):
         raise ValueError(f"columns={columns}: pass 1 or more.")
 
 
-def _to_pixels(images):
+def to_pixels(images):
+    """Convert images `(n, height, width, 1 or 3)` in [-1, 1] to uint8 `(n, height, width, 3)`.
+
+    Raises:
+        ValueError: if the images have a wrong shape or dtype or hold NaN or infinity.
+    """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape or images.dtype.kind != "f":
         raise ValueError(
@@ -299,7 +304,7 @@ def captioned(path, images, captions, columns=8):
     images = np.asarray(images)
     if not len(images) or len(images) != len(captions):
         raise ValueError(f"{len(images)} images and {len(captions)} captions; pass as many of both, at least one.")
-    pixels = images if images.dtype == np.uint8 else _to_pixels(images)
+    pixels = images if images.dtype == np.uint8 else to_pixels(images)
     columns = min(columns, len(pixels))
     lines = 1 + max(caption.count("\n") for caption in captions)
     rows = -(-len(pixels) // columns)

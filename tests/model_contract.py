@@ -107,7 +107,7 @@ def check_phase(model, i, data):
     model.phases = lambda: [phase]
     before = {player: values(variables) for player, variables in model._player_variables().items()}
     networks = [getattr(model, name) for names in model.players.values() for name in names]
-    help_only = [getattr(model, "teacher", None)]  # stands still on purpose
+    help_only = [getattr(model, name, None) for name in ("teacher", "classifier")]  # stand still on purpose
     forgotten = [layer for layer in model.layers if not any(layer is network for network in networks + help_only)]
     forgotten = [layer.name for layer in forgotten if layer.trainable_variables]
     assert not forgotten, f"networks of no player: {forgotten}"

@@ -89,7 +89,7 @@ class Batches(EpochShuffledDataset):
     """Shuffled batches of arrays; the order of an epoch depends only on `seed` and the epoch's number.
 
     Args:
-        images: array `(n, height, width, channels)`.
+        images: array `(n, height, width, channels)`, or a dict of arrays `(n, ...)`.
         labels: array `(n, ...)`, a dict of such arrays, or None for batches of images alone.
         batch_size: samples per batch; the last batch holds the remainder.
         seed: non-negative int, the seed of the orders, or None to keep the samples in the given order.
@@ -108,20 +108,25 @@ class Batches(EpochShuffledDataset):
     """
 
     def __init__(self, images, labels=None, batch_size=64, seed=0, initial_epoch=0):
+        first, *others = map(len, keras.tree.flatten(images))
+        if any(count != first for count in others):
+            raise ValueError(f"images holds arrays of {sorted({first, *others})} samples: pass as many in each")
         for array in keras.tree.flatten(labels):
-            if array is not None and len(array) != len(images):
-                raise ValueError(f"{len(images)} images but {len(array)} labels: pass one label per image")
-        if not len(images) or batch_size < 1:
-            raise ValueError(f"{len(images)} images and batch_size={batch_size}: pass at least 1 of each")
-        super().__init__(len(images), batch_size, seed, initial_epoch)
+            if array is not None and len(array) != first:
+                raise ValueError(f"{first} images but {len(array)} labels: pass one label per image")
+        if not first or batch_size < 1:
+            raise ValueError(f"{first} images and batch_size={batch_size}: pass at least 1 of each")
+        super().__init__(first, batch_size, seed, initial_epoch)
         self.images = images
         self.labels = labels
 
     def __getitem__(self, index):
         indices = self.batch_indices(index)
-        if self.labels is None:
-            return self.images[indices]
-        return self.images[indices], keras.tree.map_structure(lambda array: array[indices], self.labels)
+        images, labels = (
+            keras.tree.map_structure(lambda array: None if array is None else array[indices], each)
+            for each in (self.images, self.labels)
+        )
+        return images if labels is None else (images, labels)
 
 
 class SourceBatches(EpochShuffledDataset):

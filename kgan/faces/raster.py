@@ -72,6 +72,26 @@ def sample(values, places):
     return (upper * (1 - down) + lower * down).astype("float32")
 
 
+def four_around(places, shape):
+    """Returns the four pixels around each place and their weights in a bilinear interpolation, as `sample` does it.
+
+    Args:
+        places: `(n, 2)`, x and y in pixels.
+        shape: `(height, width)`, two pixels or more each.
+
+    Returns:
+        index: int32 `(n, 4)`, of the pixels row by row.
+        weight: float32 `(n, 4)`.
+    """
+    height, width = shape
+    places = np.clip(places - 0.5, 0, (width - 1, height - 1))
+    low = np.minimum(places.astype(int), (width - 2, height - 2))
+    right, down = (places - low).T
+    index = low[:, 1, None] * width + low[:, :1] + np.array((0, 1, width, width + 1))
+    weight = np.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], axis=1)
+    return index.astype("int32"), weight.astype("float32")
+
+
 def resized(values, size):
     """Resizes a map: means over pixels to a smaller size, linear interpolation to a larger one.
 

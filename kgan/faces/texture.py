@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from kgan.faces.colour import rgb_to_lab
 from kgan.faces.mesh import HOLES, PLACES, TRIANGLES, interpolated, texels
-from kgan.faces.raster import rasterise, sample
+from kgan.faces.raster import four_around, rasterise, sample
 from kgan.faces.skin import skin_tone, uncovered
 
 FACING = (0.15, 0.35)  # the cosine of the angle to the camera at which a texel begins to count, and counts wholly
@@ -107,15 +107,28 @@ def render_table(points, shape, size, holes=False):
     covered = ((triangle >= 0) & (holes | ~HOLES[triangle])).ravel()
     corners = TRIANGLES[triangle].reshape(-1, 3)
     weights = weights.reshape(-1, 3) * covered[:, None]
-    places = np.clip(np.einsum("ij,ijk->ik", weights, PLACES[corners]) * size - 0.5, 0, size - 1.001)
-    low = places.astype(int)
-    right, down = (places - low).T
-    index = low[:, 1, None] * size + low[:, :1] + np.array((0, 1, size, size + 1))
-    weight = np.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], axis=1)
+    index, weight = four_around(np.einsum("ij,ijk->ik", weights, PLACES[corners]) * size, (size, size))
     begin, end = FACING
     alpha = np.clip((np.einsum("ij,ij->i", weights, facing(points)[corners]) - begin) / (end - begin), 0, 1) * covered
     alpha = np.minimum(alpha, ndimage.gaussian_filter(alpha.reshape(shape), 1).ravel() * 2 - 0.5).clip(0, 1)
-    return index.astype("int32"), (weight * covered[:, None]).astype("float32"), alpha.reshape(shape).astype("float32")
+    return index, weight * covered[:, None].astype("float32"), alpha.reshape(shape).astype("float32")
+
+
+def unwrap_table(points, shape, size):
+    """Returns what it takes to read textures of a face from images again and again, with gradients.
+
+    Texel `i` of the texture, row by row, is the sum over four pixels of weight times `image.reshape(-1, 3)[index]`.
+
+    Args:
+        points: `(468, 2)` or `(468, 3)`, x and y in pixels.
+        shape: `(height, width)` of the image.
+        size: of the texture.
+
+    Returns:
+        index: int32 `(size * size, 4)`.
+        weight: float32 `(size * size, 4)`.
+    """
+    return four_around(interpolated(points[:, :2], size).reshape(-1, 2), shape)
 
 
 def visibility(points, shape, size):

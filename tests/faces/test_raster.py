@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from kgan.faces.raster import rasterise, resized, sample
+from kgan.faces.raster import four_around, rasterise, resized, sample
 
 pytestmark = pytest.mark.backend_free
 
@@ -48,6 +48,19 @@ def test_a_flat_triangle_covers_nothing_and_one_outside_neither():
     points = np.array([(0.0, 0), (4, 4), (8, 8), (20, 20), (30, 20), (20, 30)])
     triangle, _ = rasterise(points, np.array([(0, 1, 2), (3, 4, 5)]), (8, 8))
     assert (triangle == -1).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(2, 7))
+@settings(max_examples=25, deadline=None)
+def test_four_pixels_around_a_place_give_what_sample_gives(seed, height, width):
+    rng = np.random.default_rng(seed)
+    values = rng.random((height, width, 2)).astype("float32")
+    places = rng.uniform(-2, 9, (12, 2))
+    index, weight = four_around(places, (height, width))
+    assert index.dtype == "int32" and 0 <= index.min() and index.max() < height * width
+    np.testing.assert_allclose(weight.sum(axis=1), 1, atol=1e-6)
+    taken = (values.reshape(-1, 2)[index] * weight[..., None]).sum(axis=1)
+    np.testing.assert_allclose(taken, sample(values, places), atol=1e-5)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 7))

@@ -1,5 +1,8 @@
 """Drawn faces as data: textures with the class of their light, and pairs for makeup transfer with two truths."""
 
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -10,8 +13,8 @@ from kgan.faces.skin import part_map
 from kgan.faces.texture import render_table, visibility
 
 COUNTS = {"train": 2000, "test": 500}
-# Skins, makeups and lights are drawn once and recombined; lights of each class.
-SKINS, MAKEUPS, LIGHTS_OF_A_CLASS = 150, 150, 40
+# Skins, makeups, lights and poses are drawn once and recombined; lights of each class.
+SKINS, MAKEUPS, LIGHTS_OF_A_CLASS, POSES = 150, 150, 40, 200
 FRINGES = 0.2  # share of faces with hair in front
 EVEN = 0.9  # shade of even light
 
@@ -41,7 +44,7 @@ class Faces(Source):
 
 
 class Bank:
-    """Skins, makeups and lights, each drawn when it is first asked for; the splits share none.
+    """Skins, makeups, lights and poses, each drawn when it is first asked for; the splits share none.
 
     Args:
         size: of the textures.
@@ -73,6 +76,29 @@ class Bank:
             return self.painter.draw_light(rng, LIGHTS[kind])
 
         return self._one("light", draw, kind, rng.integers(LIGHTS_OF_A_CLASS))
+
+    def pose(self, rng, image_size):
+        return self._one("pose", partial(_draw_pose, self.painter.size, image_size), rng.integers(POSES))
+
+
+class Pose(NamedTuple):
+    """A head in an image: its `render_table`s with and without eyes and mouth, and its `visibility`.
+
+    `nearest` is the texel nearest to each pixel, -1 where there is no face.
+    """
+
+    whole: tuple
+    table: tuple
+    visibility: np.ndarray
+    nearest: np.ndarray
+
+
+def _draw_pose(size, image_size, rng):
+    points, shape = _posed(rng, image_size), (image_size, image_size)
+    whole = index, weight, _ = render_table(points, shape, size, holes=True)
+    nearest = np.take_along_axis(index, weight.argmax(axis=1)[:, None], axis=1)[:, 0]
+    nearest = np.where(weight.any(axis=1), nearest, -1).reshape(shape)
+    return Pose(whole, render_table(points, shape, size), visibility(points, shape, size), nearest)
 
 
 def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, seed=0):
@@ -146,20 +172,16 @@ def _pair(bank, index, image_size):
             texture = texture * (1 - cover) + fringe.colour * cover
             for key in ("target_texture", "even_texture") if role == "source" else ("reference_even_texture",):
                 pair[key] = pair[key] * (1 - cover) + fringe.colour * cover  # makeup does not go onto hair
-        points, shape = _posed(rng, image_size), (image_size, image_size)
+        pose = bank.pose(rng, image_size)
         pair[f"{role}_texture"] = texture
         pair[f"{role}_shade"] = lights[0 if role == "source" else 1].shade[..., None]
-        table = render_table(points, shape, size, holes=True)
-        pair[f"{role}_image"] = _drawn(texture, table, _ground(rng, image_size))
+        pair[f"{role}_image"] = _drawn(texture, pose.whole, _ground(rng, image_size))
         parts = part_map(size) * (fringe.alpha < 0.5) if fringe else part_map(size)
-        nearest = table[1].argmax(axis=1)[:, None]
-        parts = np.take_along_axis(parts.ravel()[table[0]], nearest, axis=1)[:, 0] * table[1].any(axis=1)
-        pair[f"{role}_parts"] = parts.reshape(shape)
+        pair[f"{role}_parts"] = np.where(pose.nearest >= 0, parts.ravel()[pose.nearest], 0)
+        pair[f"{role}_visibility"] = (pose.visibility * (1 - fringe.alpha) if fringe else pose.visibility)[..., None]
         if role == "source":
-            index_, weight, alpha = render_table(points, shape, size)
+            index_, weight, alpha = pose.table
             pair |= {"source_index": index_, "source_weight": weight, "source_alpha": alpha[..., None]}
-        seen = visibility(points, shape, size)
-        pair[f"{role}_visibility"] = (seen * (1 - fringe.alpha) if fringe else seen)[..., None]
     pair |= {key: pair[key] * 2 - 1 for key in pair if key.endswith(("_texture", "_image"))}
     whole = ("_index", "_parts")
     pair = {key: np.asarray(value, "int32" if key.endswith(whole) else "float32") for key, value in pair.items()}

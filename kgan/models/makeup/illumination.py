@@ -122,7 +122,8 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
             raise ValueError("The masks are not calibrated: call calibrate(textures, shades) of the classifier first.")
 
     def attention_masks(self, textures, attention, layers):
-        """`masks` of tensors, within a compiled step."""
+        """`masks` of tensors, within a compiled step; what a generator made may lie outside [-1, 1]."""
+        textures = ops.clip(textures, -1, 1)
         if attention == "asymmetry":
             light = ops.log((textures + 1) / 2 @ ops.convert_to_tensor([[0.3], [0.6], [0.1]], textures.dtype) + 0.05)
             full = ops.sigmoid(STEEPNESS * (ops.flip(light, axis=2) - light))

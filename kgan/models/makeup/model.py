@@ -53,6 +53,7 @@ class MakeupGAN(AdversarialModel):
       is beside the face stay as they are in both.
     - The makeup transfer module, which the paper only names: a convolution from the reference's features to gamma and
       beta, which scale and shift the source's normalised features in the middle of six residual blocks.
+    - Only the difference between two textures is rendered, so that images lose no detail (eq. 3).
     - Histograms are matched in textures, where the parts of both faces are the same texels.
 
     Args:
@@ -71,6 +72,8 @@ class MakeupGAN(AdversarialModel):
         histogram: where histograms are matched, `"texture"` or, as in the paper, `"image"`; the latter needs
             `source_parts` and `reference_parts`.
         histogram_reference: whether the histograms are those of the `"raw"` reference or of its `"repaired"` texture.
+        adaptation: how far the reference's colours are brought to the source's light and skin before eq. 6, in [0, 1]:
+            they are multiplied by this power of the ratio of the mean colours of both skins. The paper has 0.
         norm: whether eq. 6 and 8 are Euclidean norms, as printed, and not mean squares. Norms are larger; adjust the
             weights.
         both_directions: whether histograms, perceptual loss and `texture_adversarial` also hold for the removal, as in
@@ -117,6 +120,7 @@ class MakeupGAN(AdversarialModel):
         weights=None,
         histogram="texture",
         histogram_reference="repaired",
+        adaptation=1.0,
         norm=False,
         both_directions=False,
         image_space=False,
@@ -134,10 +138,14 @@ class MakeupGAN(AdversarialModel):
         ):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r}: pass {allowed[0]!r} or {allowed[1]!r}.")
+        if not 0 <= adaptation <= 1:
+            raise ValueError(f"adaptation={adaptation}: pass a number in [0, 1].")
         if not set(repair) <= set(ROLES):
             raise ValueError(f"repair={repair!r}: pass some of 'source' and 'reference'.")
         if image_space and (repair or histogram != "image"):
             raise ValueError("image_space=True needs repair=() and histogram='image': images are not symmetric.")
+        if both_directions and histogram == "image":
+            raise ValueError("both_directions=True needs histogram='texture': nothing is rendered onto references.")
         self.size = image_size if image_space else uv_size  # of the pictures that the generator takes
         if classifier.size != self.size:
             raise ValueError(f"The classifier takes textures of {classifier.size}, this model of {self.size}.")
@@ -147,14 +155,15 @@ class MakeupGAN(AdversarialModel):
         self.uv_size, self.image_size, self.width = uv_size, image_size, width
         self.attention, self.layers_of_masks, self.repair = attention, tuple(layers), tuple(repair)
         self.output_kind, self.given_weights = output, weights
-        self.histogram, self.histogram_reference, self.norm = histogram, histogram_reference, norm
+        self.histogram, self.histogram_reference = histogram, histogram_reference
+        self.adaptation, self.norm = adaptation, norm
         self.both_directions, self.image_space = both_directions, image_space
         self.perceptual_network = perceptual_network
 
-        self.encoder = networks.build_encoder(self.size, width)
+        self.encoder = networks.build_encoder(self.size, width, parts=not image_space)
         self.fusion = networks.build_fusion(self.size, width, len(layers))
         self.makeup_encoder = networks.build_makeup_encoder(self.size, width)
-        self.decoder = networks.build_decoder(self.size, width)
+        self.decoder = networks.build_decoder(self.size, width, parts=not image_space)
         judge = networks.build_patch_discriminator
         if image_space:
             self.players = {**type(self).players, "discriminator": ("image_discriminator",)}
@@ -186,6 +195,7 @@ class MakeupGAN(AdversarialModel):
             "weights": self.given_weights,
             "histogram": self.histogram,
             "histogram_reference": self.histogram_reference,
+            "adaptation": self.adaptation,
             "norm": self.norm,
             "both_directions": self.both_directions,
             "image_space": self.image_space,
@@ -204,7 +214,7 @@ class MakeupGAN(AdversarialModel):
     def check_batch(self, batch, labels=None):
         if not isinstance(batch, dict):
             raise ValueError("MakeupGAN takes the dict that kgan.data.load_makeup returns: call fit(pairs).")
-        missing = [name for name in self._needed() if name not in batch]
+        missing = [name for name in self.needed() if name not in batch]
         if missing:
             raise ValueError(f"{', '.join(missing)} missing: pass the dict that kgan.data.load_makeup returns.")
         if self.repair and self.attention == "calibrated":
@@ -227,7 +237,8 @@ class MakeupGAN(AdversarialModel):
             for role in ROLES:
                 _check_shape(batch[f"{role}_parts"], (self.image_size, self.image_size), f"{role}_parts")
 
-    def _needed(self):
+    def needed(self):
+        """Return the names of the arrays that `fit` uses."""
         names = [f"{role}_image" for role in ROLES]
         if not self.image_space:
             names += [f"{role}_{kind}" for role in ROLES for kind in ("texture", "visibility")]
@@ -305,8 +316,8 @@ class MakeupGAN(AdversarialModel):
             scores = self.image_discriminator(self._rendered(made_up, batch), training=training)
             found["image_adversarial"] = losses.least_squares_generator_loss(scores)
         if self._weight["truth"]:
-            found["truth"] = losses.reconstruction_error(batch["target_texture"], made_up)
-        directions = [(made_up, source, "source", reference, "reference", reference_mask)]
+            found["truth"] = self._distance_to_truth(made_up, batch["target_texture"])
+        directions = [(made_up, source, "source", "reference", reference_mask)]
         if self._weight["cycle"] or self.both_directions:
             bare = self._painted_on(reference, of_reference["source"], none, training)
             if self._weight["cycle"]:
@@ -321,15 +332,15 @@ class MakeupGAN(AdversarialModel):
                     for x, code, wanted in back
                 )
             if self.both_directions:
-                directions.append((bare, reference, "reference", source, "source", source_mask))
-        for output, (fake, before, role, like, other, mask) in enumerate(directions):
+                directions.append((bare, reference, "reference", "source", source_mask))
+        for output, (fake, before, role, other, mask) in enumerate(directions):
             terms = {}
             if self._weight["texture_adversarial"]:
                 scores = self._texture_scores(fake, role, batch, output, training)
                 terms["texture_adversarial"] = losses.least_squares_generator_loss(scores)
             if self._weight["perceptual"]:
                 terms["perceptual"] = self._perceptual_loss(before, fake)
-            terms |= self._histogram_losses(fake, role, like, other, mask, batch)
+            terms |= self._histogram_losses(fake, role, other, mask, batch)
             for name, value in terms.items():
                 found[name] = found.get(name, 0.0) + value
         total = sum(self._weight[name] * value for name, value in found.items())
@@ -341,11 +352,12 @@ class MakeupGAN(AdversarialModel):
         return batch[f"source_{kind}"], batch[f"reference_{kind}"]
 
     def _rendered(self, pictures, batch):
-        """Return the images of what the generator made of sources (eq. 3)."""
+        """Return the images of what the generator made of sources (eq. 3), of which it renders the difference alone."""
         if self.image_space:
             return pictures
         table = (batch[f"source_{name}"] for name in ("index", "weight", "alpha"))
-        return uv.render(pictures, *table, batch["source_image"])
+        change = uv.render(pictures - batch["source_texture"], *table, ops.zeros_like(batch["source_image"]))
+        return batch["source_image"] + change
 
     def _texture_scores(self, textures, role, batch, output, training):
         seen = textures * ops.convert_to_tensor(self._inside) * batch[f"{role}_visibility"]
@@ -359,27 +371,38 @@ class MakeupGAN(AdversarialModel):
         one = ops.stop_gradient(one)
         return losses.reconstruction_norm(one, other) if self.norm else ops.mean(ops.square(one - other))
 
-    def _histogram_losses(self, fake, role, reference, other, mask, batch):
-        """Return eq. 6 of each part, of a fake on the face of one role and of a picture in the other."""
+    def _distance_to_truth(self, made_up, target):
+        """Return the absolute distance in each part, averaged over the parts, so that lips count as much as skin."""
+        each = (ops.take(_flat(target - made_up), texels, axis=1) for texels in self._texels)
+        return sum(ops.mean(ops.abs(part)) for part in each) / len(self._texels)
+
+    def _histogram_losses(self, fake, role, other, mask, batch):
+        """Return eq. 6 of each part: a fake on the face of one role gets the histograms of the face in the other."""
+        kind = "image" if self.histogram == "image" else "texture"
+        before, reference = batch[f"{role}_{kind}"], batch[f"{other}_{kind}"]
+        if kind == "image":
+            fake = self._rendered(fake, batch)
+        elif self.histogram_reference == "repaired" and mask is not None:
+            reference = (1 - mask) * reference + mask * ops.flip(reference, axis=2)
+
+        def regions(number):
+            """Return the colours of a part: of the fake, before, and of the reference; and what of them is seen."""
+            colours = [_flat(x) for x in (fake, before, reference)]
+            if kind == "image":
+                return *colours, *(
+                    _flat(batch[f"{each}_parts"][..., None])[..., 0] == number + 1 for each in (role, other)
+                )
+            seen = [_flat(batch[f"{each}_visibility"])[..., 0] > 0.5 for each in (role, other)]
+            return (*(ops.take(x, self._texels[number], axis=1) for x in (*colours, *seen)),)
+
+        _, own_skin, their_skin, own_seen, their_seen = regions(PARTS.index("skin"))
+        ratio = (_mean_light(own_skin, own_seen) / _mean_light(their_skin, their_seen)) ** self.adaptation
         found = {}
-        if self.histogram == "image":
-            fake = _flat(self._rendered(fake, batch))
-            reference = _flat(batch[f"{other}_image"])
-            parts = {each: _flat(batch[f"{each}_parts"][..., None])[..., 0] for each in ROLES}
-        else:
-            if self.histogram_reference == "repaired" and mask is not None:
-                reference = (1 - mask) * reference + mask * ops.flip(reference, axis=2)
-            fake, reference = _flat(fake), _flat(reference)
-            seen = {each: _flat(batch[f"{each}_visibility"])[..., 0] > 0.5 for each in ROLES}
         for number, part in enumerate(PARTS):
-            if not self._weight[part]:
-                continue
-            if self.histogram == "image":
-                regions = fake, reference, parts[role] == number + 1, parts[other] == number + 1
-            else:
-                at = self._texels[number]
-                regions = (ops.take(x, at, axis=1) for x in (fake, reference, seen[role], seen[other]))
-            found[part] = losses.histogram_loss(*regions, norm=self.norm)
+            if self._weight[part]:
+                painted, _, like, seen, like_seen = regions(number)
+                like = (like + 1) * ratio - 1
+                found[part] = losses.histogram_loss(painted, like, seen, like_seen, norm=self.norm)
         return found
 
     # === Inference ===
@@ -436,9 +459,9 @@ class MakeupGAN(AdversarialModel):
         """
         if steps < 2:
             raise ValueError(f"steps={steps}: pass 2 or more; both ends count.")
-        source, first, last = self._accepted(source=source, first=first, last=last)
+        source, first, last = map(ops.convert_to_tensor, self._accepted(source=source, first=first, last=last))
         features = self._encode(source)[0]["source"]
-        ends = [self.makeup_encoder(self._encode(ops.convert_to_tensor(x))[0]["reference"]) for x in (first, last)]
+        ends = [self.makeup_encoder(self._encode(x)[0]["reference"]) for x in (first, last)]
         shown = [
             self._painted_on(source, features, ends[0] + share * (ends[1] - ends[0]))
             for share in np.linspace(0, 1, steps).tolist()
@@ -490,6 +513,13 @@ def _check_shape(array, shape, name):
 def _mean_mask(masks, size):
     masks = [ops.image.resize(mask, (size, size), data_format="channels_last") for mask in masks]
     return sum(masks) / len(masks)
+
+
+def _mean_light(colours, seen):
+    """Return the mean of colours in [-1, 1], as light from 0, over what is seen: `(batch, 1, 3)`."""
+    seen = ops.cast(seen, "float32")[..., None]
+    light = ops.sum((colours + 1) * seen, axis=1, keepdims=True)
+    return ops.maximum(light / ops.maximum(ops.sum(seen, axis=1, keepdims=True), 1), 0.05)
 
 
 def _flat(pictures):

@@ -3,23 +3,47 @@
 import keras
 from keras import layers, ops
 
+from kgan.faces import PARTS
+from kgan.faces.skin import part_shares
 from kgan.layers import SpectralConv2D, channels_last, scaled
 
 BLOCKS = 3  # residual blocks before the makeup is put on, and after it
 
 
+@keras.saving.register_keras_serializable("kgan")
+class PartChannels(layers.Layer):
+    """Appends to textures how much of each texel belongs to lips, eyes and skin, three channels that never change.
+
+    A convolution does not know where on the face it is, although in UV space each texel has its place.
+
+    Example:
+
+    >>> tuple(PartChannels()(ops.ones((2, 32, 32, 3))).shape)
+    (2, 32, 32, 6)
+    """
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] + len(PARTS))
+
+    def call(self, inputs):
+        shares = ops.convert_to_tensor(part_shares(inputs.shape[1]), inputs.dtype)[None]
+        return ops.concatenate([inputs, ops.broadcast_to(shares, (ops.shape(inputs)[0], *shares.shape[1:]))], axis=-1)
+
+
 @channels_last
-def build_encoder(size, width):
+def build_encoder(size, width, parts=True):
     """Build the encoder of textures, with two down-sampling layers (section 3.1).
 
     Args:
         size: height and width of the textures, a multiple of 4.
         width: factor for the channels of all hidden layers, in (0, 4].
+        parts: whether it is told where the parts of the face are, as they are in textures.
 
     Returns:
         A functional model from textures `(batch, size, size, 3)` to features `(batch, size / 4, size / 4, channels)`.
     """
-    x = texture = keras.Input((size, size, 3), name="texture")
+    texture = keras.Input((size, size, 3), name="texture")
+    x = PartChannels()(texture) if parts else texture
     for channels, kernel, strides in ((64, 7, 1), (128, 4, 2), (256, 4, 2)):
         x = _norm_relu(layers.Conv2D(scaled(channels, width), kernel, strides, padding="same", use_bias=False)(x))
     return keras.Model(texture, x, name="encoder")
@@ -54,10 +78,13 @@ def build_makeup_encoder(size, width):
 
 
 @channels_last
-def build_decoder(size, width):
+def build_decoder(size, width, parts=True):
     """Build the rest of the makeup transfer module, and the decoder.
 
     In the middle of six residual blocks, features become `norm(features) * (1 + gamma) + beta`.
+
+    Args:
+        size, width, parts: as in `build_encoder`.
 
     Returns:
         A functional model from `[features, makeup]`, of `build_fusion` and `build_makeup_encoder`, to `(batch, size,
@@ -75,9 +102,9 @@ def build_decoder(size, width):
         x = _residual(x, channels)
     for up in (128, 64):
         x = _norm_relu(layers.Conv2DTranspose(scaled(up, width), 4, 2, padding="same", use_bias=False)(x))
-    x = layers.Conv2D(3, 7, padding="same", dtype="float32", kernel_initializer=keras.initializers.RandomNormal(0.02))(
-        x
-    )
+    x = PartChannels()(x) if parts else x
+    almost_nothing = keras.initializers.RandomNormal(0.002)  # to start from the source as it is
+    x = layers.Conv2D(3, 7, padding="same", dtype="float32", kernel_initializer=almost_nothing)(x)
     return keras.Model([features, makeup], x, name="decoder")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kgan
-from kgan.data.faces.drawn import Bank, load_makeup
+from kgan.data.faces.drawn import EVEN, Bank, load_makeup
 from kgan.data.faces.painter import DARKEST, LIGHTEST, LIGHTS, FacePainter, Light, draw_shape, lit, made_up
 from kgan.faces.mesh import MIRROR, region
 from kgan.faces.texture import render, render_table
@@ -94,6 +94,8 @@ def test_pairs(pairs):
     shapes = {key: value.shape[1:] for key, value in pairs.items()}
     assert shapes == {
         **dict.fromkeys(("source_texture", "reference_texture", "target_texture", "even_texture"), (64, 64, 3)),
+        "reference_even_texture": (64, 64, 3),
+        **dict.fromkeys(("source_parts", "reference_parts"), (64, 64)),
         **dict.fromkeys(("source_image", "reference_image"), (64, 64, 3)),
         **dict.fromkeys(("source_visibility", "reference_visibility", "source_alpha"), (64, 64, 1)),
         **dict.fromkeys(("source_shade", "reference_shade"), (64, 64, 1)),
@@ -101,12 +103,13 @@ def test_pairs(pairs):
         **dict.fromkeys(("source_light", "reference_light", "source_tone"), ()),
     }
     for key, value in pairs.items():
-        assert len(value) == 24 and value.dtype == ("int32" if key.endswith(("index", "light")) else "float32")
+        whole = key.endswith(("index", "light", "parts"))
+        assert len(value) == 24 and value.dtype == ("int32" if whole else "float32")
         assert np.isfinite(value).all()
     again = load_makeup(NAME, count=3)
     for key, value in again.items():
         np.testing.assert_array_equal(value, pairs[key][:3])
-    assert 0 < (pairs["reference_visibility"][:, 6:12, 24:40] < 0.1).all(axis=(1, 2, 3)).mean() < 0.6  # fringes
+    assert 0 < (pairs["reference_visibility"][:, 8:10, 28:36] < 0.1).all(axis=(1, 2, 3)).mean() < 0.6  # fringes
 
 
 def test_the_target_differs_by_makeup_alone(pairs):
@@ -128,6 +131,38 @@ def test_even_light_is_even(pairs):
         for key in ("target_texture", "even_texture")
     }
     assert sides["even_texture"] < 0.4 * sides["target_texture"]
+
+
+def test_a_reference_in_even_light_is_the_same_face(pairs):
+    """Its sides differ less than in a light from one side; where the light is hardly another, it hardly differs."""
+    skin = region("face", 64) > 0.9
+    one_sided = np.isin(pairs["reference_light"], (1, 2))
+    sides = [
+        np.abs(pairs[key] - pairs[key][:, :, ::-1])[one_sided][:, skin].mean()
+        for key in ("reference_texture", "reference_even_texture")
+    ]
+    assert sides[1] < 0.4 * sides[0]
+    apart = np.abs(pairs["reference_texture"] - pairs["reference_even_texture"]).max(axis=-1)
+    same = np.abs(pairs["reference_shade"][..., 0] - EVEN) < 0.02
+    assert same.any() and np.median(apart[same]) < 0.15 < np.median(apart[~same])
+
+
+def test_parts_are_where_the_makeup_is(pairs):
+    """In images, pixels of lips change most, other skin least, and what is no part is no face or is a hole."""
+    texels = {name: pairs[f"{name}_texture"].reshape(24, -1, 1, 3) for name in ("source", "target")}
+    index, weight = pairs["source_index"].reshape(24, -1, 1, 1), pairs["source_weight"][..., None]
+    drawn = [
+        (np.take_along_axis(texture, index, axis=1).reshape(24, -1, 4, 3) * weight).sum(axis=2)
+        for texture in texels.values()
+    ]
+    change = np.abs(drawn[1] - drawn[0]).mean(axis=-1).reshape(24, 64, 64)
+    by_part = [change[pairs["source_parts"] == number].mean() for number in range(4)]
+    assert by_part[1] > by_part[2] > by_part[3] > by_part[0]
+    for role in ("source", "reference"):
+        assert set(np.unique(pairs[f"{role}_parts"])) == {0, 1, 2, 3}
+        hair = pairs[f"{role}_visibility"][:, 8:12, 20:44].min(axis=(1, 2, 3)) < 0.05  # a fringe is no part
+        share = (pairs[f"{role}_parts"] > 0).mean(axis=(1, 2))
+        assert share[hair].mean() < share[~hair].mean()
 
 
 def test_the_table_renders_as_the_renderer_does(pairs):

@@ -1,0 +1,263 @@
+"""Makeup transfer, section 4: what each part of the method does to light (Tables 1 and 2, Figures 2 to 5).
+
+    python recipes/makeup_mt.py                                       # drawn faces at 32 texels, three rows, one seed
+    python recipes/makeup_mt.py --preset small --seeds 3              # all rows
+    python recipes/makeup_mt.py --rows untouched peer --compare peer:FOLDER --survey
+    python recipes/makeup_mt.py --votes anna.json ben.json --out runs/makeup_mt
+
+The paper shows its gains by pictures and by a survey of 20 people on photographs of the MT data set. Drawn faces have
+what photographs have not: the same face with the reference's makeup in the same light. So the tables give the distance
+to this truth, as a share of the untouched source's, for each part by itself, because a mean over the face hides it: the
+makeup changes lips most, skin least. All rows of a seed see the same pairs in the same order.
+
+Rows beyond the paper: the masks of light are calibrated or come from asymmetry, a half everywhere is the control,
+images take the place of textures, and one model learns from the truth itself.
+
+With --compare NAME:FOLDER, another method is a row: it gets pairs/source_0000.png and pairs/reference_0000.png ... of
+the run and leaves 0000.png ... of the same size in the folder. --survey writes survey.html, a page that works without a
+network, in which people choose the best of the rows in random order without names; --votes counts what they saved.
+
+Writes to --out, beside what every run writes (recipes/README.md): pairs/, and of the first seed attention.png (Figure
+2), transfer.png (Figures 3 and 4), shade.png and matrix.png (Figure 5).
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import common
+import keras
+import makeup_pictures
+import makeup_scores
+import makeup_survey
+import numpy as np
+from PIL import Image
+
+import kgan
+from kgan import callbacks
+from kgan.models.makeup.illumination import IlluminationClassifier
+from kgan.models.makeup.model import WEIGHTS
+from kgan.models.makeup.networks import build_vgg_features
+
+
+class Row(NamedTuple):
+    """A way to transfer makeup: options of `MakeupGAN`, or None without training."""
+
+    title: str
+    options: dict = None
+
+
+ROWS = {
+    "untouched": Row("Untouched source"),
+    "colour": Row("Colours alone, without a network"),
+    "image": Row("Images in place of textures", {"repair": (), "histogram": "image", "image_space": True}),
+    "no_repair": Row("Without repair (w/o IRM)", {"repair": ()}),
+    "half": Row("Mask of a half", {"attention": "half"}),
+    "paper": Row("Paper's masks", {"attention": "paper"}),
+    "asymmetry": Row("Masks of asymmetry", {"attention": "asymmetry"}),
+    "single": Row("Calibrated, one layer (w/o MLA)", {"layers": (2,)}),
+    "calibrated": Row("Calibrated masks", {}),
+    "even": Row("Calibrated, reference in even light"),  # the bound of what repair can do
+    "truth": Row("Calibrated, learned from the truth", {"weights": dict.fromkeys(WEIGHTS, 0.0) | {"truth": 10.0}}),
+}
+QUICK = {
+    "data": "synthetic/faces",
+    "uv_size": 32,
+    "image_size": 32,
+    "count": 600,
+    "validation": 100,
+    "test_count": 200,
+    "width": 0.125,
+    "perceptual": "light",
+    "rows": ["untouched", "colour", "no_repair", "calibrated"],
+    "seeds": 1,
+    "epochs": 4,
+    "light_epochs": 8,
+    "batch_size": 8,
+    "learning_rate": 2e-3,
+    "constant_rate": False,
+}
+SMALL = QUICK | {"count": 2000, "test_count": 500, "rows": list(ROWS), "seeds": 3, "epochs": 8}
+PAPER = SMALL | {
+    "uv_size": 256,
+    "image_size": 256,
+    "width": 1.0,
+    "perceptual": "vgg16",
+    "epochs": 100,
+    "light_epochs": 30,
+    "batch_size": 1,
+    "learning_rate": 1e-4,
+    "constant_rate": True,
+}
+SHOWN = 8  # pairs in pictures
+
+
+def main():
+    options = common.parse_options(
+        __doc__,
+        (QUICK, SMALL, PAPER),
+        uv_size={"type": int, "help": "height and width of the textures"},
+        image_size={"type": int, "help": "height and width of the images"},
+        validation={"type": common.at_least_one, "help": "pairs kept for the calibration of the masks"},
+        perceptual={"choices": ("light", "vgg16"), "help": "the network of eq. 8: the classifier of light, or VGG-16"},
+        rows={"nargs": "+", "help": f"of {', '.join(ROWS)}, and names of --compare"},
+        light_epochs={"type": common.at_least_one, "help": "of the classifier of light"},
+        learning_rate={"type": float, "help": "of the generator and the discriminators"},
+        compare={"nargs": "+", "default": [], "metavar": "NAME:FOLDER", "help": "pictures of other methods"},
+        survey={"action": "store_true", "help": "write survey.html"},
+        votes={
+            "nargs": "+",
+            "type": Path,
+            "metavar": "FILE",
+            "help": "count what people chose in survey.html, no more",
+        },
+    )
+    if options.votes:
+        print(makeup_survey.tallied(options.votes, options.out / "survey.json"))
+        return
+    del options.votes
+    common.check_run(options)
+    others = dict(each.partition(":")[::2] for each in options.compare)
+    check_rows(options, others)
+    load = partial(kgan.data.load_makeup, options.data, uv_size=options.uv_size, image_size=options.image_size)
+    training = load("train", count=options.count + options.validation, seed=options.seed)
+    test = load("test", count=options.test_count, seed=options.seed)
+    out = common.open_run(options)
+    write_pairs(out / "pairs", test)
+    results, painted = {}, {}
+    for seed in common.seeds_of(options):
+        for key, numbers, images in run_of_seed(seed, out / f"seed{seed}", training, test, options):
+            results.setdefault(key, {})[str(seed)] = numbers
+            painted.setdefault(key, images)
+    for name, folder in others.items():
+        painted[name] = read_pictures(Path(folder), test["source_image"].shape)
+        results[name] = {str(options.seed): makeup_scores.measured(painted[name], None, test)}
+    titles = {key: ROWS[key].title if key in ROWS else key for key in options.rows}
+    results = {key: results[key] for key in ("masks", *titles) if key in results}
+    common.write(out / "metrics.json", results)
+    shown = {titles[key]: painted[key] for key in titles}
+    makeup_pictures.transfers(out / "transfer.png", test, shown, SHOWN)
+    if options.survey:
+        makeup_survey.write(out, test, {key: painted[key] for key in titles if key != "untouched"}, options.seed)
+    table = makeup_scores.results_tables(results, titles, options)
+    common.finish(out, table, ", ".join(map(str, sorted(out.glob("*.png")))))
+
+
+def check_rows(options, others):
+    for key in options.rows:
+        if key not in ROWS and key not in others:
+            raise ValueError(f"--rows {key}: pass some of {', '.join(ROWS)}, or a name of --compare NAME:FOLDER.")
+    if "untouched" not in options.rows:
+        raise ValueError("--rows needs untouched: the other rows are measured against it.")
+    if "even" in options.rows and "calibrated" not in options.rows:
+        raise ValueError("--rows even needs calibrated: it is the same model with references in even light.")
+    for name, folder in others.items():
+        if not Path(folder).is_dir():
+            raise ValueError(f"--compare {name}:{folder}: there is no such folder.")
+        if name not in options.rows:
+            raise ValueError(f"--compare {name}:{folder}: add {name} to --rows.")
+
+
+def write_pairs(folder, test):
+    """Write the pairs as other methods need them."""
+    for role in ("source", "reference"):
+        for i, image in enumerate(test[f"{role}_image"]):
+            path = folder / f"{role}_{i:04d}.png"
+            if not path.exists():
+                kgan.plots.save_image(path, kgan.plots.to_pixels(image[None])[0])
+
+
+def read_pictures(folder, shape):
+    """The images of another method, one for each pair."""
+    images = np.empty(shape, "float32")
+    for i, image in enumerate(images):
+        path = folder / f"{i:04d}.png"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: --compare needs a picture for each of {shape[0]} test pairs.")
+        with Image.open(path) as file:
+            if file.size != shape[2:0:-1]:
+                raise ValueError(f"{path} has {file.size} pixels: pass pictures of {shape[2:0:-1]}.")
+            image[:] = np.asarray(file.convert("RGB"), "float32") / 127.5 - 1
+    return images
+
+
+# === A seed: the classifier of light, then each row ===
+
+
+def run_of_seed(seed, folder, training, test, options):
+    """Yields each row's key, its numbers and the images it made; the masks of light under a key of their own."""
+    held = {key: value[options.count :] for key, value in training.items()}
+    training = {key: value[: options.count] for key, value in training.items()}
+    light = common.keep(folder / "light" / "model.keras", partial(train_light, seed, held, options), options)
+    if seed == options.seed:
+        makeup_pictures.attention(folder.parent / "attention.png", light, test)
+    yield "masks", makeup_scores.of_masks(light, test), None
+    perceptual = build_vgg_features(options.uv_size) if options.perceptual == "vgg16" else None
+    models = {}
+    for key in [key for key in options.rows if key in ROWS]:
+        numbers = {}
+        if ROWS[key].options is not None:
+            train = partial(train_row, key, seed, folder / key, light, perceptual, training, options)
+            models[key] = common.keep(folder / key / "model.keras", train, options)
+            numbers["seconds"] = round(common.training_seconds(folder / key), 1)
+        made = made_up(key, models, test)
+        yield key, makeup_scores.measured(*made[:2], test, made[2]) | numbers, made[0]
+    if seed == options.seed and "calibrated" in models:
+        makeup_pictures.shades(folder.parent / "shade.png", models["calibrated"], test)
+        makeup_pictures.matrix(folder.parent / "matrix.png", models["calibrated"], test)
+
+
+def train_light(seed, held, options):
+    """The classifier of light, its masks calibrated on pairs that no row is trained on."""
+    common.set_seed(seed)
+    textures, labels = kgan.data.load(options.data, image_size=options.uv_size, seed=options.seed)
+    model = IlluminationClassifier(int(labels.max()) + 1, options.uv_size, min(1.0, 2 * options.width))
+    model.compile(metrics=["accuracy"])
+    model.fit(textures, labels, batch_size=32, epochs=options.light_epochs, verbose=2)
+    model.calibrate(held["reference_texture"], held["reference_shade"])
+    return model
+
+
+def train_row(key, seed, folder, light, perceptual, training, options):
+    print(f"--- {ROWS[key].title}, {folder}")
+    common.set_seed(seed)
+    model = kgan.MakeupGAN(
+        light, options.uv_size, options.image_size, options.width, perceptual_network=perceptual, **ROWS[key].options
+    )
+    used = {name: training[name] for name in model.needed()}
+    batches = kgan.data.Batches(used, batch_size=options.batch_size, seed=seed)
+    if options.constant_rate:
+        model.compile({player: keras.optimizers.Adam(options.learning_rate, 0.5) for player in model.players})
+    else:
+        model.compile(common.decaying_optimizers(model, options.learning_rate, options.epochs * len(batches)))
+    shown = {name: value[:SHOWN] for name, value in training.items()}
+
+    def sample(model):
+        return np.concatenate([shown["source_image"], shown["reference_image"], made_up(key, {key: model}, shown)[0]])
+
+    grid = partial(callbacks.ImageGrid, sample=sample, columns=SHOWN, folder=folder / "samples")
+    common.train(model, batches, folder, options, [grid])
+    return model
+
+
+def made_up(key, models, pairs):
+    """What a row makes of pairs: images, textures, and textures with the reference in even light; None without."""
+    source = pairs["source_texture"]
+    if key == "image":
+        return models[key].transfer(pairs["source_image"], pairs["reference_image"]), None, None
+    evenly = None
+    if key == "untouched":
+        textures = evenly = source
+    elif key == "colour":
+        textures, evenly = (makeup_scores.colour_transferred(pairs, name) for name in ("reference", "reference_even"))
+    elif key == "even":
+        textures = evenly = models["calibrated"].transfer(source, pairs["reference_even_texture"])
+    else:
+        textures, evenly = (
+            models[key].transfer(source, pairs[f"{name}_texture"]) for name in ("reference", "reference_even")
+        )
+    return makeup_scores.rendered(textures, pairs), textures, evenly
+
+
+if __name__ == "__main__":
+    common.run(main)
