@@ -114,6 +114,12 @@ def render_table(points, shape, size, holes=False):
     return index, weight * covered[:, None].astype("float32"), alpha.reshape(shape).astype("float32")
 
 
+def nearest_texels(index, weight, shape):
+    """Returns the texel nearest to each pixel by a `render_table`, int32 of that shape; -1 where there is no face."""
+    nearest = np.take_along_axis(index, weight.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return np.where(weight.any(axis=1), nearest, -1).reshape(shape)
+
+
 def unwrap_table(points, shape, size):
     """Returns what it takes to read textures of a face from images again and again, with gradients.
 

@@ -8,9 +8,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from kgan.data.faces.painter import LIGHTS, FacePainter, draw_shape, lit, made_up
+from kgan.data.faces.photos import load_photos
 from kgan.data.source import Source, check_split
 from kgan.faces.skin import part_map
-from kgan.faces.texture import render_table, visibility
+from kgan.faces.texture import nearest_texels, render_table, visibility
 
 COUNTS = {"train": 2000, "test": 500}
 # Skins, makeups, lights and poses are drawn once and recombined; lights of each class.
@@ -95,9 +96,8 @@ class Pose(NamedTuple):
 
 def _draw_pose(size, image_size, rng):
     points, shape = _posed(rng, image_size), (image_size, image_size)
-    whole = index, weight, _ = render_table(points, shape, size, holes=True)
-    nearest = np.take_along_axis(index, weight.argmax(axis=1)[:, None], axis=1)[:, 0]
-    nearest = np.where(weight.any(axis=1), nearest, -1).reshape(shape)
+    whole = render_table(points, shape, size, holes=True)
+    nearest = nearest_texels(*whole[:2], shape)
     return Pose(whole, render_table(points, shape, size), visibility(points, shape, size), nearest)
 
 
@@ -105,11 +105,16 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
     """Loads pairs of faces for makeup transfer: a source without makeup, and a reference with it.
 
     Args:
-        name: `"synthetic/faces"`, drawn faces.
-        split: `"train"` or `"test"`; the splits share no skin, makeup or light.
+        name: `"synthetic/faces"`, drawn faces; or photographs, in a folder or zip archive with the folders `makeup` and
+            `non-makeup`: `"mt:PATH"` (the MT data set; 250 and 100 of them, drawn by `seed`, are the test split),
+            `"makeup_wild:PATH"` (Makeup-Wild, which has a test split alone) or `"makeup:PATH"` (any set; a tenth is the
+            test split). Parsing maps in folders `segs`, `seg`, `seg1` or `parsing` are used, in the numbers of BiSeNet,
+            MT or SCGAN.
+        split: `"train"` or `"test"`; the splits of drawn faces share no skin, makeup or light.
         uv_size: height and width of the textures, at least 32.
         image_size: height and width of the images, at least 32.
-        count: number of pairs; None for 2,000 of the train split and 500 of the test split.
+        count: number of pairs; None for 2,000 drawn ones of the train split and 500 of the test split, or for as many
+            as there are photographs with or without makeup, whichever are more.
         seed: non-negative int.
 
     Returns:
@@ -130,8 +135,12 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         - `source_light`, `reference_light`: int32 `(n,)`, the class of the light, of `class_names("synthetic/faces")`.
         - `source_tone`: float32 `(n,)` in [0, 1], the mean of red, green and blue of the source's skin.
 
+    Faces of photographs are found once and kept in `~/.keras/kgan/makeup`, so that an interrupted call continues and
+    the next one is fast. A warning counts the photographs that have no face that can be used.
+
     Raises:
-        ValueError: an argument is out of range.
+        FileNotFoundError: there is no such folder or archive.
+        ValueError: an argument is out of range, or a set has no photographs of one kind.
 
     Example:
 
@@ -140,14 +149,17 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
     pairs["target_texture"].shape  # (4, 64, 64, 3)
     ```
     """
-    if name != "synthetic/faces":
-        raise ValueError(f'name={name!r}: pass "synthetic/faces"')
-    check_split(split, COUNTS)
     for argument, value in (("uv_size", uv_size), ("image_size", image_size)):
         if value < 32:
             raise ValueError(f"{argument}={value}: pass 32 or more")
     if count is not None and count < 1:
         raise ValueError(f"count={count}: pass 1 or more")
+    kind, _, path = name.partition(":")
+    if path and kind in ("mt", "makeup_wild", "makeup"):
+        return load_photos(kind, path, split, uv_size, image_size, count, seed)
+    if name != "synthetic/faces":
+        raise ValueError(f'name={name!r}: pass "synthetic/faces", "mt:PATH", "makeup_wild:PATH" or "makeup:PATH"')
+    check_split(split, COUNTS)
     bank = Bank(uv_size, split, seed)
     pairs = [_pair(bank, index, image_size) for index in range(count or COUNTS[split])]
     return {key: np.stack([pair[key] for pair in pairs]) for key in pairs[0]}

@@ -1,0 +1,211 @@
+"""Photographs of faces with and without makeup, MT and sets of its layout, as pairs for makeup transfer."""
+
+import hashlib
+import io
+import os
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from kgan.data.batches import endless
+from kgan.data.source import check_split
+from kgan.data.store import Store
+from kgan.faces.colour import rgb_to_lab
+from kgan.faces.finder import find_faces
+from kgan.faces.look import Unsuitable, check
+from kgan.faces.photo import Photo
+from kgan.faces.skin import part_map, uncovered
+from kgan.faces.texture import nearest_texels, render_table, unwrap, visibility
+from kgan.runtime.files import Undecodable, write_whole
+
+FORMAT = 1  # of the files in the cache
+BYTES = 2**26  # of a photo, at most
+MARGIN = 1.5  # side of the image, as a multiple of the face
+KINDS = {"source": "non-makeup", "reference": "makeup"}  # the folder of each role
+MAPS = ("segs", "seg", "seg1", "parsing")  # folders of parsing maps, in place of the folder "images"
+# Test photos of each kind in MT (section 4.1), and their share in other sets.
+MT_TEST = {"non-makeup": 100, "makeup": 250}
+TEST = 0.1
+
+
+class Labels(NamedTuple):
+    """The numbers that a kind of parsing maps has for skin, the nose and lips."""
+
+    skin: int
+    nose: int
+    lips: tuple
+
+
+# Who wrote the maps decides the numbers. BiSeNet's are those of CelebAMask-HQ.
+LABELS = {"bisenet": Labels(1, 10, (12, 13)), "mt": Labels(1, 6, (7, 9)), "scgan": Labels(4, 8, (9, 13))}
+
+
+def load_photos(kind, path, split, uv_size, image_size, count, seed):
+    """Loads pairs of photographs, as `load_makeup` describes them."""
+    check_split(split, ("test",) if kind == "makeup_wild" else ("train", "test"))
+    store = Store(path)
+    names = {role: _split(kind, store, folder, split, seed) for role, folder in KINDS.items()}
+    maps = _maps(store, [name for some in names.values() for name in some])
+    labels = _labels(store, sorted(maps.values()))
+    faces, failures = {}, {}
+    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "kgan" / "makeup"
+    everything = [(role, name) for role, some in names.items() for name in some]
+    for role, name in tqdm(everything, "faces", unit="photo", disable=None):
+        found = _read(store, name, maps.get(name), labels, uv_size, image_size, cache)
+        if isinstance(found, str):
+            failures[name] = found
+        else:
+            faces.setdefault(role, []).append(found)
+    if failures:
+        each = ", ".join(f"{status} {n}" for status, n in Counter(failures.values()).most_common())
+        first = ", ".join(list(failures)[:3])
+        warnings.warn(f"{path}: left out {len(failures)} of {len(everything)} photos ({each}): {first}", stacklevel=3)
+    for role, folder in KINDS.items():
+        if role not in faces:
+            raise ValueError(f"{path} has no {split} photo in a folder {folder!r} whose face can be used")
+    count = count or max(map(len, faces.values()))
+    pairs = []
+    for i in range(count):
+        pair = {}
+        for number, role in enumerate(KINDS):
+            face = faces[role][endless(np.arange(len(faces[role])), (seed, number), i)]
+            pair |= _arrays(role, face, uv_size, image_size)
+        pairs.append(pair)
+    return {key: np.stack([pair[key] for pair in pairs]) for key in pairs[0]}
+
+
+def _split(kind, store, folder, split, seed):
+    """Returns the names of the photos of a kind in a split."""
+    names = [name for name in store.pictures() if PurePosixPath(name).parent.name == folder]
+    names = sorted(name for name in names if not set(MAPS) & set(PurePosixPath(name).parts))
+    if not names:
+        raise ValueError(f"{store.path} has no photos in a folder {folder!r}")
+    if kind == "makeup_wild":
+        return names
+    held = MT_TEST[folder] if kind == "mt" else max(1, round(TEST * len(names)))
+    if held >= len(names):
+        raise ValueError(f"{store.path} has {len(names)} photos in {folder!r}, of which {held} are test photos")
+    order = np.random.default_rng([seed, *folder.encode()]).permutation(len(names))
+    return [names[i] for i in sorted(order[:held] if split == "test" else order[held:])]
+
+
+# === Parsing maps ===
+
+
+def _maps(store, names):
+    """Returns the parsing map of each photo that has one."""
+    everything, found = set(store.names), {}
+    for name in names:
+        path = PurePosixPath(name)
+        for folder in MAPS:
+            # Of images/makeup/a.jpg: segs/makeup/a.png.
+            base = path.parent.parent.parent if path.parent.parent.name == "images" else path.parent.parent
+            if (other := str(base / folder / path.parent.name / f"{path.stem}.png")) in everything:
+                found[name] = other
+                break
+    return found
+
+
+def _labels(store, maps):
+    """Returns the `Labels` of parsing maps, by what is most in the middle of some of them: skin and nose."""
+    if not maps:
+        return None
+    counts = np.zeros(256, int)
+    for name in maps[:: max(1, len(maps) // 20)]:
+        labels = _map(store, name)
+        height, width = labels.shape
+        counts += np.bincount(labels[height // 3 : -height // 3, width // 3 : -width // 3].ravel(), minlength=256)
+    shares = {kind: counts[[labels.skin, labels.nose]].min() / counts.sum() for kind, labels in LABELS.items()}
+    best = max(shares, key=shares.get)
+    if shares[best] < 0.03:
+        raise ValueError(f"{store.path}: {maps[0]} is no parsing map in the numbers of {', '.join(LABELS)}")
+    return LABELS[best]
+
+
+def _map(store, name):
+    with Image.open(io.BytesIO(store.read(name, BYTES))) as image:
+        if image.width * image.height > 2**24:
+            raise ValueError(f"{store.path}: {name} has {image.width} x {image.height} pixels")
+        return np.asarray(image.convert("L") if image.mode not in ("L", "P") else image).astype("uint8")
+
+
+# === Faces ===
+
+
+def _read(store, name, map_name, labels, uv_size, image_size, cache):
+    """Returns what is needed of a photo as a dict of arrays, from the cache if it is there; or a status."""
+    try:
+        data = store.read(name, BYTES)
+        parsing = store.read(map_name, BYTES) if map_name else b""
+    except ValueError:
+        return "unreadable"
+    version = f"{FORMAT} {uv_size} {image_size} {labels}".encode()
+    path = cache / f"{hashlib.sha256(version + hashlib.sha256(data).digest() + parsing).hexdigest()}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            face = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or cut off
+        face = _face(data, map_name and _map(store, map_name), labels, uv_size, image_size)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **face)
+        cache.mkdir(parents=True, exist_ok=True)
+        write_whole(path, buffer.getvalue())
+    return str(face["status"]) if "status" in face else face
+
+
+def _face(data, parsing, labels, uv_size, image_size):
+    """Returns crop, texture, visibility, parts and points of the largest face of a photo, or `{"status": ...}`."""
+    try:
+        photo = Photo.read(data).rgb
+        faces = find_faces(photo, small=False)
+        if not faces:
+            return {"status": "no_face"}
+        check(faces[0])
+    except (Undecodable, Unsuitable) as error:
+        return {"status": error.status}
+    points = faces[0].points
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    side = MARGIN * (high - low).max()
+    box = (*((low + high - side) / 2), *((low + high + side) / 2))
+    size = (image_size, image_size)
+    crop = np.asarray(photo.transform(size, Image.Transform.EXTENT, box, Image.Resampling.BICUBIC))
+    texture = unwrap(np.asarray(photo, "float32"), points, uv_size)
+    visible = visibility(points, photo.size[::-1], uv_size)
+    visible *= uncovered(rgb_to_lab(texture), visible)
+    near = (points - (*box[:2], 0)) * image_size / side
+    nearest = nearest_texels(*render_table(near, size, uv_size, holes=True)[:2], size)
+    parts = np.where(nearest >= 0, part_map(uv_size).ravel()[nearest], 0)
+    if parsing is not None:
+        scale = np.array(parsing.shape[::-1]) / photo.size
+        box = (*(box[:2] * scale), *(box[2:] * scale))
+        shown = np.asarray(Image.fromarray(parsing).transform(size, Image.Transform.EXTENT, box))
+        parts = np.where(np.isin(shown, (labels.skin, labels.nose)), parts * (parts != 1), 0)
+        parts[np.isin(shown, labels.lips)] = 1
+    return {
+        "image": crop,
+        "texture": np.rint(texture).astype("uint8"),
+        "visibility": np.rint(visible * 255).astype("uint8"),
+        "parts": parts.astype("uint8"),
+        "points": near.astype("float32"),
+    }
+
+
+def _arrays(role, face, uv_size, image_size):
+    """Returns the arrays of one role of a pair."""
+    arrays = {
+        f"{role}_texture": face["texture"] / np.float32(127.5) - 1,
+        f"{role}_image": face["image"] / np.float32(127.5) - 1,
+        f"{role}_visibility": face["visibility"][..., None] / np.float32(255),
+        f"{role}_parts": face["parts"].astype("int32"),
+    }
+    if role == "source":
+        index, weight, alpha = render_table(face["points"], (image_size, image_size), uv_size)
+        arrays |= {"source_index": index, "source_weight": weight, "source_alpha": alpha[..., None]}
+    return arrays
