@@ -2,10 +2,9 @@
 
 import numpy as np
 from keras import ops
-from makeup_scores import GROUPS, rendered
+from makeup_scores import lit, rendered
 
 from kgan import plots
-from kgan.data.faces.painter import LIGHTS
 from kgan.faces import PARTS
 from kgan.faces.mesh import region
 
@@ -15,12 +14,14 @@ def attention(path, light, pairs, columns=8):
 
     White is to be taken from the other side, black from its own.
     """
-    kinds = [LIGHTS.index(kind) for kind in GROUPS["one side"]]
-    at = np.flatnonzero(np.isin(pairs["reference_light"], kinds))[:columns]
-    textures, shade = pairs["reference_texture"][at], pairs["reference_shade"][at]
+    at = np.flatnonzero(lit(pairs, "one side"))[:columns]
+    textures = pairs["reference_texture"][at]
     size = textures.shape[1]
     face = (region("face", size) > 0.5)[..., None]
-    rows = {"reference": textures, "darker side": _grey(shade < shade[:, :, ::-1], face)}
+    rows = {"reference": textures}
+    if "reference_shade" in pairs:
+        shade = pairs["reference_shade"][at]
+        rows["darker side"] = _grey(shade < shade[:, :, ::-1], face)
     for attention in ("paper", "asymmetry", "calibrated"):
         for layer, mask in enumerate(light.masks(textures, attention), 1):
             mask = ops.image.resize(mask, (size, size), "nearest", data_format="channels_last")
@@ -40,17 +41,19 @@ def transfers(path, pairs, painted, columns):
     """
     at = one_sided(pairs, columns)
     rows = {"source": pairs["source_image"][at], "reference": pairs["reference_image"][at]}
-    rows["truth"] = rendered(pairs["target_texture"], pairs)[at]
+    if "target_texture" in pairs:
+        rows["truth"] = rendered(pairs["target_texture"], pairs)[at]
     rows |= {title: images[at] for title, images in painted.items() if title != "Untouched source"}
     plots.save_image(path, plots.labelled_rows(rows))
 
 
 def one_sided(pairs, count):
     """The first pairs whose reference is lit from one side, and whose makeup shows."""
-    kinds = [LIGHTS.index(kind) for kind in GROUPS["one side"]]
-    change = np.abs(pairs["target_texture"] - pairs["source_texture"]).mean(axis=(1, 2, 3))
-    shows = change > np.median(change)
-    return np.flatnonzero(np.isin(pairs["reference_light"], kinds) & shows)[:count]
+    at = lit(pairs, "one side")
+    if "target_texture" in pairs:
+        change = np.abs(pairs["target_texture"] - pairs["source_texture"]).mean(axis=(1, 2, 3))
+        at &= change > np.median(change)
+    return np.flatnonzero(at)[:count]
 
 
 def shades(path, model, pairs, columns=8):
@@ -64,7 +67,7 @@ def shades(path, model, pairs, columns=8):
     other = np.roll(reference, 1, axis=0)
     between = model.interpolate(source, reference, other, steps=5)
     rows |= {f"{share} % of the next one": between[:, i] for i, share in enumerate((0, 25, 50, 75, 100))}
-    rows["removed"] = model.remove(some["target_texture"], source)
+    rows["removed"] = model.remove(reference, source)
     plots.save_image(path, plots.labelled_rows(rows))
 
 

@@ -6,12 +6,11 @@ import json
 
 import common
 import numpy as np
-from makeup_scores import GROUPS
+from makeup_scores import lit
 from PIL import Image
 from scipy import stats
 
 from kgan import plots
-from kgan.data.faces.painter import LIGHTS
 
 OF_EACH = 10  # pairs in normal light, and in light from one side
 SHOWN = 192  # pixels of a picture on the page, at least
@@ -57,10 +56,10 @@ def write(out, pairs, painted, seed):
         seed: of the order.
     """
     rng = np.random.default_rng([seed, *b"survey"])
-    kinds = {"normal": GROUPS["front"], "one side": GROUPS["one side"]}
+    kinds = {"normal": "front", "one side": "one side"} if "reference_light" in pairs else {"any": "front"}
     key, rows = {"name": f"{rng.integers(1 << 32):08x}", "rows": []}, []
-    for light, names in kinds.items():
-        at = np.flatnonzero(np.isin(pairs["reference_light"], [LIGHTS.index(name) for name in names]))[:OF_EACH]
+    for light, group in kinds.items():
+        at = np.flatnonzero(lit(pairs, group))[:OF_EACH]
         key["rows"] += [{"pair": int(i), "light": light, "order": rng.permutation(list(painted)).tolist()} for i in at]
     order = rng.permutation(len(key["rows"]))
     key["rows"] = [key["rows"][i] for i in order]
@@ -97,7 +96,7 @@ def tallied(files, key_file):
         raise FileNotFoundError(f"{key_file} is missing: pass the --out of the run that wrote survey.html.")
     key = json.loads(key_file.read_text())
     names = sorted({name for row in key["rows"] for name in row["order"]})
-    counts = {light: dict.fromkeys(names, 0) for light in ("normal", "one side")}
+    counts = {light: dict.fromkeys(names, 0) for light in sorted({row["light"] for row in key["rows"]})}
     for file in files:
         for row, place in zip(key["rows"], _choices(file, key), strict=True):
             counts[row["light"]][row["order"][place]] += 1

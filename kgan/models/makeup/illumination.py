@@ -46,7 +46,7 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
 
     ```python
     import kgan
-    from kgan.models.makeup.illumination import IlluminationClassifier
+    from kgan.makeup import IlluminationClassifier
 
     textures, labels = kgan.data.load("synthetic/faces", image_size=32, count=40)
     classifier = IlluminationClassifier(num_classes=5, size=32, width=0.25)

@@ -91,7 +91,7 @@ class MakeupGAN(AdversarialModel):
 
     ```python
     import kgan
-    from kgan.models.makeup.illumination import IlluminationClassifier
+    from kgan.makeup import IlluminationClassifier
 
     pairs = kgan.data.load_makeup("synthetic/faces", count=16)
     model = kgan.MakeupGAN(IlluminationClassifier(size=64), 64, 64, width=0.1, attention="asymmetry")
