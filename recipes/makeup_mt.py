@@ -1,6 +1,6 @@
 """Makeup transfer, section 4: what each part of the method does to light (Tables 1 and 2, Figures 2 to 5).
 
-    python recipes/makeup_mt.py                                       # drawn faces at 32 texels, three rows, one seed
+    python recipes/makeup_mt.py                                       # drawn faces at 32 texels, learned from the truth
     python recipes/makeup_mt.py --preset small --seeds 3              # all rows
     python recipes/makeup_mt.py --preset paper --data mt:PATH --rows untouched colour no_repair single paper calibrated
     python recipes/makeup_mt.py --rows untouched peer --compare peer:FOLDER --survey
@@ -68,20 +68,20 @@ QUICK = {
     "data": "synthetic/faces",
     "uv_size": 32,
     "image_size": 32,
-    "count": 600,
+    "count": 800,
     "validation": 100,
     "test_count": 200,
     "width": 0.125,
     "perceptual": "light",
-    "rows": ["untouched", "colour", "no_repair", "calibrated"],
+    "rows": ["untouched", "colour", "truth"],
     "seeds": 1,
-    "epochs": 4,
-    "light_epochs": 8,
+    "epochs": 10,
+    "light_epochs": 4,
     "batch_size": 8,
     "learning_rate": 2e-3,
     "constant_rate": False,
 }
-SMALL = QUICK | {"count": 2000, "test_count": 500, "rows": list(ROWS), "seeds": 3, "epochs": 8}
+SMALL = QUICK | {"count": 2000, "test_count": 500, "rows": list(ROWS), "seeds": 3, "epochs": 10}
 PAPER = SMALL | {
     "uv_size": 256,
     "image_size": 256,
@@ -95,6 +95,7 @@ PAPER = SMALL | {
 }
 SHOWN = 8  # pairs in pictures
 FACES = "synthetic/faces"  # whose light is known
+LIT = 1000  # of them to learn light from
 HELD = 1000  # added to the seed of the faces that masks are calibrated on
 
 
@@ -222,7 +223,7 @@ def run_of_seed(seed, folder, training, test, options):
 def train_light(seed, options):
     """The classifier of light, trained on drawn faces, its masks calibrated on others that no row is trained on."""
     common.set_seed(seed)
-    textures, labels = kgan.data.load(FACES, image_size=options.uv_size, seed=options.seed)
+    textures, labels = kgan.data.load(FACES, image_size=options.uv_size, count=LIT, seed=options.seed)
     model = IlluminationClassifier(int(labels.max()) + 1, options.uv_size, min(1.0, 2 * options.width))
     model.compile(metrics=["accuracy"])
     model.fit(textures, labels, batch_size=32, epochs=options.light_epochs, verbose=2)

@@ -139,11 +139,12 @@ def test_losses_of_a_step():
     made_up, bare = (x + painted * 2 * np.tanh(r) for x, r in zip((source, reference), raw[:2], strict=True))
     back = [x + painted * 2 * np.tanh(r) for x, r in zip((made_up, bare), raw[2:], strict=True)]
     assert len(raw) == 4
+    before, after = (look["block_3"] for look in looks[-2:])
     expected = {
         "image_adversarial": squares(image_scores[0], 1),
         "texture_adversarial": squares(scores[0], 1),
         "cycle": sum(np.abs(x - y).mean() for x, y in zip(back, (source, reference), strict=True)),
-        "perceptual": squares(*(look["block_3"] for look in looks[-2:])),
+        "perceptual": squares(before, after) / (np.mean(before**2) + 1e-6),
         "truth": 0,
     }
     light = np.log((reference + 1) / 2 @ (0.3, 0.6, 0.1) + 0.05)[..., None]

@@ -38,7 +38,8 @@ class MakeupGAN(AdversarialModel):
 
     - `texture_adversarial`, `image_adversarial` (eq. 10 to 13): discriminators of textures and of rendered images.
     - `cycle` (eq. 9): the makeup comes off with the source as the reference, and the reference's own comes back.
-    - `perceptual` (eq. 8): the source's features stay.
+    - `perceptual` (eq. 8): the source's features stay. As a mean square, it is a share of that of the features, so that
+      its weight does not depend on the network.
     - `lips`, `eyes`, `skin` (eq. 6 and 7): the histograms of the reference's parts. The paper calls the last one face.
     - `truth`, which is not in the paper and has a weight of 0: the absolute distance to `target_texture`, which drawn
       faces have.
@@ -280,7 +281,10 @@ class MakeupGAN(AdversarialModel):
     # === Training ===
 
     def phases(self):
-        return [Phase(self.judge, ("discriminator",)), Phase(self.paint, ("generator",))]
+        paint = Phase(self.paint, ("generator",))
+        if not self._weight["texture_adversarial"] and not self._weight["image_adversarial"]:
+            return [paint]  # nobody asks the discriminators
+        return [Phase(self.judge, ("discriminator",)), paint]
 
     def judge(self, batch, training):
         """The losses of the discriminators (eq. 10, 12 and 15)."""
@@ -321,16 +325,11 @@ class MakeupGAN(AdversarialModel):
         if self._weight["cycle"] or self.both_directions:
             bare = self._painted_on(reference, of_reference["source"], none, training)
             if self._weight["cycle"]:
-                back = (
-                    (made_up, none, source),
-                    (bare, makeup, reference),
-                )
-                found["cycle"] = sum(
-                    losses.reconstruction_error(
-                        wanted, self._painted_on(x, self._encode(x, training)[0]["source"], code, training)
-                    )
-                    for x, code, wanted in back
-                )
+                back = [
+                    self._painted_on(x, self._encode(x, training)[0]["source"], code, training)
+                    for x, code in ((made_up, none), (bare, makeup))
+                ]
+                found["cycle"] = sum(map(losses.reconstruction_error, (source, reference), back))
             if self.both_directions:
                 directions.append((bare, reference, "reference", "source", source_mask))
         for output, (fake, before, role, other, mask) in enumerate(directions):
@@ -369,7 +368,9 @@ class MakeupGAN(AdversarialModel):
         else:
             one, other = (self.perceptual_network(x, training=False) for x in (before, after))
         one = ops.stop_gradient(one)
-        return losses.reconstruction_norm(one, other) if self.norm else ops.mean(ops.square(one - other))
+        if self.norm:
+            return losses.reconstruction_norm(one, other)
+        return ops.mean(ops.square(one - other)) / (ops.mean(ops.square(one)) + 1e-6)
 
     def _distance_to_truth(self, made_up, target):
         """Return the absolute distance in each part, averaged over the parts, so that lips count as much as skin."""
@@ -385,24 +386,27 @@ class MakeupGAN(AdversarialModel):
         elif self.histogram_reference == "repaired" and mask is not None:
             reference = (1 - mask) * reference + mask * ops.flip(reference, axis=2)
 
-        def regions(number):
-            """Return the colours of a part: of the fake, before, and of the reference; and what of them is seen."""
-            colours = [_flat(x) for x in (fake, before, reference)]
-            if kind == "image":
-                return *colours, *(
-                    _flat(batch[f"{each}_parts"][..., None])[..., 0] == number + 1 for each in (role, other)
-                )
-            seen = [_flat(batch[f"{each}_visibility"])[..., 0] > 0.5 for each in (role, other)]
-            return (*(ops.take(x, self._texels[number], axis=1) for x in (*colours, *seen)),)
+        painted, before, reference = _flat(fake), _flat(before), _flat(reference)
+        if kind == "image":
+            maps = [_flat(batch[f"{each}_parts"][..., None])[..., 0] for each in (role, other)]
+        else:
+            maps = [_flat(batch[f"{each}_visibility"])[..., 0] > 0.5 for each in (role, other)]
 
-        _, own_skin, their_skin, own_seen, their_seen = regions(PARTS.index("skin"))
-        ratio = (_mean_light(own_skin, own_seen) / _mean_light(their_skin, their_seen)) ** self.adaptation
+        def part_of(colours, side, number):
+            """Return the colours of a part on the face of the role (side 0) or the other (1), and which are seen."""
+            if kind == "image":
+                return colours, maps[side] == number + 1
+            return (ops.take(x, self._texels[number], axis=1) for x in (colours, maps[side]))
+
+        skin = PARTS.index("skin")
+        light = [_mean_light(*part_of(x, side, skin)) for side, x in enumerate((before, reference))]
+        reference = (reference + 1) * (light[0] / light[1]) ** self.adaptation - 1
         found = {}
         for number, part in enumerate(PARTS):
             if self._weight[part]:
-                painted, _, like, seen, like_seen = regions(number)
-                like = (like + 1) * ratio - 1
-                found[part] = losses.histogram_loss(painted, like, seen, like_seen, norm=self.norm)
+                own, seen = part_of(painted, 0, number)
+                like, like_seen = part_of(reference, 1, number)
+                found[part] = losses.histogram_loss(own, like, seen, like_seen, norm=self.norm)
         return found
 
     # === Inference ===

@@ -102,8 +102,8 @@ def build_decoder(size, width, parts=True):
         x = _residual(x, channels)
     for up in (128, 64):
         x = _norm_relu(layers.Conv2DTranspose(scaled(up, width), 4, 2, padding="same", use_bias=False)(x))
-    x = PartChannels()(x) if parts else x
     almost_nothing = keras.initializers.RandomNormal(0.002)  # to start from the source as it is
+    x = PartChannels()(x) if parts else x
     x = layers.Conv2D(3, 7, padding="same", dtype="float32", kernel_initializer=almost_nothing)(x)
     return keras.Model([features, makeup], x, name="decoder")
 
