@@ -122,7 +122,7 @@ def part_distance(number, fake, source, reference):
     found = []
     for a, own, b in zip(fake, source, reference, strict=True):
         ratio = (own[skin] + 1).mean(axis=0) / (b[skin] + 1).mean(axis=0)
-        found.append(distance(a[at], (b[at] + 1) * ratio - 1))
+        found.append(distance(a[at], (b[at] + 1) * np.sqrt(ratio) - 1))
     return np.mean(found)
 
 

@@ -74,7 +74,8 @@ class MakeupGAN(AdversarialModel):
             `source_parts` and `reference_parts`.
         histogram_reference: whether the histograms are those of the `"raw"` reference or of its `"repaired"` texture.
         adaptation: how far the reference's colours are brought to the source's light and skin before eq. 6, in [0, 1]:
-            they are multiplied by this power of the ratio of the mean colours of both skins. The paper has 0.
+            they are multiplied by this power of the ratio of the mean colours of both skins. With the paper's 0, the
+            reference's light arrives with its makeup.
         norm: whether eq. 6 and 8 are Euclidean norms, as printed, and not mean squares. Norms are larger; adjust the
             weights.
         both_directions: whether histograms, perceptual loss and `texture_adversarial` also hold for the removal, as in
@@ -121,7 +122,7 @@ class MakeupGAN(AdversarialModel):
         weights=None,
         histogram="texture",
         histogram_reference="repaired",
-        adaptation=1.0,
+        adaptation=0.5,
         norm=False,
         both_directions=False,
         image_space=False,
