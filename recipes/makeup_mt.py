@@ -215,9 +215,10 @@ def run_of_seed(seed, folder, training, test, options):
             numbers["seconds"] = round(common.training_seconds(folder / key), 1)
         made = made_up(key, models, test)
         yield key, makeup_scores.measured(*made[:2], test, made[2]) | numbers, made[0]
-    if seed == options.seed and "calibrated" in models:
-        makeup_pictures.shades(folder.parent / "shade.png", models["calibrated"], test)
-        makeup_pictures.matrix(folder.parent / "matrix.png", models["calibrated"], test)
+    in_pictures = [models[key] for key in ("calibrated", "truth") if key in models][:1]
+    for model in in_pictures if seed == options.seed else ():
+        makeup_pictures.shades(folder.parent / "shade.png", model, test)
+        makeup_pictures.matrix(folder.parent / "matrix.png", model, test)
 
 
 def train_light(seed, options):
