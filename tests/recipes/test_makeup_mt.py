@@ -14,6 +14,7 @@ from scipy import stats
 
 import kgan
 from kgan.faces import PARTS
+from kgan.models.makeup.illumination import ATTENTIONS, IlluminationClassifier
 
 TINY = "--count 8 --validation 12 --test-count 30 --epochs 1 --light-epochs 1 --width 0.05".split()
 
@@ -137,6 +138,21 @@ def test_measured(pairs):
     assert makeup_scores.measured(pairs["source_image"], leaking, pairs, even)["leak"] == pytest.approx(100, rel=1e-4)
     tone = makeup_scores._thirds(np.array([5.0, 1, 3, 2, 4, 9]), ("low", "middle", "high"))
     assert [np.flatnonzero(group).tolist() for group in tone.values()] == [[1, 3], [2, 4], [0, 5]]
+
+
+@pytest.mark.only_on("torch")
+def test_masks_of_light(pairs):
+    """A half leaves half of the dark side's error and tells nothing; asymmetry tells nearly all."""
+    light = IlluminationClassifier(size=32, width=0.125)
+    light.calibrate(pairs["reference_texture"], pairs["reference_shade"])
+    found = makeup_scores.of_masks(light, pairs)
+    before = found["untouched"][0][1]
+    assert before > 0.3
+    for area, error in found["half"]:
+        assert area == 0.5 and error == pytest.approx(before / 2)
+    for area, error in found["asymmetry"]:
+        assert area > 0.95 and error < 0.3 * before
+    assert {mask: len(layers) for mask, layers in found.items()} == {"untouched": 1} | dict.fromkeys(ATTENTIONS, 3)
 
 
 @pytest.mark.backend_free
