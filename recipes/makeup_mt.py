@@ -3,23 +3,24 @@
     python recipes/makeup_mt.py                                       # drawn faces at 32 texels, learned from the truth
     python recipes/makeup_mt.py --preset small --seeds 3              # all rows
     python recipes/makeup_mt.py --preset paper --data mt:PATH --rows untouched colour no_repair single paper calibrated
-    python recipes/makeup_mt.py --rows untouched peer --compare peer:FOLDER --survey
+    python recipes/makeup_mt.py --rows untouched colour peer --compare peer:FOLDER --survey --out runs/compared
     python recipes/makeup_mt.py --votes anna.json ben.json --out runs/makeup_mt
 
 The paper shows its gains by pictures and by a survey of 20 people on photographs of the MT data set. Drawn faces have
-what photographs have not: the same face with the reference's makeup in the same light. So the tables give the distance
-to this truth, as a share of the untouched source's, for each part by itself, because a mean over the face hides it: the
-makeup changes lips most, skin least. All rows of a seed see the same pairs in the same order.
+what photographs have not: the target, the same face with the reference's makeup in the same light. So the tables give
+the distance to this truth, as a share of the untouched source's, for each part by itself, because a mean over the face
+hides it: makeup changes lips most, skin least. All rows of a seed see the same pairs in the same order.
 
-Of photographs nobody knows the truth: then only what needs none is measured. The classifier of light always learns from
-drawn faces.
+For photographs the target is unknown, so that only measures without one are reported. The classifier of light always
+learns from drawn faces.
 
-Rows beyond the paper: the masks of light are calibrated or come from asymmetry, a half everywhere is the control,
-images take the place of textures, and one model learns from the truth itself.
+A row is a way to transfer makeup. Those beyond the paper have masks of light that are calibrated, come from asymmetry,
+or are a half everywhere (the control); or images in place of textures; or learn from the truth itself.
 
-With --compare NAME:FOLDER, another method is a row: it gets pairs/source_0000.png and pairs/reference_0000.png ... of
-the run and leaves 0000.png ... of the same size in the folder. --survey writes survey.html, a page that works without a
-network, in which people choose the best of the rows in random order without names; --votes counts what they saved.
+With --compare NAME:FOLDER, another method is a row: give it pairs/source_0000.png, pairs/reference_0000.png and so on
+of an earlier run with the same options, and let it write 0000.png and so on, of the same size, to the folder. --survey
+writes survey.html, a page that works offline, in which people choose the best of all rows but the untouched one, in
+random order and without names. It saves votes.json; --votes counts such files.
 
 Writes to --out, beside what every run writes (recipes/README.md): pairs/, and of the first seed attention.png (Figure
 2), transfer.png (Figures 3 and 4), shade.png and matrix.png (Figure 5).

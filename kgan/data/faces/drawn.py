@@ -106,15 +106,15 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
 
     Args:
         name: `"synthetic/faces"`, drawn faces; or photographs, in a folder or zip archive with the folders `makeup` and
-            `non-makeup`: `"mt:PATH"` (the MT data set; 250 and 100 of them, drawn by `seed`, are the test split),
-            `"makeup_wild:PATH"` (Makeup-Wild, which has a test split alone) or `"makeup:PATH"` (any set; a tenth is the
-            test split). Parsing maps in folders `segs`, `seg`, `seg1` or `parsing` are used, in the numbers of BiSeNet,
-            MT or SCGAN.
+            `non-makeup`: `"mt:PATH"` (the MT data set; 250 with and 100 without makeup, drawn by `seed`, are the test
+            split), `"makeup_wild:PATH"` (Makeup-Wild, which has only a test split) or `"makeup:PATH"` (any set; a tenth
+            is the test split). Parsing maps in folders `segs`, `seg`, `seg1` or `parsing` are used; their labels may be
+            those of BiSeNet, MT or SCGAN.
         split: `"train"` or `"test"`; the splits of drawn faces share no skin, makeup or light.
         uv_size: height and width of the textures, at least 32.
         image_size: height and width of the images, at least 32.
         count: number of pairs; None for 2,000 drawn ones of the train split and 500 of the test split, or for as many
-            as there are photographs with or without makeup, whichever are more.
+            as there are photographs with or without makeup, whichever is larger.
         seed: non-negative int.
 
     Returns:
@@ -123,13 +123,16 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         - `source_texture`, `reference_texture`: `(n, uv_size, uv_size, 3)`.
         - `source_visibility`, `reference_visibility`: float32 `(n, uv_size, uv_size, 1)` in [0, 1], 0 where the
           image does not show the texel, or hair is in front of it.
-        - `source_image`, `reference_image`: `(n, image_size, image_size, 3)`, the faces in a pose, before a ground.
+        - `source_image`, `reference_image`: `(n, image_size, image_size, 3)`, the faces in a pose, before a background.
         - `source_index`, `source_weight`: int32 and float32 `(n, image_size * image_size, 4)`, the four texels of each
           pixel of the source and their weights; `source_alpha`: float32 `(n, image_size, image_size, 1)`, how much of
           the pixel is face. See `kgan.faces.texture.render_table`.
         - `source_parts`, `reference_parts`: int32 `(n, image_size, image_size)`, the part that each pixel of an image
           shows: 1 for lips, 2 for what is around the eyes, 3 for other skin, 0 for anything else.
-        - Of drawn faces, the truth: `target_texture`, the source with the reference's makeup in its own light;
+
+        Of drawn faces alone:
+
+        - The truth: `target_texture`, the source with the reference's makeup in its own light;
           `even_texture`, the same in even light; `reference_even_texture`, the reference in even light.
         - `source_shade`, `reference_shade`: float32 `(n, uv_size, uv_size, 1)`, what the light multiplied colours by.
         - `source_light`, `reference_light`: int32 `(n,)`, the class of the light, of `class_names("synthetic/faces")`.

@@ -25,7 +25,7 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
     `(batch,)`, as `kgan.data.load("synthetic/faces")` gives. The paper does not describe its network; this one has four
     blocks of convolution, batch normalisation, ReLU and max pooling. A call returns logits `(batch, num_classes)`.
 
-    `masks` gives M_l of eq. 4 for the first blocks:
+    `masks` gives M_l of eq. 4 for the first three blocks, how much of each place is taken from the other side:
 
     - `"calibrated"`: a logistic regression on the difference between a block's features and their mirror image, fitted
       by `calibrate` to the known light of relit textures;
@@ -37,7 +37,7 @@ class IlluminationClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model
     Args:
         num_classes: number of classes of light, 2 or more.
         size: height and width of the textures, 32 or more.
-        width: factor for the channels, 32, 64, 128 and 256 at 1, in (0, 4].
+        width: factor for the channels of all layers, in (0, 4]; 1 gives 32, 64, 128 and 256 channels.
 
     Raises:
         ValueError: an argument is out of range. `fit` raises it if textures are outside [-1, 1] or labels do not fit.

@@ -32,30 +32,35 @@ MOST = 4096  # texels of a part whose histograms are matched in a step
 class MakeupGAN(AdversarialModel):
     """Makeup transfer between textures in UV space that repairs one-sided light (Song, 2024).
 
-    The generator encodes both textures, mixes their features with those of the other side of the face where the light
-    asks for it (eq. 4 and 5), reads gamma and beta from the reference, and decodes the source with them. The loss has
-    these terms (eq. 14):
+    The generator encodes both textures. Where the other side of a face is better lit, it mixes the features with those
+    of the other side (eq. 4 and 5). From the reference it reads a scale and a shift, gamma and beta, and decodes the
+    source with them. The loss has these terms (eq. 14):
 
     - `texture_adversarial`, `image_adversarial` (eq. 10 to 13): discriminators of textures and of rendered images.
-    - `cycle` (eq. 9): the makeup comes off with the source as the reference, and the reference's own comes back.
-    - `perceptual` (eq. 8): the source's features stay. As a mean square, it is a share of that of the features, so that
-      its weight does not depend on the network.
+    - `cycle` (eq. 9): removing the transferred makeup restores the source, and putting it back restores the reference.
+    - `perceptual` (eq. 8): the features of a network stay those of the source. The mean square of their difference is
+      divided by that of the features, so that the weight does not depend on the network.
     - `lips`, `eyes`, `skin` (eq. 6 and 7): the histograms of the reference's parts. The paper calls the last one face.
-    - `truth`, which is not in the paper and has a weight of 0: the absolute distance to `target_texture`, which drawn
-      faces have.
+    - `truth`, which is not in the paper and has a weight of 0 by default: the absolute distance to `target_texture`,
+      which only drawn faces have.
 
     Fit on the dict that `kgan.data.load_makeup` returns.
 
     The paper does not specify these choices:
 
-    - All weights. Their scale is that of colours in [-1, 1] and of means over a part.
-    - The masks of light (`attention`): the paper's are an option, see `IlluminationClassifier`.
-    - The output is added to the source; the paper's is not, which `output="tanh"` restores. Eyes, inner mouth and what
-      is beside the face stay as they are in both.
-    - The makeup transfer module, which the paper only names: a convolution from the reference's features to gamma and
-      beta, which scale and shift the source's normalised features in the middle of six residual blocks.
+    - All weights. The defaults are for colours in [-1, 1] and means over a part, and are a starting point.
+    - The makeup transfer module, which it only names. Here a convolution makes gamma and beta of the reference's
+      features, and they scale and shift the source's normalised features in the middle of six residual blocks.
+
+    These defaults depart from the paper:
+
+    - The masks of light (`attention`), see `IlluminationClassifier`.
+    - The output is added to the source, unless `output="tanh"`. Eyes, inner mouth and what is beside the face are never
+      changed.
     - Only the difference between two textures is rendered, so that images lose no detail (eq. 3).
-    - Histograms are matched in textures, where the parts of both faces are the same texels.
+    - Histograms are matched in textures (`histogram`), where the parts of both faces are the same texels, and to the
+      reference's colours in the source's light (`histogram_reference`, `adaptation`).
+    - The encoder and the decoder are told where lips, eyes and skin are, by three constant channels.
 
     Args:
         classifier: a trained `IlluminationClassifier` of the same size; calibrated, if `attention` asks for it. It is
@@ -74,11 +79,11 @@ class MakeupGAN(AdversarialModel):
             `source_parts` and `reference_parts`.
         histogram_reference: whether the histograms are those of the `"raw"` reference or of its `"repaired"` texture.
         adaptation: how far the reference's colours are brought to the source's light and skin before eq. 6, in [0, 1]:
-            they are multiplied by this power of the ratio of the mean colours of both skins. With the paper's 0, the
-            reference's light arrives with its makeup.
+            they are multiplied by the mean colour of the source's skin over that of the reference's, to this power. 0
+            is the paper's.
         norm: whether eq. 6 and 8 are Euclidean norms, as printed, and not mean squares. Norms are larger; adjust the
             weights.
-        both_directions: whether histograms, perceptual loss and `texture_adversarial` also hold for the removal, as in
+        both_directions: whether histograms, perceptual loss and `texture_adversarial` are also applied to removal, as in
             BeautyGAN. The discriminator of textures then has a second output.
         image_space: whether images take the place of textures: the baseline without UV space. Needs `repair=()` and
             `histogram="image"`.
