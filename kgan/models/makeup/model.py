@@ -83,7 +83,7 @@ class MakeupGAN(AdversarialModel):
             is the paper's.
         norm: whether eq. 6 and 8 are Euclidean norms, as printed, and not mean squares. Norms are larger; adjust the
             weights.
-        both_directions: whether histograms, perceptual loss and `texture_adversarial` are also applied to removal, as in
+        both_directions: whether histograms, perceptual loss and `texture_adversarial` also apply to removal, as in
             BeautyGAN. The discriminator of textures then has a second output.
         image_space: whether images take the place of textures: the baseline without UV space. Needs `repair=()` and
             `histogram="image"`.
