@@ -72,7 +72,7 @@ def test_run_and_resume(start, tmp_path, monkeypatch):
         (["--rows", "untouched", "even"], "--rows even needs calibrated"),
         (["--compare", "peer:nowhere", "--rows", "untouched", "peer"], "there is no such folder"),
         (["--compare", "peer:."], "add peer to --rows"),
-        (["--data", "mt:nowhere"], "mt:nowhere"),
+        (["--data", "mt:nowhere"], "no folder or zip archive 'nowhere'"),
         (["--votes", "nowhere.json"], "survey.json is missing"),
     ],
 )

@@ -208,5 +208,6 @@ def repaired(features, masks):
     """
     size = features.shape[1:3]
     masks = [ops.image.resize(mask, size, data_format="channels_last") for mask in masks]
+    masks = [ops.cast(mask, features.dtype) for mask in masks]
     mirrored = ops.flip(features, axis=2)
     return ops.concatenate([(1 - mask) * features + mask * mirrored for mask in masks], axis=-1)

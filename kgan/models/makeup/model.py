@@ -261,7 +261,7 @@ class MakeupGAN(AdversarialModel):
         for repairs in {role in self.repair for role in ROLES}:
             if repairs:
                 masks = self.classifier.attention_masks(pictures, self.attention, self.layers_of_masks)
-                masks = [ops.stop_gradient(each) for each in masks]
+                masks = [ops.cast(ops.stop_gradient(each), "float32") for each in masks]
                 mask = _mean_mask(masks, self.size)
                 mixed = repaired(features, masks)
             else:
@@ -373,7 +373,7 @@ class MakeupGAN(AdversarialModel):
             one, other = (self.classifier.features(x)[-1] for x in (before, after))
         else:
             one, other = (self.perceptual_network(x, training=False) for x in (before, after))
-        one = ops.stop_gradient(one)
+        one, other = ops.cast(ops.stop_gradient(one), "float32"), ops.cast(other, "float32")
         if self.norm:
             return losses.reconstruction_norm(one, other)
         return ops.mean(ops.square(one - other)) / (ops.mean(ops.square(one)) + 1e-6)
