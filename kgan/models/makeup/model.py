@@ -135,6 +135,7 @@ class MakeupGAN(AdversarialModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.autocast = False  # in half precision too, what is not painted keeps its value
         for name, value in (("uv_size", uv_size), ("image_size", image_size)):
             if value < 32 or value % 8:
                 raise ValueError(f"{name}={value}: pass a multiple of 8, 32 or more.")
