@@ -130,7 +130,7 @@ def main():
     load = partial(kgan.data.load_makeup, options.data, uv_size=options.uv_size, image_size=options.image_size)
     training = load("train", count=options.count, seed=options.seed)
     test = load("test", count=options.test_count, seed=options.seed)
-    check_truth(test, options)
+    compared = {name: read_pictures(Path(folder), test["source_image"].shape) for name, folder in others.items()}
     out = common.open_run(options)
     write_pairs(out / "pairs", test)
     results, painted = {}, {}
@@ -138,9 +138,9 @@ def main():
         for key, numbers, images in run_of_seed(seed, out / f"seed{seed}", training, test, options):
             results.setdefault(key, {})[str(seed)] = numbers
             painted.setdefault(key, images)
-    for name, folder in others.items():
-        painted[name] = read_pictures(Path(folder), test["source_image"].shape)
-        results[name] = {str(options.seed): makeup_scores.measured(painted[name], None, test)}
+    for name, images in compared.items():
+        painted[name] = images
+        results[name] = {str(options.seed): makeup_scores.measured(images, None, test)}
     titles = {key: ROWS[key].title if key in ROWS else key for key in options.rows}
     results = {key: results[key] for key in ("masks", *titles) if key in results}
     common.write(out / "metrics.json", results)
@@ -160,17 +160,18 @@ def check_rows(options, others):
         raise ValueError("--rows needs untouched: the other rows are measured against it.")
     if "even" in options.rows and "calibrated" not in options.rows:
         raise ValueError("--rows even needs calibrated: it is the same model with references in even light.")
+    if "image" in options.rows and options.uv_size != options.image_size:
+        raise ValueError("--rows image needs one size: pass the same --uv-size and --image-size.")
+    for key in ("even", "truth"):
+        if key in options.rows and options.data != FACES:
+            raise ValueError(f"--rows {key} needs drawn faces: of {options.data} the truth is unknown; leave it out.")
+    if len(others) < len(options.compare) or {"masks", *ROWS} & set(others):
+        raise ValueError("--compare takes NAME:FOLDER, each name once and none of a row.")
     for name, folder in others.items():
-        if not Path(folder).is_dir():
+        if not folder or not Path(folder).is_dir():
             raise ValueError(f"--compare {name}:{folder}: there is no such folder.")
         if name not in options.rows:
             raise ValueError(f"--compare {name}:{folder}: add {name} to --rows.")
-
-
-def check_truth(test, options):
-    for key in options.rows:
-        if key in ("even", "truth") and "target_texture" not in test:
-            raise ValueError(f"--rows {key} needs drawn faces: of {options.data} nobody knows the truth.")
 
 
 def write_pairs(folder, test):

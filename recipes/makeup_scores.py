@@ -140,22 +140,23 @@ def of_masks(light, pairs):
     """How well masks tell the dark side of references that are lit from one side.
 
     Returns:
-        `{mask: [[area under the ROC curve, error of log light] of each layer]}`; the error is how much darker the dark
-        side is than the other after eq. 4, and under the key `"untouched"` before it.
+        `{mask: [[area under the ROC curve, error of log light] of each layer]}`; the error is that of both sides to the
+        lighter one after eq. 4, and under the key `"untouched"` before it.
     """
     at = lit(pairs, "one side")
     textures, shade = pairs["reference_texture"][at], np.log(np.maximum(pairs["reference_shade"][at], 1e-3))
     face = part_map(textures.shape[1]) > 0
-    difference = shade - shade[:, :, ::-1]
-    clear, dark = (face[..., None] & found for found in (np.abs(difference) > DARKER, difference < -DARKER))
-    found = {"untouched": [[0.5, float(-difference[dark].mean())]]}
+    difference, best = (shade - shade[:, :, ::-1])[:, face], np.maximum(shade, shade[:, :, ::-1])
+    clear = np.abs(difference) > DARKER
+    found = {"untouched": [[0.5, float(np.abs(best - shade)[:, face].mean())]]}
     for attention in ATTENTIONS:
         found[attention] = []
         for mask in light.masks(textures, attention):
             mask = ops.image.resize(mask, textures.shape[1:3], data_format="channels_last")
             mask = ops.convert_to_numpy(ops.stop_gradient(mask))
-            area = roc_auc_score(difference[clear] < 0, mask[clear])
-            found[attention].append([float(area), float(((1 - mask) * -difference)[dark].mean())])
+            mixed = (1 - mask) * shade + mask * shade[:, :, ::-1]
+            area = roc_auc_score(difference[clear] < 0, mask[:, face][clear])
+            found[attention].append([float(area), float(np.abs(best - mixed)[:, face].mean())])
     return found
 
 

@@ -1,6 +1,7 @@
 """The survey of `makeup_mt.py` (Table 2): a page to choose on, and the count of what people chose."""
 
 import base64
+import hashlib
 import io
 import json
 
@@ -57,7 +58,7 @@ def write(out, pairs, painted, seed):
     """
     rng = np.random.default_rng([seed, *b"survey"])
     kinds = {"normal": "front", "one side": "one side"} if "reference_light" in pairs else {"any": "front"}
-    key, rows = {"name": f"{rng.integers(1 << 32):08x}", "rows": []}, []
+    key, rows = {"rows": []}, []
     for light, group in kinds.items():
         at = np.flatnonzero(lit(pairs, group))[:OF_EACH]
         key["rows"] += [{"pair": int(i), "light": light, "order": rng.permutation(list(painted)).tolist()} for i in at]
@@ -73,8 +74,10 @@ def write(out, pairs, painted, seed):
             for place, name in enumerate(row["order"])
         )
         rows.append(f"<fieldset>{given}<br>{choices}</fieldset>")
+    shown = "\n".join(rows)
+    key["name"] = hashlib.sha256(f"{key} {shown}".encode()).hexdigest()[:16]
     common.write(out / "survey.json", key)
-    common.write(out / "survey.html", PAGE % {"count": len(rows), "rows": "\n".join(rows), "name": key["name"]})
+    common.write(out / "survey.html", PAGE % {"count": len(rows), "rows": shown, "name": key["name"]})
 
 
 def _image(image):

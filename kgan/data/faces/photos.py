@@ -25,7 +25,7 @@ from kgan.faces.skin import part_map, uncovered
 from kgan.faces.texture import nearest_texels, render_table, unwrap, visibility
 from kgan.runtime.files import Undecodable, write_whole
 
-FORMAT = 1  # of the files in the cache
+FORMAT = 2  # of the files in the cache
 BYTES = 2**26  # of a photo, at most
 MARGIN = 1.5  # side of the image, as a multiple of the face
 KINDS = {"source": "non-makeup", "reference": "makeup"}  # the folder of each role
@@ -43,7 +43,7 @@ class Labels(NamedTuple):
     lips: tuple
 
 
-# Who wrote the maps decides the numbers. BiSeNet's are those of CelebAMask-HQ.
+# Who wrote the maps decides the numbers. BiSeNet's are those of its conversion of CelebAMask-HQ.
 LABELS = {"bisenet": Labels(1, 10, (12, 13)), "mt": Labels(1, 6, (7, 9)), "scgan": Labels(4, 8, (9, 13))}
 
 
@@ -91,7 +91,8 @@ def _split(kind, store, folder, split, seed):
         return names
     held = MT_TEST[folder] if kind == "mt" else max(1, round(TEST * len(names)))
     if held >= len(names):
-        raise ValueError(f"{store.path} has {len(names)} photos in {folder!r}, of which {held} are test photos")
+        hint = "; pass makeup:PATH for sets other than MT" if kind == "mt" else ""
+        raise ValueError(f"{store.path} has {len(names)} photos in {folder!r}, of which {held} are test photos{hint}")
     order = np.random.default_rng([seed, *folder.encode()]).permutation(len(names))
     return [names[i] for i in sorted(order[:held] if split == "test" else order[held:])]
 
@@ -130,10 +131,14 @@ def _labels(store, maps):
 
 
 def _map(store, name):
-    with Image.open(io.BytesIO(store.read(name, BYTES))) as image:
-        if image.width * image.height > 2**24:
-            raise ValueError(f"{store.path}: {name} has {image.width} x {image.height} pixels")
-        return np.asarray(image.convert("L") if image.mode not in ("L", "P") else image).astype("uint8")
+    data = store.read(name, BYTES)
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.width * image.height > 2**24:
+                raise ValueError(f"it has {image.width} x {image.height} pixels")
+            return np.asarray(image if image.mode in ("L", "P") else image.convert("L")).astype("uint8")
+    except (OSError, ValueError, SyntaxError) as error:  # of Pillow, for files that are broken or no PNG
+        raise ValueError(f"{store.path}: the parsing map {name} cannot be read; mend or remove it: {error}") from None
 
 
 # === Faces ===
@@ -170,7 +175,9 @@ def _face(data, parsing, labels, uv_size, image_size):
         check(faces[0])
     except (Undecodable, Unsuitable) as error:
         return {"status": error.status}
-    points = faces[0].points
+    # Between texels or pixels farther apart than the photo's, some would be passed over: a large face is reduced first.
+    factor = max(1, int(faces[0].size / max(uv_size, image_size)))
+    photo, points = photo.reduce(factor), faces[0].points / factor
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     side = MARGIN * (high - low).max()
     box = (*((low + high - side) / 2), *((low + high + side) / 2))

@@ -59,7 +59,7 @@ class MakeupGAN(AdversarialModel):
       changed.
     - Only the difference between two textures is rendered, so that images lose no detail (eq. 3).
     - Histograms are matched in textures (`histogram`), where the parts of both faces are the same texels, and to the
-      reference's colours in the source's light (`histogram_reference`, `adaptation`).
+      reference's colours in the source's light (`adaptation`).
     - The encoder and the decoder are told where lips, eyes and skin are, by three constant channels.
 
     Args:
@@ -77,7 +77,8 @@ class MakeupGAN(AdversarialModel):
             computed.
         histogram: where histograms are matched, `"texture"` or, as in the paper, `"image"`; the latter needs
             `source_parts` and `reference_parts`.
-        histogram_reference: whether the histograms are those of the `"raw"` reference or of its `"repaired"` texture.
+        histogram_reference: whether the histograms are those of the `"raw"` reference or of its `"repaired"` texture,
+            which needs `"reference"` in `repair` and `histogram="texture"`.
         adaptation: how far the reference's colours are brought to the source's light and skin before eq. 6, in [0, 1]:
             they are multiplied by the mean colour of the source's skin over that of the reference's, to this power. 0
             is the paper's.
@@ -126,7 +127,7 @@ class MakeupGAN(AdversarialModel):
         output="residual",
         weights=None,
         histogram="texture",
-        histogram_reference="repaired",
+        histogram_reference="raw",
         adaptation=0.5,
         norm=False,
         both_directions=False,
@@ -152,6 +153,8 @@ class MakeupGAN(AdversarialModel):
             raise ValueError(f"repair={repair!r}: pass some of 'source' and 'reference'.")
         if image_space and (repair or histogram != "image"):
             raise ValueError("image_space=True needs repair=() and histogram='image': images are not symmetric.")
+        if histogram_reference == "repaired" and ("reference" not in repair or histogram == "image"):
+            raise ValueError("histogram_reference='repaired' needs 'reference' in repair, and histogram='texture'.")
         if both_directions and histogram == "image":
             raise ValueError("both_directions=True needs histogram='texture': nothing is rendered onto references.")
         self.size = image_size if image_space else uv_size  # of the pictures that the generator takes
@@ -216,6 +219,9 @@ class MakeupGAN(AdversarialModel):
         names = "classifier", "perceptual_network"
         made = {name: config[name] and keras.saving.deserialize_keras_object(config[name]) for name in names}
         return cls(**{**config, **made})
+
+    def default_optimizers(self):
+        return {player: keras.optimizers.Adam(1e-4, 0.5) for player in self.players}
 
     # === Data ===
 
@@ -390,7 +396,8 @@ class MakeupGAN(AdversarialModel):
         before, reference = batch[f"{role}_{kind}"], batch[f"{other}_{kind}"]
         if kind == "image":
             fake = self._rendered(fake, batch)
-        elif self.histogram_reference == "repaired" and mask is not None:
+        elif self.histogram_reference == "repaired":
+            mask = mask * ops.flip(batch[f"{other}_visibility"], axis=2)  # nothing is taken from what hair hides
             reference = (1 - mask) * reference + mask * ops.flip(reference, axis=2)
 
         painted, before, reference = _flat(fake), _flat(before), _flat(reference)
@@ -406,8 +413,11 @@ class MakeupGAN(AdversarialModel):
             return (ops.take(x, self._texels[number], axis=1) for x in (colours, maps[side]))
 
         skin = PARTS.index("skin")
-        light = [_mean_light(*part_of(x, side, skin)) for side, x in enumerate((before, reference))]
-        reference = (reference + 1) * (light[0] / light[1]) ** self.adaptation - 1
+        (own, shown), (their, also) = (
+            _mean_light(*part_of(x, side, skin)) for side, x in enumerate((before, reference))
+        )
+        ratio = ops.where(shown & also, own / their, 1.0)  # of a face whose skin nobody sees, the light is unknown
+        reference = (reference + 1) * ratio**self.adaptation - 1
         found = {}
         for number, part in enumerate(PARTS):
             if self._weight[part]:
@@ -434,8 +444,6 @@ class MakeupGAN(AdversarialModel):
             ValueError: if textures have a wrong size or range, or an argument is out of range.
         """
         source, reference = self._accepted(source=source, reference=reference)
-        if len(source) != len(reference):
-            raise ValueError(f"There are {len(source)} sources and {len(reference)} references: pass one for each.")
         share = self._share(shade, parts)
         painted = self.predict((source, reference), batch_size=64, verbose=0)
         return np.clip(source + share * (painted - source), -1, 1)
@@ -485,6 +493,9 @@ class MakeupGAN(AdversarialModel):
         textures = {name: np.asarray(value, "float32") for name, value in textures.items()}
         for name, value in textures.items():
             check_images(value, self.size, 3, f"{name} textures")
+        if len(set(map(len, textures.values()))) > 1:
+            counts = ", ".join(f"{len(value)} {name}" for name, value in textures.items())
+            raise ValueError(f"There are {counts} textures: pass as many of each.")
         return textures.values()
 
     def _share(self, shade, parts):
@@ -527,10 +538,11 @@ def _mean_mask(masks, size):
 
 
 def _mean_light(colours, seen):
-    """Return the mean of colours in [-1, 1], as light from 0, over what is seen: `(batch, 1, 3)`."""
+    """Return the mean of colours in [-1, 1], as light from 0, over what is seen, `(batch, 1, 3)`, and if any is."""
     seen = ops.cast(seen, "float32")[..., None]
+    count = ops.sum(seen, axis=1, keepdims=True)
     light = ops.sum((colours + 1) * seen, axis=1, keepdims=True)
-    return ops.maximum(light / ops.maximum(ops.sum(seen, axis=1, keepdims=True), 1), 0.05)
+    return ops.maximum(light / ops.maximum(count, 1), 0.05), count > 0
 
 
 def _flat(pictures):

@@ -127,6 +127,15 @@ def test_maps_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="segs/makeup/a.png is no parsing map in the numbers of bisenet, mt, scgan"):
         _labels(Store(tmp_path / "a.zip"), ["segs/makeup/a.png"])
     assert _labels(Store(tmp_path / "a.zip"), []) is None
+    whole = buffer.getvalue()
+    for name, broken in (
+        ("cut.png", whole[: len(whole) // 2]),
+        ("eps.png", b"%!PS-Adobe-3.0 EPSF-3.0\n"),
+        ("x.png", b""),
+    ):
+        (tmp_path / name).write_bytes(broken)
+        with pytest.raises(ValueError, match=f"the parsing map {name} cannot be read; mend or remove it"):
+            photos._map(Store(tmp_path), name)
 
 
 def test_splits(tmp_path):
