@@ -190,7 +190,7 @@ def read_pictures(folder, shape):
         path = folder / f"{i:04d}.png"
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: --compare needs a picture for each of {shape[0]} test pairs.")
-        with Image.open(path) as file:
+        with Image.open(path, formats=("PNG",)) as file:
             if file.size != shape[2:0:-1]:
                 raise ValueError(f"{path} has {file.size} pixels: pass pictures of {shape[2:0:-1]}.")
             image[:] = np.asarray(file.convert("RGB"), "float32") / 127.5 - 1
@@ -207,12 +207,11 @@ def run_of_seed(seed, folder, training, test, options):
         makeup_pictures.attention(folder.parent / "attention.png", light, test)
     if "reference_shade" in test:
         yield "masks", makeup_scores.of_masks(light, test), None
-    perceptual = build_vgg_features(options.uv_size) if options.perceptual == "vgg16" else None
     models = {}
     for key in [key for key in options.rows if key in ROWS]:
         numbers = {}
         if ROWS[key].options is not None:
-            train = partial(train_row, key, seed, folder / key, light, perceptual, training, options)
+            train = partial(train_row, key, seed, folder / key, light, training, options)
             models[key] = common.keep(folder / key / "model.keras", train, options)
             numbers["seconds"] = round(common.training_seconds(folder / key), 1)
         made = made_up(key, models, test)
@@ -235,9 +234,10 @@ def train_light(seed, options):
     return model
 
 
-def train_row(key, seed, folder, light, perceptual, training, options):
+def train_row(key, seed, folder, light, training, options):
     print(f"--- {ROWS[key].title}, {folder}")
     common.set_seed(seed)
+    perceptual = build_vgg_features(options.uv_size) if options.perceptual == "vgg16" else None
     model = kgan.MakeupGAN(
         light, options.uv_size, options.image_size, options.width, perceptual_network=perceptual, **ROWS[key].options
     )

@@ -282,6 +282,10 @@ def test_repair_reads_the_other_side_of_the_reference():
         ({"weights": {"style": 1}}, "weights of style"),
         ({"weights": {"lips": -1}}, "weights.'lips'.=-1"),
         ({"image_space": True, "repair": (), "histogram": "image", "weights": {"truth": 1}}, "truth is a texture"),
+        (
+            {"image_space": True, "repair": (), "histogram": "image", "weights": {"texture_adversarial": 1}},
+            "no textures in image space",
+        ),
     ],
 )
 def test_models_that_cannot_be(options, words):

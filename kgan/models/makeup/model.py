@@ -189,8 +189,7 @@ class MakeupGAN(AdversarialModel):
                 for names in (("face",), ("face", "eyes", "mouth"))
             )
         parts = part_map(uv_size).ravel()
-        self._texels = [np.flatnonzero(parts == number) for number in range(1, len(PARTS) + 1)]
-        self._texels = [texels[:: -(-len(texels) // MOST)].astype("int32") for texels in self._texels]
+        self._texels = [np.flatnonzero(parts == number).astype("int32") for number in range(1, len(PARTS) + 1)]
 
     def get_config(self):
         return {
@@ -392,6 +391,8 @@ class MakeupGAN(AdversarialModel):
 
     def _histogram_losses(self, fake, role, other, mask, batch):
         """Return eq. 6 of each part: a fake on the face of one role gets the histograms of the face in the other."""
+        if not any(self._weight[part] for part in PARTS):
+            return {}
         kind = "image" if self.histogram == "image" else "texture"
         before, reference = batch[f"{role}_{kind}"], batch[f"{other}_{kind}"]
         if kind == "image":
@@ -410,7 +411,9 @@ class MakeupGAN(AdversarialModel):
             """Return the colours of a part on the face of the role (side 0) or the other (1), and which are seen."""
             if kind == "image":
                 return colours, maps[side] == number + 1
-            return (ops.take(x, self._texels[number], axis=1) for x in (colours, maps[side]))
+            texels = self._texels[number]
+            some = texels[:: -(-len(texels) // MOST)]
+            return (ops.take(x, some, axis=1) for x in (colours, maps[side]))
 
         skin = PARTS.index("skin")
         (own, shown), (their, also) = (
@@ -523,6 +526,8 @@ def _weights(given, image_space):
     if image_space:
         if weights["truth"]:
             raise ValueError("The truth is a texture: pass it a weight of 0 in image space.")
+        if given.get("texture_adversarial"):
+            raise ValueError("There are no textures in image space: pass texture_adversarial a weight of 0.")
         weights["texture_adversarial"] = 0.0
     return weights
 
