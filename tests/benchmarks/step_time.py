@@ -237,6 +237,27 @@ def loop(step, batches):
     return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(waited_for)]
 
 
+def compare(rivals, batches, rounds, steps, name):
+    """Print the milliseconds of a step of two rivals, `core` and `hand`, and the ratio; they run in turn.
+
+    Args:
+        rivals: `{name: step}`.
+        batches: `{name: batch}`.
+        name: what the line begins with.
+    """
+    spent = {rival: [] for rival in rivals}
+    for r in range(rounds + 1):  # the first compiles and does not count
+        for rival in sorted(rivals, reverse=r % 2):
+            loop(rivals[rival], [batches[rival]] * 2)
+            start = time.perf_counter()
+            loop(rivals[rival], [batches[rival]] * steps)
+            spent[rival].append(1e3 * (time.perf_counter() - start) / steps)
+    spent = {rival: np.array(values[1:]) for rival, values in spent.items()}
+    low, ratio, high = np.quantile(spent["core"] / spent["hand"], (0.25, 0.5, 0.75))
+    times = ", ".join(f"{rival} {np.median(values):.1f} ms" for rival, values in spent.items())
+    print(f"{name}: {times}; core / hand {ratio:.3f} ({low:.3f}, {high:.3f})")
+
+
 def measure(rounds, steps):
     model, core_step = core()
     rivals = {"core": core_step, "hand": globals()[f"hand_{BACKEND}"](), "plain": plain_torch()}

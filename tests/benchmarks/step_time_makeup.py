@@ -9,7 +9,6 @@ median of the ratios within the rounds, with their quartiles.
 """
 
 import argparse
-import time
 
 import torch  # before Keras: imported after TensorFlow it can crash the process
 
@@ -17,7 +16,7 @@ import torch  # before Keras: imported after TensorFlow it can crash the process
 import keras
 import numpy as np
 from keras import ops
-from step_time import compiled_step, loop
+from step_time import compare, compiled_step
 
 import kgan
 from kgan.faces.mesh import region
@@ -50,10 +49,10 @@ def masks(x):
 
 
 def encode(net, x):
-    features, found = net.encoder(x, training=True), masks(x)
-    small = [ops.image.resize(mask, (SIZE // 4, SIZE // 4), data_format="channels_last") for mask in found]
+    features = net.encoder(x, training=True)
+    small = [ops.image.resize(mask, (SIZE // 4, SIZE // 4), data_format="channels_last") for mask in masks(x)]
     mixed = [(1 - mask) * features + mask * ops.flip(features, axis=2) for mask in small]
-    return net.fusion(ops.concatenate(mixed, axis=-1), training=True), found
+    return net.fusion(ops.concatenate(mixed, axis=-1), training=True)
 
 
 def paint(net, x, code, makeup):
@@ -74,8 +73,8 @@ def judged(net, batch, textures, role):
 
 def d_loss(net, batch):
     source, reference = batch["source_texture"], batch["reference_texture"]
-    makeup = net.makeup_encoder(encode(net, reference)[0], training=True)
-    fake = ops.stop_gradient(paint(net, source, encode(net, source)[0], makeup))
+    makeup = net.makeup_encoder(encode(net, reference), training=True)
+    fake = ops.stop_gradient(paint(net, source, encode(net, source), makeup))
     loss = 0.0
     for real, wrong in (
         (
@@ -90,20 +89,18 @@ def d_loss(net, batch):
 
 def g_loss(net, batch):
     source, reference = batch["source_texture"], batch["reference_texture"]
-    (own, _), (theirs, found) = encode(net, source), encode(net, reference)
+    own, theirs = encode(net, source), encode(net, reference)
     makeup, none = (net.makeup_encoder(x, training=True) for x in (theirs, own))
     made_up, bare = paint(net, source, own, makeup), paint(net, reference, theirs, none)
     image = ops.mean(ops.square(net.image_discriminator(image_of(net, batch, made_up), training=True) - 1))
-    back = paint(net, made_up, encode(net, made_up)[0], none), paint(net, bare, encode(net, bare)[0], makeup)
+    back = paint(net, made_up, encode(net, made_up), none), paint(net, bare, encode(net, bare), makeup)
     cycle = ops.mean(ops.abs(back[0] - source)) + ops.mean(ops.abs(back[1] - reference))
     texture = ops.mean(ops.square(judged(net, batch, made_up, "source") - 1))
     before, after = (net.classifier.network(x, training=False)["block_3"] for x in (source, made_up))
     before = ops.stop_gradient(before)
     perceptual = ops.mean(ops.square(before - after)) / (ops.mean(ops.square(before)) + 1e-6)
-    mask = sum(ops.image.resize(x, (SIZE, SIZE), data_format="channels_last") for x in found) / 3
-    wanted = (1 - mask) * reference + mask * ops.flip(reference, axis=2)
     seen = [ops.reshape(batch[f"{role}_visibility"], (BATCH, -1)) > 0.5 for role in ("source", "reference")]
-    flat = [ops.reshape(x, (BATCH, -1, 3)) for x in (source, wanted, made_up)]
+    flat = [ops.reshape(x, (BATCH, -1, 3)) for x in (source, reference, made_up)]
 
     def light(x, seen):
         seen = ops.cast(ops.take(seen, TEXELS[2], axis=1), "float32")[..., None]
@@ -218,18 +215,7 @@ def main():
     core = model()
     batch = {name: ops.convert_to_tensor(pairs[name]) for name in core.needed()}
     rivals = {"core": compiled_step(core), "hand": hand()}
-    spent = {name: [] for name in rivals}
-    ready = {"core": (batch,), "hand": batch}
-    for r in range(args.rounds + 1):  # the first compiles and does not count
-        for name in sorted(rivals, reverse=r % 2):
-            loop(rivals[name], [ready[name]])
-            start = time.perf_counter()
-            loop(rivals[name], [ready[name]] * args.steps)
-            spent[name].append(1e3 * (time.perf_counter() - start) / args.steps)
-    spent = {name: np.array(values[1:]) for name, values in spent.items()}
-    low, ratio, high = np.quantile(spent["core"] / spent["hand"], (0.25, 0.5, 0.75))
-    times = ", ".join(f"{name} {np.median(values):.1f} ms" for name, values in spent.items())
-    print(f"{BACKEND}: {times}; core / hand {ratio:.3f} ({low:.3f}, {high:.3f})")
+    compare(rivals, {"core": (batch,), "hand": batch}, args.rounds, args.steps, BACKEND)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the ratios within the rounds, with their quartiles.
 """
 
 import argparse
-import time
 
 import torch  # before Keras: imported after TensorFlow it can crash the process
 
@@ -17,7 +16,7 @@ import torch  # before Keras: imported after TensorFlow it can crash the process
 import keras
 import numpy as np
 from keras import ops
-from step_time import compiled_step, loop
+from step_time import compare, compiled_step
 
 import kgan
 
@@ -186,17 +185,7 @@ def main():
     batch = {name: ops.convert_to_tensor(value) for name, value in batch.items()}
 
     rivals = {"core": core(args.width), "hand": hand(args.width)}
-    spent = {name: [] for name in rivals}
-    for r in range(args.rounds + 1):  # the first compiles and does not count
-        for name in sorted(rivals, reverse=r % 2):
-            loop(rivals[name], [batch] * 2)
-            start = time.perf_counter()
-            loop(rivals[name], [batch] * args.steps)
-            spent[name].append(1e3 * (time.perf_counter() - start) / args.steps)
-    spent = {name: np.array(values[1:]) for name, values in spent.items()}
-    low, ratio, high = np.quantile(spent["core"] / spent["hand"], (0.25, 0.5, 0.75))
-    times = ", ".join(f"{name} {np.median(values):.1f} ms" for name, values in spent.items())
-    print(f"{BACKEND}, width {args.width}: {times}; core / hand {ratio:.3f} ({low:.3f}, {high:.3f})")
+    compare(rivals, dict.fromkeys(rivals, batch), args.rounds, args.steps, f"{BACKEND}, width {args.width}")
 
 
 if __name__ == "__main__":
