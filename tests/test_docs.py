@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import skimage.data
 import tiny_filter
+from prnet_files import write_prnet
 
 import kgan
 from kgan.filter import text_filter as runtime
@@ -59,6 +60,7 @@ def photos(folder):
     (folder / "photo.jpg").write_bytes(path.read_bytes())
     for name in ("portrait.jpg", "reference.jpg"):
         PIL.Image.fromarray(skimage.data.astronaut()).save(folder / name)
+    write_prnet(folder / "PRNet" / "Data" / "uv-data")
 
 
 # The contract and the models' own tests call all that the examples call, on every backend; PyTorch compiles nothing.

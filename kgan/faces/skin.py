@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-from kgan.faces.mesh import EYES, PLACES, region, texels
+from kgan.faces.mesh import MEDIAPIPE, inside, region
 from kgan.faces.raster import resized
 
 GRID = 128  # texels a side at which covers are looked for
@@ -18,42 +18,43 @@ COVERED = (2.5, 4.0)  # at the lower difference a texel is skin, at the higher o
 
 
 @functools.cache
-def _static(size):
+def _static(size, layout=MEDIAPIPE.layout):
     """Returns masks of a texture: skin, its safest part, how much a difference counts; and the terms of a plane."""
     down, right = (np.indices((size, size)) + 0.5) / size - 0.5
-    skin = (region("face", size) > 0.9) & (region("lips", size) + region("brows", size) < 0.1)
+    skin = (region("face", size, layout) > 0.9) & (region("lips", size, layout) + region("brows", size, layout) < 0.1)
     cheeks = skin & (down > -0.08) & (down < 0.3) & (abs(right) < 0.25)
-    inward = ndimage.distance_transform_edt(texels(size)[0] >= 0) / size
+    inward = ndimage.distance_transform_edt(inside(size, layout)) / size
     weight = np.clip(1 + 0.5 * (BORDER - inward) / BORDER, 0.6, None)
     # Make-up around the eyes is no cover.
-    weight *= 1 - 0.5 * around_eyes(size)
+    weight *= 1 - 0.5 * around_eyes(size, layout)
     return skin, cheeks, weight.astype("float32"), np.stack([np.ones_like(down), right, down], axis=-1)
 
 
 @functools.cache
-def around_eyes(size):
+def around_eyes(size, layout=MEDIAPIPE.layout):
     """Returns how much a texel belongs to what is painted around the eyes, float32 `(size, size)` in [0, 1]."""
-    far = ndimage.distance_transform_edt(region("eyes", size) < 0.5) / size
+    far = ndimage.distance_transform_edt(region("eyes", size, layout) < 0.5) / size
     down, right = (np.indices((size, size)) + 0.5) / size
-    eye = PLACES[list(EYES[0])]
+    eye = np.array(layout.eyes[0])
     # Mostly on the upper lids and outwards: what is below the eyes or towards the nose counts as farther away.
     far *= np.where(down > eye[:, 1].mean(), 1.7, 1) * np.where(abs(right - 0.5) < 0.5 - eye[:, 0].max(), 1.5, 1)
-    return (np.clip((0.1 - far) / 0.04, 0, 1) * region("face", size)).astype("float32")
+    return (np.clip((0.1 - far) / 0.04, 0, 1) * region("face", size, layout)).astype("float32")
 
 
 @functools.cache
-def part_map(size):
+def part_map(size, layout=MEDIAPIPE.layout):
     """Returns the part of each texel, int32 `(size, size)`: 1 more than its number in `PARTS`, 0 for no part."""
-    lips, eyes = region("lips", size), around_eyes(size)
-    skin = (region("face", size) > 0.9) & (eyes < 0.05) & (lips < 0.01) & (region("brows", size) < 0.1)
+    lips, brows, face = (region(name, size, layout) for name in ("lips", "brows", "face"))
+    eyes = around_eyes(size, layout)
+    skin = (face > 0.9) & (eyes < 0.05) & (lips < 0.01) & (brows < 0.1)
     return np.select([lips > 0.5, eyes > 0.5, skin], [1, 2, 3]).astype("int32")
 
 
 @functools.cache
-def part_shares(size):
+def part_shares(size, layout=MEDIAPIPE.layout):
     """Returns how much of each texel belongs to each of `PARTS`, float32 `(size, size, 3)`, which sums to 1."""
-    lips = region("lips", size)
-    eyes = around_eyes(size) * (1 - lips)
+    lips = region("lips", size, layout)
+    eyes = around_eyes(size, layout) * (1 - lips)
     return np.stack([lips, eyes, 1 - lips - eyes], axis=-1).astype("float32")
 
 
@@ -73,7 +74,7 @@ def skin_tone(lab, visible):
     return np.median(lab[skin & (visible >= min(0.5, visible[skin].max()))], axis=0).astype("float32")
 
 
-def uncovered(lab, visible):
+def uncovered(lab, visible, layout=MEDIAPIPE.layout):
     """Returns where nothing is in front of the skin, float32 `(size, size)` in [0, 1].
 
     Skin is what has the colour of cheeks, nose and chin, or what their colours change to along a plane, which takes
@@ -83,8 +84,9 @@ def uncovered(lab, visible):
     Args:
         lab: `(size, size, 3)`.
         visible: `(size, size)` in [0, 1], what the shape of the face leaves visible.
+        layout: `kgan.faces.mesh.Layout`.
     """
-    skin, cheeks, weight, terms = _static(GRID)
+    skin, cheeks, weight, terms = _static(GRID, layout)
     small = ndimage.median_filter(resized(lab, GRID), (5, 5, 1))
     seen = resized(visible, GRID)
     at = cheeks & (seen >= min(0.5, seen[cheeks].max()))

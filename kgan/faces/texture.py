@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from kgan.faces.colour import rgb_to_lab
-from kgan.faces.mesh import HOLES, PLACES, TRIANGLES, interpolated, texels
+from kgan.faces.mesh import HOLES, MEDIAPIPE, PLACES, TRIANGLES, interpolated, texels
 from kgan.faces.raster import four_around, rasterise, sample
 from kgan.faces.skin import skin_tone, uncovered
 
@@ -52,18 +52,19 @@ def read_texture(photo, points, size):
     return Texture(lab, visible, skin_tone(lab, visible))
 
 
-def unwrap(pixels, points, size):
+def unwrap(pixels, points, size, mesh=MEDIAPIPE):
     """Returns the texture of an image.
 
     Args:
         pixels: `(height, width, channels)`.
-        points: `(468, 2)` or `(468, 3)`, x and y in pixels.
+        points: `(n, 2)` or `(n, 3)`, x and y in pixels.
         size: of the texture.
+        mesh: `kgan.faces.mesh.Mesh` of the points.
 
     Returns:
         float32 `(size, size, channels)`; beside the face the colours of its border go on.
     """
-    return sample(pixels, interpolated(points[:, :2], size))
+    return sample(pixels, interpolated(points[:, :2], size, mesh))
 
 
 def render(texture, points, shape):
@@ -87,29 +88,31 @@ def render(texture, points, shape):
     return image, covered
 
 
-def render_table(points, shape, size, holes=False):
+def render_table(points, shape, size, holes=False, mesh=MEDIAPIPE):
     """Returns what it takes to render textures of a face again and again, with gradients.
 
     Pixel `i` of the image, row by row, is the sum over its four texels of weight times `texture.reshape(-1, 3)[index]`.
 
     Args:
-        points: `(468, 3)`, x, y and depth in pixels.
+        points: `(n, 3)`, x, y and depth in pixels.
         shape: `(height, width)` of the image.
         size: of the texture.
         holes: whether eyes and inner mouth are rendered, too.
+        mesh: `kgan.faces.mesh.Mesh` of the points.
 
     Returns:
         index: int32 `(height * width, 4)`.
         weight: float32 `(height * width, 4)`; 0 where nothing is rendered.
         alpha: float32 `(height, width)`, how much of the pixel is face: less where it turns away, and soft at its edge.
     """
-    triangle, weights = rasterise(points, TRIANGLES, shape)
-    covered = ((triangle >= 0) & (holes | ~HOLES[triangle])).ravel()
-    corners = TRIANGLES[triangle].reshape(-1, 3)
+    triangle, weights = rasterise(points, mesh.triangles, shape)
+    covered = ((triangle >= 0) & (holes | ~mesh.holes[triangle])).ravel()
+    corners = mesh.triangles[triangle].reshape(-1, 3)
     weights = weights.reshape(-1, 3) * covered[:, None]
-    index, weight = four_around(np.einsum("ij,ijk->ik", weights, PLACES[corners]) * size, (size, size))
+    index, weight = four_around(np.einsum("ij,ijk->ik", weights, mesh.places[corners]) * size, (size, size))
     begin, end = FACING
-    alpha = np.clip((np.einsum("ij,ij->i", weights, facing(points)[corners]) - begin) / (end - begin), 0, 1) * covered
+    turned = np.einsum("ij,ij->i", weights, facing(points, mesh)[corners])
+    alpha = np.clip((turned - begin) / (end - begin), 0, 1) * covered
     alpha = np.minimum(alpha, ndimage.gaussian_filter(alpha.reshape(shape), 1).ravel() * 2 - 0.5).clip(0, 1)
     return index, weight * covered[:, None].astype("float32"), alpha.reshape(shape).astype("float32")
 
@@ -120,34 +123,36 @@ def nearest_texels(index, weight, shape):
     return np.where(weight.any(axis=1), nearest, -1).reshape(shape)
 
 
-def unwrap_table(points, shape, size):
+def unwrap_table(points, shape, size, mesh=MEDIAPIPE):
     """Returns what it takes to read textures of a face from images again and again, with gradients.
 
     Texel `i` of the texture, row by row, is the sum over four pixels of weight times `image.reshape(-1, 3)[index]`.
 
     Args:
-        points: `(468, 2)` or `(468, 3)`, x and y in pixels.
+        points: `(n, 2)` or `(n, 3)`, x and y in pixels.
         shape: `(height, width)` of the image.
         size: of the texture.
+        mesh: `kgan.faces.mesh.Mesh` of the points.
 
     Returns:
         index: int32 `(size * size, 4)`.
         weight: float32 `(size * size, 4)`.
     """
-    return four_around(interpolated(points[:, :2], size).reshape(-1, 2), shape)
+    return four_around(interpolated(points[:, :2], size, mesh).reshape(-1, 2), shape)
 
 
-def visibility(points, shape, size):
+def visibility(points, shape, size, mesh=MEDIAPIPE):
     """Returns how well a photo shows each texel by its shape alone, float32 `(size, size)` in [0, 1].
 
     Args:
-        points: `(468, 3)`, x, y and depth in pixels of the photo.
+        points: `(n, 3)`, x, y and depth in pixels of the photo.
         shape: `(height, width)` of the photo.
         size: of the texture.
+        mesh: `kgan.faces.mesh.Mesh` of the points.
     """
     low, high = FACING
-    seen = np.clip((interpolated(facing(points), size) - low) / (high - low), 0, 1)
-    places = interpolated(points, size)
+    seen = np.clip((interpolated(facing(points, mesh), size, mesh) - low) / (high - low), 0, 1)
+    places = interpolated(points, size, mesh)
     x, y = places[..., 0], places[..., 1]
     seen *= (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
     # Behind the nose or a cheek: something of the face is nearer at the same pixel.
@@ -156,23 +161,24 @@ def visibility(points, shape, size):
     origin = points[:, :2].min(axis=0)
     moved = np.column_stack([(points[:, :2] - origin) * scale, points[:, 2]])
     box = tuple(int(n) + 1 for n in moved[:, 1::-1].max(axis=0))
-    triangle, weights = rasterise(moved, TRIANGLES, box)
-    nearest = np.where(triangle >= 0, np.einsum("ijk,ijk->ij", weights, points[TRIANGLES[triangle], 2]), np.inf)
+    triangle, weights = rasterise(moved, mesh.triangles, box)
+    depth = np.einsum("ijk,ijk->ij", weights, points[mesh.triangles[triangle], 2])
+    nearest = np.where(triangle >= 0, depth, np.inf)
     column = np.clip(((x - origin[0]) * scale).astype(int), 0, box[1] - 1)
     row = np.clip(((y - origin[1]) * scale).astype(int), 0, box[0] - 1)
     hidden = places[..., 2] > nearest[row, column] + DEPTH * span
     seen *= 1 - ndimage.gaussian_filter(hidden.astype("float32"), size / 256)
-    return (seen * (texels(size)[0] >= 0)).astype("float32")
+    return (seen * (texels(size, mesh)[0] >= 0)).astype("float32")
 
 
-def facing(points):
-    """Returns the cosine of the angle between each point's normal and the camera, `(468,)`; below 0: turned away."""
-    return -normals(points)[:, 2]
+def facing(points, mesh=MEDIAPIPE):
+    """Returns the cosine of the angle between each point's normal and the camera, `(n,)`; below 0: turned away."""
+    return -normals(points, mesh)[:, 2]
 
 
-def normals(points):
-    """Returns the unit normals of the points, `(468, 3)`, outwards."""
-    a, b, c = np.moveaxis(points[TRIANGLES], 1, 0)
+def normals(points, mesh=MEDIAPIPE):
+    """Returns the unit normals of the points, `(n, 3)`, outwards."""
+    a, b, c = np.moveaxis(points[mesh.triangles], 1, 0)
     found = np.zeros_like(points)
-    np.add.at(found, TRIANGLES, np.cross(b - a, c - a)[:, None])
+    np.add.at(found, mesh.triangles, np.cross(b - a, c - a)[:, None])
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)

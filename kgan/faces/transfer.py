@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from kgan.faces import PARTS
-from kgan.faces.mesh import region, texels
+from kgan.faces.mesh import inside, region
 from kgan.faces.raster import resized
 from kgan.faces.skin import around_eyes, skin_area
 from kgan.faces.texture import Texture
@@ -114,7 +114,7 @@ def _coarse_change(source, look, strengths, keep_skin_tone):
 @functools.cache
 def _areas(size):
     """Returns where the eyes' and the skin's colours go: soft, and 0 at the border of the face and on the brows."""
-    inward = ndimage.distance_transform_edt(texels(size)[0] >= 0) / size
+    inward = ndimage.distance_transform_edt(inside(size)) / size
     holes = region("mouth", size) + region("eyes", size)
     open_ = np.clip(inward / 0.05, 0, 1) * (1 - np.clip(holes, 0, 1)) * (1 - _brows(size))
     eyes = _soft(around_eyes(size), 0.012)

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 from model_contract import check_golden, check_model, fill, noise, record
+from prnet_files import write_prnet
 from sklearn.metrics import roc_auc_score
 
 import kgan
 from kgan import backend
 from kgan.data.faces.painter import draw_shape
-from kgan.faces.mesh import region
+from kgan.faces.mesh import inside, region
+from kgan.faces.prnet import read_mesh
 from kgan.faces.skin import part_map
 from kgan.faces.texture import unwrap as read
 from kgan.faces.texture import unwrap_table
@@ -319,6 +321,36 @@ def test_batches_that_do_not_fit(change, words):
     model.compile()
     with pytest.raises(ValueError, match=words):
         model.fit(data(4) | change, verbose=0)
+
+
+def test_another_layout(tmp_path):
+    """Parts lie elsewhere in PRNet's; it is saved, and refuses textures in MediaPipe's, which refuses PRNet's."""
+    layout = read_mesh(write_prnet(tmp_path)).layout
+    model = make(uv_layout=layout)
+    model.compile()
+    pairs = data(3)
+    source, reference = pairs["source_texture"], pairs["reference_texture"]
+    painted = model.transfer(source, reference)
+    lips = model.transfer(source, reference, parts=["lips"])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.uv_layout == layout
+    np.testing.assert_allclose(again.transfer(source, reference), painted, atol=1e-5)
+    changed = np.abs(painted - source).max(axis=(0, 3)) > 0
+    assert changed[inside(SIZE, layout)].mean() > 0.8 and not changed[~inside(SIZE, layout)].any()
+    assert not np.abs(lips - source)[:, region("lips", SIZE, layout) == 0].any()
+
+    drawn = kgan.data.load_makeup("synthetic/faces", count=4, uv_size=SIZE, image_size=SIZE)
+    with pytest.raises(ValueError, match="% of the texels in images are beside the face .*'prnet'.* another one"):
+        model.fit(drawn, verbose=0)
+    model = make()
+    model.compile()
+    model.fit(drawn, batch_size=4, verbose=0)
+    inverse = np.flatnonzero(inside(SIZE, layout))
+    index = inverse[np.arange(SIZE**2 * 4) % len(inverse)].reshape(1, -1, 4)
+    of_prnet = data(4) | {"source_index": index.repeat(4, 0), "source_alpha": np.ones((4, SIZE, SIZE, 1))}
+    with pytest.raises(ValueError, match="beside the face in this model's layout, 'mediapipe'"):
+        model.fit(of_prnet, verbose=0)
 
 
 def test_data_that_are_no_pairs():

@@ -101,7 +101,7 @@ def _draw_pose(size, image_size, rng):
     return Pose(whole, render_table(points, shape, size), visibility(points, shape, size), nearest)
 
 
-def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, seed=0):
+def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, seed=0, geometry=None):
     """Loads pairs of faces for makeup transfer: a source without makeup, and a reference with it.
 
     Args:
@@ -116,6 +116,8 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         count: number of pairs; None for 2,000 drawn ones of the train split and 500 of the test split, or for as many
             as there are photographs with or without makeup, whichever is larger.
         seed: non-negative int.
+        geometry: of photographs, where the points of a face lie and how they lay it out in a texture, such as
+            `kgan.makeup.PRNet`; None for MediaPipe's mesh.
 
     Returns:
         Dict of arrays, the first axis of each being `n`. Textures and images are float32 in [-1, 1].
@@ -159,9 +161,11 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         raise ValueError(f"count={count}: pass 1 or more")
     kind, _, path = name.partition(":")
     if path and kind in ("mt", "makeup_wild", "makeup"):
-        return load_photos(kind, path, split, uv_size, image_size, count, seed)
+        return load_photos(kind, path, split, uv_size, image_size, count, seed, geometry)
     if name != "synthetic/faces":
         raise ValueError(f'name={name!r}: pass "synthetic/faces", "mt:PATH", "makeup_wild:PATH" or "makeup:PATH"')
+    if geometry:
+        raise ValueError("geometry: drawn faces have MediaPipe's layout; pass None.")
     check_split(split, COUNTS)
     bank = Bank(uv_size, split, seed)
     pairs = [_pair(bank, index, image_size) for index in range(count or COUNTS[split])]

@@ -20,6 +20,7 @@ from kgan.data.store import Store
 from kgan.faces.colour import rgb_to_lab
 from kgan.faces.finder import find_faces
 from kgan.faces.look import Unsuitable, check
+from kgan.faces.mesh import MEDIAPIPE
 from kgan.faces.photo import Photo
 from kgan.faces.skin import part_map, uncovered
 from kgan.faces.texture import nearest_texels, render_table, unwrap, visibility
@@ -47,7 +48,7 @@ class Labels(NamedTuple):
 LABELS = {"bisenet": Labels(1, 10, (12, 13)), "mt": Labels(1, 6, (7, 9)), "scgan": Labels(4, 8, (9, 13))}
 
 
-def load_photos(kind, path, split, uv_size, image_size, count, seed):
+def load_photos(kind, path, split, uv_size, image_size, count, seed, geometry=None):
     """Loads pairs of photographs, as `load_makeup` describes them."""
     check_split(split, ("test",) if kind == "makeup_wild" else ("train", "test"))
     store = Store(path)
@@ -58,7 +59,7 @@ def load_photos(kind, path, split, uv_size, image_size, count, seed):
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "kgan" / "makeup"
     everything = [(role, name) for role, some in names.items() for name in some]
     for role, name in tqdm(everything, "faces", unit="photo", disable=None):
-        found = _read(store, name, maps.get(name), labels, uv_size, image_size, cache)
+        found = _read(store, name, maps.get(name), labels, uv_size, image_size, cache, geometry)
         if isinstance(found, str):
             failures[name] = found
         else:
@@ -76,7 +77,7 @@ def load_photos(kind, path, split, uv_size, image_size, count, seed):
         pair = {}
         for number, role in enumerate(KINDS):
             face = faces[role][endless(np.arange(len(faces[role])), (seed, number), i)]
-            pair |= _arrays(role, face, uv_size, image_size)
+            pair |= _arrays(role, face, uv_size, image_size, geometry.mesh if geometry else MEDIAPIPE)
         pairs.append(pair)
     return {key: np.stack([pair[key] for pair in pairs]) for key in pairs[0]}
 
@@ -144,20 +145,20 @@ def _map(store, name):
 # === Faces ===
 
 
-def _read(store, name, map_name, labels, uv_size, image_size, cache):
+def _read(store, name, map_name, labels, uv_size, image_size, cache, geometry):
     """Returns what is needed of a photo as a dict of arrays, from the cache if it is there; or a status."""
     try:
         data = store.read(name, BYTES)
         parsing = store.read(map_name, BYTES) if map_name else b""
     except ValueError:
         return "unreadable"
-    version = f"{FORMAT} {uv_size} {image_size} {labels}".encode()
+    version = f"{FORMAT} {uv_size} {image_size} {labels}".encode() + (geometry.digest if geometry else b"")
     path = cache / f"{hashlib.sha256(version + hashlib.sha256(data).digest() + parsing).hexdigest()}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             face = dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or cut off
-        face = _face(data, map_name and _map(store, map_name), labels, uv_size, image_size)
+        face = _face(data, map_name and _map(store, map_name), labels, uv_size, image_size, geometry)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **face)
         cache.mkdir(parents=True, exist_ok=True)
@@ -165,7 +166,7 @@ def _read(store, name, map_name, labels, uv_size, image_size, cache):
     return str(face["status"]) if "status" in face else face
 
 
-def _face(data, parsing, labels, uv_size, image_size):
+def _face(data, parsing, labels, uv_size, image_size, geometry=None):
     """Returns crop, texture, visibility, parts and points of the largest face of a photo, or `{"status": ...}`."""
     try:
         photo = Photo.read(data).rgb
@@ -177,18 +178,20 @@ def _face(data, parsing, labels, uv_size, image_size):
         return {"status": error.status}
     # Between texels or pixels farther apart than the photo's, some would be passed over: a large face is reduced first.
     factor = max(1, int(faces[0].size / max(uv_size, image_size)))
-    photo, points = photo.reduce(factor), faces[0].points / factor
+    mesh = geometry.mesh if geometry else MEDIAPIPE
+    points = (geometry.points(photo, faces[0]) if geometry else faces[0].points) / factor
+    photo = photo.reduce(factor)
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     side = MARGIN * (high - low).max()
     box = (*((low + high - side) / 2), *((low + high + side) / 2))
     size = (image_size, image_size)
     crop = np.asarray(photo.transform(size, Image.Transform.EXTENT, box, Image.Resampling.BICUBIC))
-    texture = unwrap(np.asarray(photo, "float32"), points, uv_size)
-    visible = visibility(points, photo.size[::-1], uv_size)
-    visible *= uncovered(rgb_to_lab(texture), visible)
+    texture = unwrap(np.asarray(photo, "float32"), points, uv_size, mesh)
+    visible = visibility(points, photo.size[::-1], uv_size, mesh)
+    visible *= uncovered(rgb_to_lab(texture), visible, mesh.layout)
     near = (points - (*box[:2], 0)) * image_size / side
-    nearest = nearest_texels(*render_table(near, size, uv_size, holes=True)[:2], size)
-    parts = np.where(nearest >= 0, part_map(uv_size).ravel()[nearest], 0)
+    nearest = nearest_texels(*render_table(near, size, uv_size, holes=True, mesh=mesh)[:2], size)
+    parts = np.where(nearest >= 0, part_map(uv_size, mesh.layout).ravel()[nearest], 0)
     if parsing is not None:
         scale = np.array(parsing.shape[::-1]) / photo.size
         box = (*(box[:2] * scale), *(box[2:] * scale))
@@ -204,7 +207,7 @@ def _face(data, parsing, labels, uv_size, image_size):
     }
 
 
-def _arrays(role, face, uv_size, image_size):
+def _arrays(role, face, uv_size, image_size, mesh):
     """Returns the arrays of one role of a pair."""
     arrays = {
         f"{role}_texture": face["texture"] / np.float32(127.5) - 1,
@@ -213,6 +216,6 @@ def _arrays(role, face, uv_size, image_size):
         f"{role}_parts": face["parts"].astype("int32"),
     }
     if role == "source":
-        index, weight, alpha = render_table(face["points"], (image_size, image_size), uv_size)
+        index, weight, alpha = render_table(face["points"], (image_size, image_size), uv_size, mesh=mesh)
         arrays |= {"source_index": index, "source_weight": weight, "source_alpha": alpha[..., None]}
     return arrays

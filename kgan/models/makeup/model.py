@@ -1,5 +1,7 @@
 """Makeup transfer. Equation and section numbers refer to Song, 2024."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,7 +9,7 @@ from keras import ops
 from kgan import losses
 from kgan.adversarial import AdversarialModel, Phase
 from kgan.faces import PARTS
-from kgan.faces.mesh import region
+from kgan.faces.mesh import MEDIAPIPE, Layout, region
 from kgan.faces.skin import part_map, part_shares
 from kgan.models.conditional import check_images, check_range
 from kgan.models.makeup import networks, uv
@@ -26,6 +28,7 @@ WEIGHTS = {
     "truth": 0.0,
 }
 MOST = 4096  # texels of a part whose histograms are matched in a step
+BESIDE = 0.02  # share of the texels in images that may lie beside the face, at its border
 
 
 @keras.saving.register_keras_serializable("kgan")
@@ -90,6 +93,8 @@ class MakeupGAN(AdversarialModel):
             `histogram="image"`.
         perceptual_network: `keras.Model` from pictures to features for eq. 8, such as
             `kgan.models.makeup.networks.build_vgg_features(size)`; None for the third block of the classifier.
+        uv_layout: where the parts of the face lie in textures, `kgan.faces.mesh.Layout`; None for that of MediaPipe's
+            mesh, which `kgan.data.load_makeup` has by default. The paper has PRNet's, see `kgan.makeup.PRNet`.
 
     Raises:
         ValueError: if an argument is out of range or the classifier does not fit. `fit` raises it if an array is
@@ -133,6 +138,7 @@ class MakeupGAN(AdversarialModel):
         both_directions=False,
         image_space=False,
         perceptual_network=None,
+        uv_layout=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -170,11 +176,12 @@ class MakeupGAN(AdversarialModel):
         self.adaptation, self.norm = adaptation, norm
         self.both_directions, self.image_space = both_directions, image_space
         self.perceptual_network = perceptual_network
+        self.uv_layout = layout = uv_layout or MEDIAPIPE.layout
 
-        self.encoder = networks.build_encoder(self.size, width, parts=not image_space)
+        self.encoder = networks.build_encoder(self.size, width, None if image_space else layout)
         self.fusion = networks.build_fusion(self.size, width, len(layers))
         self.makeup_encoder = networks.build_makeup_encoder(self.size, width)
-        self.decoder = networks.build_decoder(self.size, width, parts=not image_space)
+        self.decoder = networks.build_decoder(self.size, width, None if image_space else layout)
         judge = networks.build_patch_discriminator
         if image_space:
             self.players = {**type(self).players, "discriminator": ("image_discriminator",)}
@@ -185,10 +192,10 @@ class MakeupGAN(AdversarialModel):
             self._painted = self._inside = np.ones((self.size, self.size, 1), "float32")
         else:
             self._painted, self._inside = (
-                np.clip(sum(region(name, uv_size) for name in names), 0, 1)[..., None]
+                np.clip(sum(region(name, uv_size, layout) for name in names), 0, 1)[..., None]
                 for names in (("face",), ("face", "eyes", "mouth"))
             )
-        parts = part_map(uv_size).ravel()
+        parts = part_map(uv_size, layout).ravel()
         self._texels = [np.flatnonzero(parts == number).astype("int32") for number in range(1, len(PARTS) + 1)]
 
     def get_config(self):
@@ -211,13 +218,14 @@ class MakeupGAN(AdversarialModel):
             "image_space": self.image_space,
             "perceptual_network": self.perceptual_network
             and keras.saving.serialize_keras_object(self.perceptual_network),
+            "uv_layout": dataclasses.asdict(self.uv_layout),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         names = "classifier", "perceptual_network"
         made = {name: config[name] and keras.saving.deserialize_keras_object(config[name]) for name in names}
-        return cls(**{**config, **made})
+        return cls(**{**config, **made, "uv_layout": Layout.of(**config["uv_layout"])})
 
     def default_optimizers(self):
         return {player: keras.optimizers.Adam(1e-4, 0.5) for player in self.players}
@@ -246,9 +254,20 @@ class MakeupGAN(AdversarialModel):
             ):
                 _check_shape(batch[name], shape, name)
             check_range(batch["source_index"], 0, self.uv_size**2 - 1, "source_index")
+            self._check_layout(*(np.asarray(batch[f"source_{name}"]) for name in ("index", "weight", "alpha")))
         if self.histogram == "image":
             for role in ROLES:
                 _check_shape(batch[f"{role}_parts"], (self.image_size, self.image_size), f"{role}_parts")
+
+    def _check_layout(self, index, weight, alpha):
+        """Raise a `ValueError` if pixels that are wholly face show texels that are no face in the model's layout."""
+        shown = index[(weight > 0) & (alpha.reshape(*weight.shape[:2], 1) == 1)]
+        beside = np.mean(self._inside.ravel()[shown] == 0) if len(shown) else 0.0
+        if beside > BESIDE:
+            raise ValueError(
+                f"{100 * beside:.0f} % of the texels in images are beside the face in this model's layout, "
+                f"{self.uv_layout.name!r}: the textures have another one. Pass uv_layout=."
+            )
 
     def needed(self):
         """Return the names of the arrays that `fit` uses."""
@@ -513,7 +532,8 @@ class MakeupGAN(AdversarialModel):
             raise ValueError("A model in image space does not know where the parts are: pass parts=None.")
         if self.image_space:
             return np.float32(shade)
-        return shade * part_shares(self.size) @ np.array([[strengths.get(part, 0)] for part in PARTS], "float32")
+        strengths = np.array([[strengths.get(part, 0)] for part in PARTS], "float32")
+        return shade * part_shares(self.size, self.uv_layout) @ strengths
 
 
 def _weights(given, image_space):

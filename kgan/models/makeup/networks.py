@@ -1,9 +1,12 @@
 """The networks of makeup transfer (section 3). Details that the paper leaves open are those of BeautyGAN and PSGAN."""
 
+import dataclasses
+
 import keras
 from keras import layers, ops
 
 from kgan.faces import PARTS
+from kgan.faces.mesh import MEDIAPIPE, Layout
 from kgan.faces.skin import part_shares
 from kgan.layers import SpectralConv2D, channels_last, scaled
 
@@ -16,34 +19,49 @@ class PartChannels(layers.Layer):
 
     A convolution does not know where on the face it is, although in UV space each texel has its place.
 
+    Args:
+        layout: `kgan.faces.mesh.Layout`, where the parts lie.
+
     Example:
 
     >>> tuple(PartChannels()(ops.ones((2, 32, 32, 3))).shape)
     (2, 32, 32, 6)
     """
 
+    def __init__(self, layout=MEDIAPIPE.layout, **kwargs):
+        super().__init__(**kwargs)
+        self.layout = layout
+
+    def get_config(self):
+        return {**super().get_config(), "layout": dataclasses.asdict(self.layout)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "layout": Layout.of(**config["layout"])})
+
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] + len(PARTS))
 
     def call(self, inputs):
-        shares = ops.convert_to_tensor(part_shares(inputs.shape[1]), inputs.dtype)[None]
+        shares = ops.convert_to_tensor(part_shares(inputs.shape[1], self.layout), inputs.dtype)[None]
         return ops.concatenate([inputs, ops.broadcast_to(shares, (ops.shape(inputs)[0], *shares.shape[1:]))], axis=-1)
 
 
 @channels_last
-def build_encoder(size, width, parts=True):
+def build_encoder(size, width, layout=MEDIAPIPE.layout):
     """Build the encoder of textures, with two down-sampling layers (section 3.1).
 
     Args:
         size: height and width of the textures, a multiple of 4.
         width: factor for the channels of all hidden layers, in (0, 4].
-        parts: whether it is told where the parts of the face are, as they are in textures.
+        layout: `kgan.faces.mesh.Layout` that tells it where the parts of the face are; None for images, where nobody
+            knows.
 
     Returns:
         A functional model from textures `(batch, size, size, 3)` to features `(batch, size / 4, size / 4, channels)`.
     """
     texture = keras.Input((size, size, 3), name="texture")
-    x = PartChannels()(texture) if parts else texture
+    x = PartChannels(layout)(texture) if layout else texture
     for channels, kernel, strides in ((64, 7, 1), (128, 4, 2), (256, 4, 2)):
         x = _norm_relu(layers.Conv2D(scaled(channels, width), kernel, strides, padding="same", use_bias=False)(x))
     return keras.Model(texture, x, name="encoder")
@@ -78,13 +96,13 @@ def build_makeup_encoder(size, width):
 
 
 @channels_last
-def build_decoder(size, width, parts=True):
+def build_decoder(size, width, layout=MEDIAPIPE.layout):
     """Build the rest of the makeup transfer module, and the decoder.
 
     In the middle of six residual blocks, features become `norm(features) * (1 + gamma) + beta`.
 
     Args:
-        size, width, parts: as in `build_encoder`.
+        size, width, layout: as in `build_encoder`.
 
     Returns:
         A functional model from `[features, makeup]`, of `build_fusion` and `build_makeup_encoder`, to `(batch, size,
@@ -103,7 +121,7 @@ def build_decoder(size, width, parts=True):
     for up in (128, 64):
         x = _norm_relu(layers.Conv2DTranspose(scaled(up, width), 4, 2, padding="same", use_bias=False)(x))
     almost_nothing = keras.initializers.RandomNormal(0.002)  # to start from the source as it is
-    x = PartChannels()(x) if parts else x
+    x = PartChannels(layout)(x) if layout else x
     x = layers.Conv2D(3, 7, padding="same", dtype="float32", kernel_initializer=almost_nothing)(x)
     return keras.Model([features, makeup], x, name="decoder")
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from prnet_files import Flat, write_prnet
 
 from kgan.data.faces import photos
 from kgan.data.faces.drawn import load_makeup
 from kgan.data.faces.photos import LABELS, _labels
 from kgan.data.store import Store
+from kgan.faces.mesh import inside
+from kgan.faces.prnet import PRNet
 
 pytestmark = pytest.mark.backend_free
 SHAPES = {"texture": (64, 64, 3), "image": (48, 48, 3), "visibility": (64, 64, 1), "parts": (48, 48)}
@@ -75,6 +78,23 @@ def test_pairs(faces, home):
     assert solid.mean() > 0.1 and np.abs(drawn - train["source_image"])[solid].mean() < 0.06
     assert set(np.unique(train["source_parts"])) == {0, 1, 2, 3}
     assert len(list(home.glob("*.npz"))) == 4  # by content; what has no face is not looked at again either
+
+
+def test_pairs_in_another_layout(faces, home):
+    """Of a network that says where texels lie: here, upright in the middle of each photo."""
+    (faces / "images" / "makeup" / "3.png").unlink()
+    prnet = PRNet(write_prnet(faces), Flat())
+    options = {"uv_size": 64, "image_size": 48, "seed": HELD}
+    usual = load_makeup(f"makeup:{faces}", **options)
+    pairs = load_makeup(f"makeup:{faces}", **options, geometry=prnet)
+    assert {key: value.shape for key, value in pairs.items()} == {key: value.shape for key, value in usual.items()}
+    outside = ~inside(64, prnet.mesh.layout)
+    assert not pairs["source_visibility"][:, outside].any() and pairs["source_visibility"].mean() > 0.5
+    index, weight = pairs["source_index"], pairs["source_weight"]
+    assert not outside.ravel()[index[weight > 0.5]].any()
+    assert len(list(home.glob("*.npz"))) == 6  # one cache does not serve the other
+    with pytest.raises(ValueError, match="geometry: drawn faces have MediaPipe's layout"):
+        load_makeup("synthetic/faces", count=1, geometry=prnet)
 
 
 def test_the_cache_gives_the_same_without_looking_again(faces, home, monkeypatch):
