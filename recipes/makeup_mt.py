@@ -82,7 +82,7 @@ QUICK = {
     "learning_rate": 2e-3,
     "constant_rate": False,
 }
-SMALL = QUICK | {"count": 2000, "test_count": 500, "rows": list(ROWS), "seeds": 3, "epochs": 10}
+SMALL = QUICK | {"count": 2000, "test_count": 500, "rows": list(ROWS), "seeds": 3, "epochs": 8}
 PAPER = SMALL | {
     "uv_size": 256,
     "image_size": 256,
