@@ -130,7 +130,8 @@ def run_all(options, columns, asked, rows, is_found, found):
         if journal:
             journal.finish()
     rate = new / (time.perf_counter() - started)
-    summary = f"{images} images: {hits} {found}, {failures} not ok; {new} in this run, {rate:.1f} images/s"
+    plural = "" if images == 1 else "s"
+    summary = f"{images} image{plural}: {hits} {found}, {failures} not ok; {new} in this run, {rate:.1f} images/s"
     print(summary, file=sys.stderr)
     return statuses
 

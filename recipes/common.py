@@ -80,8 +80,11 @@ def seeds_of(options):
     return list(range(options.seed, options.seed + getattr(options, "seeds", 1)))
 
 
-def check_run(options):
+def check_run(options, free=()):
     """Refuse to overwrite a run, or to resume it with other options than it was started with.
+
+    Args:
+        free: names of options that may change, because they do not change what has been trained.
 
     Returns:
         The options as `open_run` writes them.
@@ -93,7 +96,7 @@ def check_run(options):
         if not path.exists():
             raise FileNotFoundError(f"{options.out} holds no run to resume: {path} is missing.")
         before = json.loads(path.read_text())
-        differ = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        differ = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in free]
         if differ:
             listed = ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in sorted(differ))
             raise ValueError(f"--resume needs the options of the first run: {listed}.")
@@ -102,12 +105,12 @@ def check_run(options):
     return now
 
 
-def open_run(options):
+def open_run(options, free=()):
     """Make the run's folder with `options.json`, and return it.
 
     Call it once the data are loaded: an error before that leaves no folder behind, and the command can be repeated.
     """
-    write(options.out / "options.json", check_run(options))
+    write(options.out / "options.json", check_run(options, free))
     return options.out
 
 

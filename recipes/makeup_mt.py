@@ -17,8 +17,8 @@ learns from drawn faces.
 A row is a way to transfer makeup. Those beyond the paper have masks of light that are calibrated, come from asymmetry,
 or are a half everywhere (the control); or images in place of textures; or learn from the truth itself.
 
-With --compare NAME:FOLDER, another method is a row: give it pairs/source_0000.png, pairs/reference_0000.png and so on
-of an earlier run with the same options, and let it write 0000.png and so on, of the same size, to the folder. --survey
+With --compare NAME:FOLDER, another method is a row: give it pairs/source_0000.png, pairs/reference_0000.png and so on,
+let it write 0000.png and so on, of the same size, to the folder, and resume the run with the name in --rows. --survey
 writes survey.html, a page that works offline, in which people choose the best of all rows but the untouched one, in
 random order and without names. It saves votes.json; --votes counts such files.
 
@@ -98,6 +98,7 @@ SHOWN = 8  # pairs in pictures
 FACES = "synthetic/faces"  # whose light is known
 LIT = 1000  # of them to learn light from
 HELD = 1000  # added to the seed of the faces that masks are calibrated on
+FREE = ("rows", "compare", "survey")  # options that may change when a run is resumed: each row is trained by itself
 
 
 def main():
@@ -124,14 +125,14 @@ def main():
         print(makeup_survey.tallied(options.votes, options.out / "survey.json"))
         return
     del options.votes
-    common.check_run(options)
+    common.check_run(options, FREE)
     others = dict(each.partition(":")[::2] for each in options.compare)
     check_rows(options, others)
     load = partial(kgan.data.load_makeup, options.data, uv_size=options.uv_size, image_size=options.image_size)
     training = load("train", count=options.count, seed=options.seed)
     test = load("test", count=options.test_count, seed=options.seed)
     compared = {name: read_pictures(Path(folder), test["source_image"].shape) for name, folder in others.items()}
-    out = common.open_run(options)
+    out = common.open_run(options, FREE)
     write_pairs(out / "pairs", test)
     results, painted = {}, {}
     for seed in common.seeds_of(options):

@@ -14,7 +14,7 @@ def attention(path, light, pairs, columns=8):
 
     White is to be taken from the other side, black from its own.
     """
-    at = np.flatnonzero(lit(pairs, "one side"))[:columns]
+    at = one_sided(pairs, columns, made_up=False)
     textures = pairs["reference_texture"][at]
     size = textures.shape[1]
     face = (region("face", size) > 0.5)[..., None]
@@ -47,13 +47,13 @@ def transfers(path, pairs, painted, columns):
     plots.save_image(path, plots.labelled_rows(rows))
 
 
-def one_sided(pairs, count):
-    """The first pairs whose reference is lit from one side, and whose makeup shows."""
+def one_sided(pairs, count, made_up=True):
+    """The first pairs whose reference is lit from one side, and whose makeup shows; any where there are none."""
     at = lit(pairs, "one side")
-    if "target_texture" in pairs:
+    if made_up and "target_texture" in pairs:
         change = np.abs(pairs["target_texture"] - pairs["source_texture"]).mean(axis=(1, 2, 3))
-        at &= change > np.median(change)
-    return np.flatnonzero(at)[:count]
+        at = at & (change > np.median(change))
+    return np.flatnonzero(at if at.any() else np.ones_like(at))[:count]
 
 
 def shades(path, model, pairs, columns=8):

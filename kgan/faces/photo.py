@@ -94,6 +94,9 @@ class Photo:
         Args:
             image: what `painted` returns.
             suffix: of the file to write, of `SUFFIXES`; None for the format of this photograph.
+
+        Raises:
+            Undecodable: the format cannot hold the image, such as a WebP file of more than 16,383 pixels a side.
         """
         own = sniff(self.data[:HEAD]) if self.data else None
         kind = SUFFIXES[suffix.lower()] if suffix else own
@@ -121,13 +124,16 @@ class Photo:
             options = {"quality": 95, "lossless": own != "WEBP" or b"VP8L" in self.data[:64]}
         if kind in ("BMP", "GIF") and self.turn in UPRIGHT:  # these cannot say that they lie
             image = image.transpose(UPRIGHT[self.turn])
-        buffer = io.BytesIO()
-        try:
-            image.save(buffer, kind, **said, **options)
-        except ValueError:  # EXIF data that are too long for the format
+        for kept in (KEPT, ("dpi", "icc_profile"), ()):  # EXIF data may be too long for the format, or broken
             buffer = io.BytesIO()
-            image.save(buffer, kind, **{key: said[key] for key in said.keys() & {"dpi", "icc_profile"}}, **options)
-        return buffer.getvalue()
+            try:
+                image.save(buffer, kind, **{key: said[key] for key in said.keys() & set(kept)}, **options)
+                return buffer.getvalue()
+            except MemoryError:
+                raise
+            except Exception as error:  # Pillow's encoders raise exceptions of several types.
+                reason = error
+        raise Undecodable("unsupported", f"{kind} cannot hold it: {reason}")
 
     def writes(self, suffix):
         """Whether `encoded` gives the format of the file: for `suffix` None, or one of the same format."""

@@ -174,3 +174,15 @@ def test_exif_too_long_for_the_format(astronaut, reddened):
 def test_a_face_beside_the_photo_changes_nothing(astronaut, reddened):
     points, difference = reddened[0]
     assert Photo.of(astronaut).painted([(points + (900, 0, 0), difference)]).tobytes() == astronaut.tobytes()
+
+
+def test_what_a_format_cannot_hold():
+    wide = Photo.of(Image.new("RGB", (16400, 4)))
+    with pytest.raises(Undecodable, match="WEBP cannot hold it") as caught:
+        wide.encoded(wide.stored, ".webp")
+    assert caught.value.status == "unsupported"
+    assert Image.open(io.BytesIO(wide.encoded(wide.stored, ".png"))).size == (16400, 4)
+    # EXIF data that are too long for JPEG are left out.
+    said = Photo.of(Image.new("RGB", (8, 8)))
+    said.stored.info["exif"] = b"Exif\0\0" + bytes(70000)
+    assert "exif" not in Image.open(io.BytesIO(said.encoded(said.stored, ".jpg"))).info

@@ -1,5 +1,7 @@
 """Makeup transfer in tensors."""
 
+from urllib.error import URLError
+
 import keras
 import numpy as np
 import pytest
@@ -410,6 +412,16 @@ def test_vgg_looks_at_colours_as_keras_applications_does():
     model = make(perceptual_network=network)
     again = kgan.MakeupGAN.from_config(model.get_config())
     assert again.perceptual_network.count_params() == network.count_params()
+
+
+def test_vgg_without_a_network(monkeypatch, tmp_path):
+    def offline(*args, **options):
+        raise URLError("no route")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="VGG-16 has no weights 'imagenet' here: .*no route"):
+        build_vgg_features(SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import re
 
 import keras
 import makeup_mt as recipe
+import makeup_pictures
 import makeup_scores
 import makeup_survey
 import numpy as np
@@ -99,12 +100,27 @@ def test_another_method_is_a_row(start, tmp_path, pairs, monkeypatch):
     assert status == 2 and "0000.png is missing: --compare needs a picture for each of 30" in error
     for i, pixels in enumerate(kgan.plots.to_pixels(truth)):
         kgan.plots.save_image(peer / f"{i:04d}.png", pixels)
-    assert start(*arguments, "--out", tmp_path / "run")[0] == 0
+    # It may come later: what is trained stays.
+    assert start(*TINY, "--rows", "untouched", "--out", tmp_path / "run")[0] == 0
+    assert start(*arguments, "--survey", "--out", tmp_path / "run", "--resume")[0] == 0
+    assert json.loads((tmp_path / "run" / "options.json").read_text())["rows"] == ["untouched", "peer"]
+    assert (tmp_path / "run" / "survey.html").exists()
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())["peer"]["0"]["all"]
     assert found["lips"] < 3 and found["eyes"] < 5
     Image.new("RGB", (40, 32)).save(peer / "0003.png")
     status, error = start(*arguments, "--out", tmp_path / "late")
     assert status == 2 and "0003.png has (40, 32) pixels: pass pictures of (32, 32)" in error
+
+
+def test_pictures_of_few_pairs_show_what_there_is(pairs, tmp_path):
+    front = np.flatnonzero(makeup_scores.lit(pairs, "front"))[:2]
+    few = {key: value[front] for key, value in pairs.items()}
+    makeup_pictures.transfers(tmp_path / "few.png", few, {"itself": few["source_image"]}, 8)
+    with Image.open(tmp_path / "few.png") as image:
+        assert np.asarray(image).std() > 10
+    assert makeup_pictures.one_sided(few, 8).tolist() == [0, 1]
+    everyone = makeup_pictures.one_sided(pairs, 30)
+    assert makeup_scores.lit(pairs, "one side")[everyone].all() and len(everyone) > 2
 
 
 # === Scores ===

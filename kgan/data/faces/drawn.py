@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from kgan.data.faces.painter import LIGHTS, FacePainter, draw_shape, lit, made_up
-from kgan.data.faces.photos import load_photos
+from kgan.data.faces.photos import load_photos, stacked
 from kgan.data.source import Source, check_split
 from kgan.faces.skin import part_map
 from kgan.faces.texture import nearest_texels, render_table, visibility
@@ -168,8 +168,7 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         raise ValueError("geometry: drawn faces have MediaPipe's layout; pass None.")
     check_split(split, COUNTS)
     bank = Bank(uv_size, split, seed)
-    pairs = [_pair(bank, index, image_size) for index in range(count or COUNTS[split])]
-    return {key: np.stack([pair[key] for pair in pairs]) for key in pairs[0]}
+    return stacked(lambda index: _pair(bank, index, image_size), count or COUNTS[split])
 
 
 def _pair(bank, index, image_size):

@@ -71,15 +71,27 @@ def load_photos(kind, path, split, uv_size, image_size, count, seed, geometry=No
     for role, folder in KINDS.items():
         if role not in faces:
             raise ValueError(f"{path} has no {split} photo in a folder {folder!r} whose face can be used")
-    count = count or max(map(len, faces.values()))
-    pairs = []
-    for i in range(count):
-        pair = {}
+    mesh = geometry.mesh if geometry else MEDIAPIPE
+
+    def pair(i):
+        arrays = {}
         for number, role in enumerate(KINDS):
             face = faces[role][endless(np.arange(len(faces[role])), (seed, number), i)]
-            pair |= _arrays(role, face, uv_size, image_size, geometry.mesh if geometry else MEDIAPIPE)
-        pairs.append(pair)
-    return {key: np.stack([pair[key] for pair in pairs]) for key in pairs[0]}
+            arrays |= _arrays(role, face, uv_size, image_size, mesh)
+        return arrays
+
+    return stacked(pair, count or max(map(len, faces.values())))
+
+
+def stacked(pair, count):
+    """Returns what `pair(0)` to `pair(count - 1)` return, dicts of arrays, stacked; in memory, no more than that."""
+    whole = {}
+    for i in range(count):
+        for key, value in pair(i).items():
+            if i == 0:
+                whole[key] = np.empty((count, *np.shape(value)), np.asarray(value).dtype)
+            whole[key][i] = value
+    return whole
 
 
 def _split(kind, store, folder, split, seed):

@@ -169,10 +169,18 @@ def build_vgg_features(size, weights="imagenet"):
 
     Returns:
         A functional model from textures `(batch, size, size, 3)` in [-1, 1] to `(batch, size / 8, size / 8, 512)`.
+
+    Raises:
+        FileNotFoundError: the weights can neither be found nor downloaded.
     """
     texture = keras.Input((size, size, 3), name="texture")
     # As keras.applications.vgg16.preprocess_input: blue, green, red from 0 to 255, less their means on ImageNet.
     pixels = (ops.flip(texture, axis=-1) + 1) * 127.5 - ops.convert_to_tensor([103.939, 116.779, 123.68])
-    vgg = keras.applications.VGG16(include_top=False, weights=weights, input_shape=(size, size, 3))
+    try:
+        vgg = keras.applications.VGG16(include_top=False, weights=weights, input_shape=(size, size, 3))
+    except Exception as error:
+        if type(error) is not Exception:  # which Keras raises where a download fails
+            raise
+        raise FileNotFoundError(f"VGG-16 has no weights {weights!r} here: {error}") from error
     features = keras.Model(vgg.input, vgg.get_layer("block4_conv1").output, name="relu4_1")
     return keras.Model(texture, features(pixels), name="vgg_features")
