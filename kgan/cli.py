@@ -28,6 +28,7 @@ STATUSES = """
   empty         the file has no bytes
   not_an_image  the file does not start like any known image format
   unsupported   an image of another format or kind (12-bit JPEG), or an unsupported compression method in an archive
+  needs_pillow_heif  a HEIC photo: pip install pillow-heif
   truncated     the file ends before its last pixel
   damaged       the image or the archive is corrupt
   too_large     the image exceeds --max-megapixels or --max-megabytes, or decoding runs out of memory
@@ -37,8 +38,9 @@ STATUSES = """
   unsafe_name   the name of an archive member leads outside the archive
   crashed       decoding crashed or took longer than --max-seconds
 
-The formats JPEG, PNG, WebP, GIF and BMP are recognised by content, not by file name. Hidden files in folders are
-skipped, and archives in folders are not opened.
+The formats JPEG, PNG, WebP, AVIF, TIFF, JPEG 2000, GIF and BMP are recognised by content, not by file name, as is HEIC,
+which needs the package pillow-heif. Of several pictures in a file, such as the pages of a TIFF file, the first counts.
+Hidden files in folders are skipped, and archives in folders are not opened.
 
 To continue a stopped run with --out, repeat the command. Every image gets exactly one row.
 

@@ -9,6 +9,7 @@ import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageDraw, ImageFont
 
 
@@ -58,6 +59,17 @@ PNG, JPEG, GIF, BMP = (
     encode(PICTURE.quantize(64) if kind == "GIF" else PICTURE, kind) for kind in ("PNG", "JPEG", "GIF", "BMP")
 )
 WEBP = encode(PICTURE, "WEBP")
+pillow_heif.register_heif_opener()
+TIFF, LZW, AVIF, HEIC, JPEG2000 = (
+    encode(PICTURE, kind, **options)
+    for kind, options in (
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("AVIF", {"quality": 90}),
+        ("HEIF", {"quality": 90}),
+        ("JPEG2000", {}),
+    )
+)
 
 
 # === Hostile files ===
@@ -82,6 +94,21 @@ def webp_of_size(width, height):
     size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
     body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + size + WEBP[12:]
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def tiff_of(tag, value):
+    """A TIFF file whose directory has another value for a tag."""
+    at = 10
+    while struct.unpack_from("<H", TIFF, at)[0] != tag:
+        at += 12
+    kind = struct.unpack_from("<H", TIFF, at + 2)[0]
+    return TIFF[: at + 8] + struct.pack("<HH" if kind == 3 else "<I", *[value, 0][: 5 - kind]) + TIFF[at + 12 :]
+
+
+def jpeg2000_of_size(width, height):
+    data = encode(PICTURE, "JPEG2000", no_jp2=True)
+    at = data.index(b"\xff\x51") + 6
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
 
 
 def endless_jpeg():
@@ -174,10 +201,28 @@ HOSTILE = {
     "[a-z]*.png": (PNG, "ok"),
     "-x.png": (PNG, "ok"),
     # Other kinds
-    "tiff.jpg": (encode(PICTURE, "TIFF"), "unsupported"),
-    "big-endian.tif": (b"MM\0*" + bytes(50), "unsupported"),
-    "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "unsupported"),
-    "photo.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "unsupported"),
+    "tiff.jpg": (TIFF, "ok"),
+    "pages.tif": (encode(PICTURE, "TIFF", save_all=True, append_images=[PICTURE.rotate(90)]), "ok"),
+    "fax.tif": (encode(PICTURE.convert("1"), "TIFF", compression="group4"), "ok"),
+    "old compression.tif": (tiff_of(259, 32809), "unsupported"),
+    "unknown colours.tif": (tiff_of(262, 999), "unsupported"),
+    "bomb.tif": (tiff_of(256, 2**28), "too_large"),
+    "directory behind its end.tif": (b"MM\0*" + bytes([9] * 50), "truncated"),
+    "cut in half.tif": (TIFF[: len(TIFF) // 2], "truncated"),
+    "cut in half, squeezed.tif": (LZW[: len(LZW) // 2], "truncated"),
+    "junk.tif": (b"II*\0\x08\0\0\0\1\0" + b"\xff" * 500, "damaged"),
+    "two pictures.jpg": (encode(PICTURE, "MPO", save_all=True, append_images=[PICTURE.rotate(90)]), "ok"),
+    "photo.avif": (AVIF, "ok"),
+    "cut in half.avif": (AVIF[: len(AVIF) // 2], "truncated"),
+    "junk.avif": (AVIF[:300] + bytes(i % 251 for i in range(len(AVIF) - 300)), "damaged"),
+    "photo.heic": (HEIC, "ok"),
+    "cut in half.heic": (HEIC[: len(HEIC) // 2], "truncated"),
+    "junk.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "damaged"),
+    "photo.jp2": (JPEG2000, "ok"),
+    "cut in half.jp2": (JPEG2000[: len(JPEG2000) // 2], "truncated"),
+    "junk.jp2": (JPEG2000[:12] + bytes(50) + b"\xff\xd9", "damaged"),
+    "bare.j2k": (encode(PICTURE, "JPEG2000", no_jp2=True), "ok"),
+    "bomb.j2k": (jpeg2000_of_size(2**30, 2**30), "too_large"),
     "icon.ico": (encode(PICTURE.resize((32, 32)), "ICO"), "unsupported"),
     "layers.psd": (b"8BPS" + bytes(50), "unsupported"),
     "film.mp4": (b"\0\0\0\x20ftypisom" + bytes(50), "unsupported"),

@@ -324,7 +324,7 @@ def test_help_names_every_status_and_option(capsys):
         main(["filter", "--help"])
     text = capsys.readouterr().out
     statuses = [line.split("`")[1] for line in runtime_files.__doc__.splitlines() if line.startswith("| `")]
-    assert len(statuses) == 12
+    assert len(statuses) == 13
     assert all(status in text for status in statuses)
 
 

@@ -1,5 +1,6 @@
 """Labelled images in folders and zip archives, one folder per class."""
 
+import contextlib
 import io
 import warnings
 from pathlib import Path, PurePosixPath
@@ -9,10 +10,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kgan.data.source import Source, balanced_subset, check_split, stratified_split
 from kgan.data.store import Store, none_readable
-from kgan.runtime.pixels import pixel_chunks, sound, upright
+from kgan.runtime.files import HEAD, Undecodable, sniff
+from kgan.runtime.pixels import check_readable, pixel_chunks, sound, upright
 
 # Image decoders only: some of Pillow's other formats start an interpreter.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 # Names of folders, in small letters, and the splits they hold.
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS.update(dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"))
@@ -130,12 +132,18 @@ def read_image(file):
 
 def open_image(file):
     """Reads the header of an open image file; `read_image` reads some more."""
+    formats = FORMATS
+    with contextlib.suppress(Undecodable):
+        formats = (*FORMATS, "HEIF") if sniff(file.read(HEAD)) == "HEIF" else FORMATS
+    file.seek(0)
+    if formats != FORMATS:
+        check_readable("HEIF")
     try:
         try:
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(file, formats=formats)
         except Exception:  # On a corrupt PNG chunk Pillow raises exceptions of almost any type.
             file.seek(0)
-            image = Image.open(io.BytesIO(pixel_chunks(file.read())), formats=FORMATS)
+            image = Image.open(io.BytesIO(pixel_chunks(file.read())), formats=formats)
     except UnidentifiedImageError:
         raise ValueError(f"not an image in a supported format ({', '.join(FORMATS)})") from None
     if image.width * image.height > MAX_PIXELS:

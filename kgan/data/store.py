@@ -10,8 +10,8 @@ from kgan.runtime.files import HEAD, Undecodable, sniff
 from kgan.runtime.inputs import hidden, open_zip, open_zipped
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+SUFFIXES |= {".avif", ".heic", ".heif", ".jp2"}
 NO_IMAGES = {".txt", ".csv", ".json", ".xml", ".md", ".html", ".mat", ".py"}  # suffixes that need no look inside
-BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # of HEIC and AVIF; other files of this form are films
 MAX_FILE_BYTES = 2**28
 
 
@@ -103,7 +103,7 @@ class Store:
                 head = file.read(HEAD)
             return bool(sniff(head))
         except Undecodable as error:  # of an image that cannot be read there shall be a warning
-            return error.status == "unsupported" and (head[4:8] != b"ftyp" or head[8:12] in BRANDS)
+            return error.status == "unsupported" and head[4:8] != b"ftyp"  # but not of a film
         except Exception:  # zipfile raises many exception types on a damaged archive.
             return False
 

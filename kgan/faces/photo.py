@@ -12,10 +12,14 @@ from kgan.faces.mesh import EYES, MOUTH
 from kgan.faces.raster import resized
 from kgan.faces.texture import render
 from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
-from kgan.runtime.pixels import UPRIGHT, decoded, eight_bits, orientation
+from kgan.runtime.pixels import UPRIGHT, check_readable, decoded, eight_bits, orientation
 
+# What is written, by the suffix of the file; HEIC needs the package pillow-heif.
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP"}
+SUFFIXES |= {".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF", ".jp2": "JPEG2000", ".tif": "TIFF", ".tiff": "TIFF"}
+MOVING = ("GIF", "WEBP", "AVIF")  # formats of animations
 PAINTED = ("RGB", "RGBA", "CMYK")  # modes that are painted as they are stored; of others all pixels are converted
+UPRIGHT_ONLY = ("BMP", "GIF", "TIFF", "JPEG2000")  # formats that Pillow writes without their orientation
 STRIP = 512  # rows that are painted at a time, to bound memory
 KEPT = ("exif", "icc_profile", "dpi", "xmp")  # what is written again
 # What undoes UPRIGHT, where this is not the same again.
@@ -48,8 +52,11 @@ class Photo:
 
         def read(image):
             # Not of JPEG: phones put a second picture behind the first, for depth or for bright screens.
-            if image.format in ("GIF", "WEBP") and getattr(image, "is_animated", False) or b"acTL" in data[:128]:
+            several = getattr(image, "is_animated", False)
+            if several and image.format in MOVING or b"acTL" in data[:128]:
                 raise Undecodable("unsupported", "it is an animation")
+            if several and image.format == "TIFF":
+                raise Undecodable("unsupported", "it has several pages")
             image.load()
             return cls.of(image, data)
 
@@ -109,6 +116,7 @@ class Photo:
         ):
             said.pop("icc_profile", None)  # a profile of grey or of inks says nothing about red, green and blue
         options = {}
+        check_readable(kind)
         if kind == "JPEG":
             if own == "JPEG" and self.stored.mode == image.mode:
                 # The tables of the file: what is not painted is rounded to what it was.
@@ -122,8 +130,13 @@ class Photo:
                 options = {"quality": 95, "subsampling": 0}
         elif kind == "WEBP":
             options = {"quality": 95, "lossless": own != "WEBP" or b"VP8L" in self.data[:64]}
-        if kind in ("BMP", "GIF") and self.turn in UPRIGHT:  # these cannot say that they lie
+        elif kind in ("AVIF", "HEIF"):
+            options = {"quality": 95}
+        elif kind == "TIFF":
+            options = {"compression": "tiff_lzw"}
+        if kind in UPRIGHT_ONLY and self.turn in UPRIGHT:  # these cannot say that they lie
             image = image.transpose(UPRIGHT[self.turn])
+            said.pop("exif", None)
         for kept in (KEPT, ("dpi", "icc_profile"), ()):  # EXIF data may be too long for the format, or broken
             buffer = io.BytesIO()
             try:

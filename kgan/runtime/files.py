@@ -7,8 +7,9 @@ Reading and decoding a file gives pixels or a status:
 | `ok` | the file was decoded |
 | `empty` | the file has no bytes |
 | `not_an_image` | the file does not start like any known image format |
-| `unsupported` | an image of a format not in `FORMATS` or a kind that Pillow does not read, or an archive member \
-with an unsupported compression method |
+| `unsupported` | an image of another format or of a kind that Pillow does not read, or an archive member with an \
+unsupported compression method |
+| `needs_pillow_heif` | a HEIC photo, which the package `pillow-heif` reads |
 | `truncated` | the file ends before its last pixel |
 | `damaged` | the image or the archive is corrupt |
 | `too_large` | it exceeds the limit on bytes or pixels, or decoding runs out of memory |
@@ -27,16 +28,21 @@ import os
 import stat
 from pathlib import Path
 
-# The formats of nearly all photos, and the first bytes of each. TIFF is left out: photos seldom use it, and its decoder
-# supports many old compression schemes with a long record of vulnerabilities.
-FORMATS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "WEBP": b"RIFF", "GIF": b"GIF8", "BMP": b"BM"}
-# First bytes of other image formats: their files are `unsupported`, not `not_an_image`.
-OTHER_IMAGES = (
-    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF
-    *(b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL ", b"\xff\x0a"),  # JPEG 2000, JPEG XL
-    *(b"8BPS", b"\0\0\1\0"),  # Photoshop, icons
-)
-HEAD = 16  # bytes needed to recognise a format
+# The formats of nearly all photos, as Pillow calls them, and the first bytes of each.
+FORMATS = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "WEBP": b"RIFF",
+    "GIF": b"GIF8",
+    "BMP": b"BM",
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "JPEG2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0"),
+}
+# Of files that begin with a list of brands, the brands that make them photos; others are films.
+BRANDS = {"AVIF": {b"avif", b"avis"}, "HEIF": {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}}
+# First bytes of other image formats, JPEG XL, Photoshop, icons: they are `unsupported`, not `not_an_image`.
+OTHER_IMAGES = b"\0\0\0\x0cJXL ", b"\xff\x0a", b"8BPS", b"\0\0\1\0"
+HEAD = 64  # bytes needed to recognise a format
 PART = 2**20  # most bytes per read
 
 
@@ -64,7 +70,7 @@ class Limits:
 
 
 def sniff(head):
-    """Returns the format of a file, one of `FORMATS`, given its first `HEAD` bytes.
+    """Returns the format of a file, of `FORMATS` or `BRANDS`, given its first `HEAD` bytes.
 
     Raises:
         Undecodable: `empty`, `unsupported` or `not_an_image`.
@@ -74,8 +80,14 @@ def sniff(head):
     for kind, beginning in FORMATS.items():
         if head.startswith(beginning) and (kind != "WEBP" or head[8:12] == b"WEBP"):
             return kind
-    # HEIC and AVIF. MP4 has the same first bytes.
-    if head.startswith(OTHER_IMAGES) or head[4:8] == b"ftyp":
+    if head[4:8] == b"ftyp":
+        end = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+        for kind, some in BRANDS.items():
+            if brands & some:
+                return kind
+        raise Undecodable("unsupported", "a film")
+    if head.startswith(OTHER_IMAGES):
         raise Undecodable("unsupported")
     raise Undecodable("not_an_image")
 

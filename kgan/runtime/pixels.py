@@ -1,16 +1,18 @@
 """Gets at the pixels of a file: EXIF orientation, 16-bit samples, transparent colours, harmless faults of a file.
 
 A file that gives no pixels raises `Undecodable` with one of the statuses of `kgan.runtime.files`. Errors that a decoder
-conceals remain `ok`: if a JPEG file has an end marker, libjpeg fills missing data with grey.
+conceals remain `ok`: if a JPEG file has an end marker, libjpeg fills missing data with grey. Of a file with several
+pictures, such as the pages of a TIFF file or the two of a phone's JPEG, the first counts.
 """
 
+import functools
 import hashlib
 import io
 import warnings
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
 
@@ -40,12 +42,15 @@ def decoded(data, convert, max_pixels=Limits.pixels):
         Undecodable: the file gives no pixels.
     """
     kind = sniff(data[:HEAD])
+    check_readable(kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(pixel_chunks(data)), formats=[kind])
             if image.width * image.height > max_pixels:
                 raise Undecodable("too_large", f"{image.width} x {image.height} pixels")
+            if kind == "TIFF" and image.info.get("compression") not in COMPRESSIONS:
+                raise Undecodable("unsupported", f"TIFF compressed by {image.info['compression']}")
             scale_transparent_value(image)
             return convert(image)
     except (Undecodable, MemoryError):
@@ -55,19 +60,39 @@ def decoded(data, convert, max_pixels=Limits.pixels):
     except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
         if kind == "JPEG" and lacks_only_its_end(data):
             return decoded(data + END_OF_JPEG, convert, max_pixels)
-        if str(error).startswith("Unsupported BMP") or (kind == "JPEG" and not common_jpeg(data)):
+        if (
+            str(error).startswith("Unsupported BMP")
+            or (kind == "JPEG" and not common_jpeg(data))
+            or (kind == "TIFF" and not common_tiff(data))
+        ):
             raise Undecodable("unsupported", str(error)) from None
-        cut = "truncated" in str(error).lower() or (
-            kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
-        )
+        cut = "truncated" in str(error).lower() or ends_early(kind, data)
         raise Undecodable("truncated" if cut else "damaged", str(error)) from None
+
+
+@functools.cache
+def check_readable(kind):
+    """Makes Pillow ready for a format, or raises `Undecodable` where a package is missing.
+
+    Pillow reads HEIC, the photos of iPhones, with `pillow-heif`, the extra `kgan[heif]`.
+    """
+    if kind == "HEIF":
+        try:
+            import pillow_heif
+        except ImportError:
+            raise Undecodable("needs_pillow_heif", 'pip install "kgan[heif]"') from None
+        pillow_heif.register_heif_opener(thumbnails=False)
+    Image.init()
+    if kind not in Image.OPEN:
+        raise Undecodable("unsupported", f"Pillow {Image.__version__} does not read {kind}")
 
 
 def orientation(image):
     """Returns the EXIF orientation, 1 to 8; 1 if it is missing or invalid."""
-    if image.format == "PNG":
+    if image.format in ("PNG", "TIFF"):
         # EXIF may follow the pixels, and then `getexif` loads the pixels first. Load them here instead: a failure
-        # inside the `try` would be mistaken for broken EXIF, and the image would then decode as black.
+        # inside the `try` would be mistaken for broken EXIF, and the image would then decode as black. Pillow turns a
+        # TIFF image upright when it is loaded.
         image.load()
     try:
         found = image.getexif().get(ORIENTATION)
@@ -173,6 +198,44 @@ def _digest(data):
     for top in range(0, image.height, 256):  # in strips, to hold the pixels only once
         digest.update(image.crop((0, top, image.width, min(top + 256, image.height))).tobytes())
     return digest.digest()
+
+
+def ends_early(kind, data):
+    """Whether the file is shorter than its chunks, boxes or directory say."""
+    if kind == "WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if kind == "TIFF":
+        order = "little" if data.startswith(b"II") else "big"
+        at = int.from_bytes(data[4:8], order)
+        return len(data) < at + 2 + 12 * int.from_bytes(data[at : at + 2], order)
+    if kind not in ("AVIF", "HEIF") and not (kind == "JPEG2000" and data.startswith(b"\0")):
+        return kind == "JPEG2000" and not data.endswith(END_OF_JPEG)
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size
+        if size == 0:  # the last box, to the end of the file
+            return kind == "JPEG2000" and not data.endswith(END_OF_JPEG)
+        at += max(size, 8)
+    return at != len(data)
+
+
+# How TIFF files are compressed that Pillow reads and people have. Pillow's library knows many more, old and rare ones,
+# whose decoders have a long record of vulnerabilities.
+COMPRESSIONS = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg", "group3", "group4", "zstd"}
+
+
+def common_tiff(data):
+    """Whether a TIFF file has pixels of a kind that Pillow knows, or is damaged."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+        except SyntaxError as error:
+            return bool(said) or not str(error).startswith("unknown")
+        except Exception:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
+            return True
+    return True
 
 
 def common_jpeg(data):

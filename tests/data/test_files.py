@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -323,6 +324,21 @@ def test_sixteen_bits(dtype):
     deep = (GRADIENT.astype("float64") * 257).astype(dtype)
     np.testing.assert_array_equal(decode(encode(deep, "TIFF"), 16, 1)[..., 0], GRADIENT)
     np.testing.assert_array_equal(decode(encode(deep.astype("uint16")), 16, 3)[..., 0], GRADIENT)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF", "HEIF", "JPEG2000"])
+def test_formats_of_cameras_and_phones(kind, tmp_path):
+    pillow_heif.register_heif_opener()
+    smooth = Image.fromarray(COLOUR).resize((64, 64), Image.Resampling.BICUBIC)
+    options = {"quality": 98} if kind in ("AVIF", "HEIF") else {}
+    suffix = {"TIFF": "tif", "AVIF": "avif", "HEIF": "HEIC", "JPEG2000": "jp2"}[kind]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            (tmp_path / name / f"{i}.{suffix}").write_bytes(encode(smooth, kind, **options))
+    images, labels = load(f"folder:{tmp_path}", image_size=64)[0:2]
+    assert labels.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose((images[0] + 1) * 127.5, np.asarray(smooth), atol=12)
 
 
 def test_floating_point_is_refused():

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 from image_files import encode, png
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from kgan.faces.mesh import HOLES, TRIANGLES
 from kgan.faces.photo import SUFFIXES, Photo
@@ -91,10 +91,16 @@ def test_turned_by_exif(orientation, astronaut, reddened):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_formats_keep_their_kind_and_profile(suffix, astronaut, reddened):
     kind = SUFFIXES[suffix]
-    extra = {} if kind in ("GIF", "BMP") else {"icc_profile": SRGB}
+    extra = {} if kind in ("GIF", "BMP", "JPEG2000") else {"icc_profile": SRGB}
     image = astronaut.quantize(256) if kind == "GIF" else astronaut
-    painted = paint(encode(image, kind, **extra), reddened)
+    options = {"quality": 95} if kind in ("AVIF", "HEIF") else {}
+    data = encode(image, kind, **extra, **options)
+    painted = paint(data, reddened)
     assert painted.format == kind and painted.size == (512, 512)
+    far = np.s_[300:, :100]
+    before = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
+    lossy = kind in ("JPEG", "WEBP", "AVIF", "HEIF", "GIF")
+    assert np.abs(np.asarray(painted.convert("RGB"), int) - before)[far].mean() < (2 if lossy else 0.01)
     assert painted.info.get("icc_profile") == extra.get("icc_profile")
 
 
@@ -127,8 +133,10 @@ def test_animations_are_refused(astronaut):
     frames = [astronaut.quantize(16), astronaut.quantize(16).rotate(90)]
     gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     moving = encode(astronaut, "PNG", save_all=True, append_images=[astronaut.rotate(90)])
-    for data in (gif, moving):
-        with pytest.raises(Undecodable, match="an animation") as refused:
+    film = encode(astronaut, "AVIF", save_all=True, append_images=[astronaut.rotate(90)])
+    pages = encode(astronaut, "TIFF", save_all=True, append_images=[astronaut.rotate(90)])
+    for data, words in ((gif, "an animation"), (moving, "an animation"), (film, "an animation"), (pages, "pages")):
+        with pytest.raises(Undecodable, match=words) as refused:
             Photo.read(data)
         assert refused.value.status == "unsupported"
     # A second picture behind the first, as phones write it, is no animation.
@@ -162,7 +170,21 @@ def test_formats_without_exif_are_written_upright(astronaut, reddened):
     exif = Image.Exif()
     exif[0x0112] = 6
     lying = encode(astronaut.crop((0, 0, 512, 400)).transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
-    assert paint(lying, reddened, ".bmp").size == (512, 400) and paint(lying, reddened, ".png").size == (400, 512)
+    for suffix in (".bmp", ".tif", ".jp2"):
+        assert paint(lying, reddened, suffix).size == (512, 400)
+    assert paint(lying, reddened, ".png").size == (400, 512)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "TIFF"])  # HEIC photos say nowhere that they lie
+def test_photos_that_lie_are_painted_upright(kind, astronaut, reddened):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = astronaut.crop((0, 0, 512, 400))
+    options = {"quality": 95} if kind == "AVIF" else {}
+    lying = encode(upright.transpose(Image.Transpose.ROTATE_90), kind, exif=exif, **options)
+    expected = np.asarray(Photo.of(upright).painted(reddened), int)
+    painted = np.asarray(ImageOps.exif_transpose(paint(lying, reddened)), int)
+    assert painted.shape == expected.shape and np.abs(painted - expected).mean() < 3
 
 
 def test_exif_too_long_for_the_format(astronaut, reddened):

@@ -1,11 +1,15 @@
 """Orientation, 16-bit samples and transparency, seen through `decode` and `to_bucket`."""
 
+import sys
+
 import numpy as np
 import pytest
-from image_files import FINE, GREY, PICTURE, encode, png
+from image_files import AVIF, FINE, GREY, HEIC, JPEG2000, LZW, PICTURE, TIFF, encode, png
 from PIL import Image
 
 from kgan.filter.decoding import decode, to_bucket
+from kgan.runtime.files import Undecodable, sniff
+from kgan.runtime.pixels import check_readable
 
 pytestmark = pytest.mark.backend_free
 
@@ -22,15 +26,59 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 @pytest.mark.parametrize("turn", STORED)
 def test_exif_orientation(turn, kind):
     exif = Image.Exif()
     exif[0x0112] = turn
-    options = {"JPEG": FINE, "PNG": {}, "WEBP": {"lossless": True}}[kind]
+    options = {
+        "JPEG": FINE,
+        "PNG": {},
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+        "TIFF": {},
+    }[kind]
     seen, size = decode(encode(PICTURE.transpose(STORED[turn]), kind, exif=exif, **options))
     assert size == (400, 600)
-    np.testing.assert_allclose(seen[0].astype(int), to_bucket(PICTURE), atol=5 if kind == "JPEG" else 0)
+    np.testing.assert_allclose(seen[0].astype(int), to_bucket(PICTURE), atol={"JPEG": 5, "AVIF": 12}.get(kind, 0))
+
+
+@pytest.mark.parametrize("data", [TIFF, LZW, AVIF, HEIC, JPEG2000], ids="tiff lzw avif heic jp2".split())
+def test_formats_beside_those_of_the_web(data):
+    seen, size = decode(data)
+    assert size == (400, 600)
+    assert np.abs(seen[0].astype(int) - to_bucket(PICTURE)).mean() < 2
+
+
+def test_deep_tiff():
+    seen, _ = decode(encode(Image.fromarray(GREY.astype("uint16") * 256 + 200), "TIFF"))
+    np.testing.assert_array_equal(seen[0], to_bucket(Image.fromarray(GREY)))
+
+
+def test_of_several_pictures_the_first_counts():
+    other = Image.new("RGB", PICTURE.size, "red")
+    for data in (
+        encode(PICTURE, "TIFF", save_all=True, append_images=[other]),
+        encode(PICTURE, "MPO", save_all=True, append_images=[other], **FINE),
+        encode(PICTURE, "AVIF", save_all=True, append_images=[other], quality=95),
+    ):
+        assert np.abs(decode(data)[0][0].astype(int) - to_bucket(PICTURE)).mean() < 2
+
+
+def test_heic_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    check_readable.cache_clear()
+    with pytest.raises(Undecodable, match=r'pip install "kgan\[heif\]"') as caught:
+        decode(HEIC)
+    assert caught.value.status == "needs_pillow_heif"
+
+
+@pytest.mark.parametrize("brand, kind", [(b"heic", "HEIF"), (b"mif1", "HEIF"), (b"avif", "AVIF"), (b"avis", "AVIF")])
+def test_brands(brand, kind):
+    assert sniff(b"\0\0\0\x18ftyp" + brand + bytes(52)) == kind
+    assert sniff(b"\0\0\0\x1cftypmsf1\0\0\0\0iso8" + brand + bytes(40)) == kind
+    with pytest.raises(Undecodable, match="a film"):  # what comes behind the list of brands is none
+        sniff(b"\0\0\0\x14ftypisom\0\0\0\0iso8" + brand + bytes(40))
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
