@@ -80,7 +80,7 @@ def check_readable(kind):
         try:
             import pillow_heif
         except ImportError:
-            raise Undecodable("needs_pillow_heif", 'pip install "kgan[heif]"') from None
+            raise Undecodable("needs_pillow_heif", "pip install pillow-heif") from None
         pillow_heif.register_heif_opener(thumbnails=False)
     Image.init()
     if kind not in Image.OPEN:
