@@ -32,8 +32,8 @@ empty), or `file,labels` with names separated by `;`, and `split` or not; severa
 | `"mosaic:PATH"` | four photographs of a folder or zip archive with one folder per class as one image; several labels \
 | `(64, 64, 3)` |
 | `"icdar2013:PATH"`, `"icdar2015:PATH"`, `"coco_text:PATH"`, `"textocr:PATH"`, `"total_text:PATH"`, `"svt:PATH"`, \
-`"td500:PATH"`, `"textdis:PATH"` | scene text in the layouts of `kgan.data.text.sets`; region labels | \
-`(240, 240, 3)` |
+`"td500:PATH"`, `"textdis:PATH"`, `"photos:PATH"` | scene text in the layouts of `kgan.data.text.sets`; region labels \
+| `(240, 240, 3)` |
 | any other name | a data set of TensorFlow Datasets, such as `"oxford_flowers102"`, or `"coco/2014"` with several \
 labels | its own if square (32 x 32 for 28 x 28), else 64 x 64; grey or RGB as stored |
 """

@@ -25,6 +25,7 @@ LICENCES = {
     "svt": "not stated",
     "td500": "not stated, research use",
     "textdis": "not stated",
+    "photos": "of each photograph, in the index.csv",
 }
 
 

@@ -10,6 +10,7 @@
 | SVT, Street View Text | `read_svt` | http://vision.ucsd.edu/~kai/svt |
 | MSRA-TD500 | `read_td500` | http://www.iapr-tc11.org, MSRA Text Detection 500 Database |
 | TextDis | `read_textdis` | from its authors |
+| photographs with an `index.csv` of sources and licences | `read_photos` | |
 | your own boxes in an `annotations.json` | `read_boxes_json` | |
 | images without text | `read_negatives` | |
 | images filled with text | `read_crops` | |
@@ -32,6 +33,7 @@ from kgan.data.json_files import parse_json, structure
 from kgan.data.source import check_split
 from kgan.data.store import Store
 from kgan.data.text import annotations as formats
+from kgan.data.text.photos import read_photos
 from kgan.data.text.records import (
     LICENCES,
     MAX_GROUND_TRUTH_BYTES,
@@ -365,4 +367,5 @@ READERS = {
     "svt": read_svt,
     "td500": read_td500,
     "textdis": read_textdis,
+    "photos": read_photos,
 }

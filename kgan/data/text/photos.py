@@ -1,0 +1,128 @@
+"""Reader of photographs with an index: whether each holds text, from where it is, and under which terms."""
+
+import collections
+import csv
+import io
+import re
+
+from kgan.data.json_files import parse_json, structure
+from kgan.data.source import check_split
+from kgan.data.store import Store
+from kgan.data.text import annotations as formats
+from kgan.data.text.records import (
+    LICENCES,
+    MAX_GROUND_TRUTH_BYTES,
+    MAX_JSON_BYTES,
+    beside,
+    only_file,
+    picture_size,
+    readable,
+    text_image,
+)
+
+COLUMNS = ("file", "source", "licence", "doubt", "has_text")
+SHARE_ALIKE = re.compile(r"\bSA\b")
+
+
+def read_photos(path, split, tolerance=1.0, free=False):
+    """Reads photographs with an `index.csv`.
+
+    `index.csv` has these columns, and others that are not read:
+
+    - `file`: path of the photograph relative to the `index.csv`;
+    - `source`: where it is from, such as the name of a collection;
+    - `has_text`: `yes` or `no`;
+    - `licence`, and `doubt`: what is not certain of it, or empty.
+
+    `boxes.json` is an object from a `file` to one with `quads`, a list of quadrilaterals around text, each a list of
+    four points x, y. A photograph with text but without boxes has one polygon, the whole image, with `care` False: the
+    text is somewhere in it.
+
+    The splits share no source. In the order of how many of their photographs hold text, the sources go to the train and
+    the test split in turn.
+
+    Args:
+        path: folder or zip archive with the `index.csv`, the `boxes.json` and the photographs.
+        split: `"train"` or `"test"`.
+        tolerance: as in `kgan.data.text.sets.read_icdar2013`.
+        free: whether to leave out photographs whose licence is share-alike or in doubt, so that weights learned from
+            the others can be passed on.
+
+    Returns:
+        `TextImages` in the order of the index.
+
+    Raises:
+        ValueError: the index or the boxes are malformed; the error names the file and line.
+        FileNotFoundError: a photograph, the index, or the boxes are missing.
+
+    Example:
+
+    ```python
+    import json
+    import pathlib
+
+    from PIL import Image
+
+    from kgan.data.text.photos import read_photos
+
+    pathlib.Path("indexed").mkdir()
+    Image.new("RGB", (320, 240)).save("indexed/1.png")
+    pathlib.Path("indexed/index.csv").write_text("file,source,licence,doubt,has_text\\n1.png,me,CC0 1.0,,yes\\n")
+    boxes = {"1.png": {"quads": [[[10, 20], [70, 20], [70, 35], [10, 35]]]}}
+    pathlib.Path("indexed/boxes.json").write_text(json.dumps(boxes))
+    read_photos("indexed", "train")[0].polygons[0]  # array([[10., 20.], [70., 20.], [70., 35.], [10., 35.]])
+    ```
+    """
+    check_split(split, ("train", "test"))
+    store = Store(path)
+    index = only_file(store, r"index\.csv", "index.csv")
+    resolve = beside(store, index)
+    rows = _rows(store, index)
+    parts = split_sources(rows)
+    source = only_file(store, r"boxes\.json", "boxes.json")
+    boxes = parse_json(store.read(source, MAX_JSON_BYTES), source)
+    images = []
+    for row in rows:
+        if parts[row["source"]] != split or (free and (row["doubt"] or SHARE_ALIKE.search(row["licence"]))):
+            continue
+        name = resolve(row["file"])
+        size = picture_size(store, name)
+        words = []
+        if size and row["has_text"] == "yes":
+            with structure(source):
+                quads = boxes.get(row["file"], {}).get("quads", [])
+            for i, quad in enumerate(quads, 1):
+                where = f"{source}, {row['file']}, box {i}"
+                points = formats.attempt(where, formats.listed, formats.polygon, quad)
+                words.append(formats.Word(where, points, True))
+            words = words or [formats.Word(name, formats.corners(0, 0, size[1], size[0]), False)]
+        images.append(text_image(store, name, words, tolerance, size))
+    return readable(store, images, LICENCES["photos"])
+
+
+def split_sources(rows):
+    """Returns the split of each source, `{source: "train" or "test"}`, given the rows of an index."""
+    with_text = collections.Counter({row["source"]: 0 for row in rows})
+    with_text.update(row["source"] for row in rows if row["has_text"] == "yes")
+    order = sorted(with_text, key=lambda source: (-with_text[source], source))
+    return {source: ("train", "test")[i % 2] for i, source in enumerate(order)}
+
+
+def _rows(store, index):
+    """Returns the rows of the index as dicts."""
+    try:
+        text = store.read(index, MAX_GROUND_TRUTH_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{index} is not UTF-8: {error}") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(f"{index} lacks the columns {', '.join(missing)}")
+    rows = []
+    for row in reader:
+        if None in row.values() or row["has_text"] not in ("yes", "no") or not row["file"] or not row["source"]:
+            raise ValueError(f"{index}, line {reader.line_num}: expected a file, a source, and yes or no for has_text")
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"{index} names no photographs")
+    return rows

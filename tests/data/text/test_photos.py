@@ -1,0 +1,119 @@
+"""Photographs with an index: sources, licences, boxes, and indices that are wrong."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kgan.data import load
+from kgan.data.text.photos import read_photos, split_sources
+
+pytestmark = pytest.mark.backend_free
+HEADER = "file,source,origin,licence,doubt,has_text,group"
+ROWS = [  # of the sources, b has most photographs with text, then a, then c and d
+    "no/a1.png,a,x,CC0 1.0,,no,1",
+    "with/a2.png,a,x,CC BY-SA 4.0,,yes,2",
+    "with/b1.png,b,x,CC BY 2.0,,yes,3",
+    'with/b2.png,b,x,MIT,"authors, who",yes,4',
+    "with/b3.png,b,x,CC BY-SA 3.0,,yes,5",
+    "no/c1.png,c,x,public domain,,no,6",
+    "no/d1.png,d,x,public domain,,no,7",
+]
+QUAD = [[10, 20], [70, 22], [70, 35], [10, 33]]
+BOXES = {"with/a2.png": {"made_by": "hand", "quads": [QUAD, QUAD]}, "with/b1.png": {"quads": [QUAD]}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Function that writes the photographs with an index and boxes, and returns the folder."""
+
+    def write(rows=ROWS, boxes=BOXES, header=HEADER):
+        for row in ROWS:
+            buffer = io.BytesIO()
+            Image.new("RGB", (120, 90), "grey").save(buffer, "PNG")
+            path = tmp_path / row.partition(",")[0]
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(buffer.getvalue())
+        (tmp_path / "index.csv").write_text("\ufeff" + "\r\n".join([header, *rows]) + "\r\n", newline="")
+        (tmp_path / "boxes.json").write_text(boxes if isinstance(boxes, str) else json.dumps(boxes))
+        return tmp_path
+
+    return write
+
+
+def names(images):
+    return [image.name for image in images]
+
+
+def test_the_splits_share_no_source(write):
+    folder = write()
+    train, test = (read_photos(folder, split) for split in ("train", "test"))
+    assert names(train) == ["with/b1.png", "with/b2.png", "with/b3.png", "no/c1.png"]
+    assert names(test) == ["no/a1.png", "with/a2.png", "no/d1.png"]
+    assert train.licence == "of each photograph, in the index.csv"
+    with pytest.raises(ValueError, match="val"):
+        read_photos(folder, "val")
+
+
+def test_free_leaves_out_share_alike_and_doubt(write):
+    folder = write()
+    assert names(read_photos(folder, "train", free=True)) == ["with/b1.png", "no/c1.png"]
+    assert names(read_photos(folder, "test", free=True)) == ["no/a1.png", "no/d1.png"]
+
+
+def test_boxes(write):
+    folder = write()
+    train, test = ({image.name: image for image in read_photos(folder, split)} for split in ("train", "test"))
+    np.testing.assert_array_equal(train["with/b1.png"].polygons, [QUAD])
+    assert train["with/b1.png"].care == [True] and train["with/b1.png"].size == (90, 120)
+    assert len(test["with/a2.png"].polygons) == 2 and not test["no/a1.png"].polygons
+    # Text that nobody has outlined is somewhere in the image.
+    np.testing.assert_array_equal(train["with/b2.png"].polygons, [[[0, 0], [120, 0], [120, 90], [0, 90]]])
+    assert train["with/b2.png"].care == [False]
+
+
+def test_as_a_data_set(write):
+    images, labels = load(f"photos:{write()}", image_size=60)[0:2]
+    assert len(images) == 4 and labels.shape == (4, 34)
+    assert sorted((labels.max(axis=1) > 0).tolist()) == [False, True, True, True]
+
+
+def test_sources_take_turns():
+    rows = [{"source": source, "has_text": has} for source, has in zip("eeddcab", "yyynnyy", strict=True)]
+    rows = [row | {"has_text": "yes" if row["has_text"] == "y" else "no"} for row in rows]
+    assert split_sources(rows) == {"e": "train", "a": "test", "b": "train", "d": "test", "c": "train"}
+    assert split_sources(rows[::-1]) == split_sources(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"header": "file,source,licence,has_text"}, ValueError, "index.csv lacks the columns doubt"),
+        ({"rows": []}, ValueError, "index.csv names no photographs"),
+        ({"rows": [*ROWS, "no/a1.png,a,x,CC0,,maybe,1"]}, ValueError, "index.csv, line 9: expected a file"),
+        ({"rows": [*ROWS, "no/a1.png,a,x"]}, ValueError, "index.csv, line 9: expected a file"),
+        ({"rows": [*ROWS, "no/none.png,b,x,CC0,,no,1"]}, FileNotFoundError, "'no/none.png' that index.csv names"),
+        ({"rows": [*ROWS, "../out.png,b,x,CC0,,no,1"]}, FileNotFoundError, "out.png"),
+        ({"boxes": {"with/b1.png": {"quads": [[[1, 2], [3, 4]]]}}}, ValueError, "boxes.json, with/b1.png, box 1: 4 c"),
+        ({"boxes": {"with/b1.png": {"quads": [[[0, 0], [999, 0], [9, 9]]]}}}, ValueError, "boxes.json, with/b1.png"),
+        ({"boxes": {"with/b1.png": 3}}, ValueError, "boxes.json has an unexpected structure"),
+        ({"boxes": "[1"}, ValueError, "boxes.json"),
+    ],
+)
+def test_what_is_wrong_is_named(write, change, error, words):
+    with pytest.raises(error, match=words):
+        read_photos(write(**change), "train")
+
+
+def test_the_free_photographs(shared_data):
+    folder = shared_data.parent / "photos"
+    if not folder.is_dir():
+        pytest.skip("the photographs are not there")
+    train, test = (read_photos(folder, split) for split in ("train", "test"))
+    assert len(train) + len(test) == 1198
+    assert sum(bool(image.polygons) for image in (*train, *test)) == 338
+    assert not {name.split("__")[0] for name in names(train)} & {name.split("__")[0] for name in names(test)}
+    for images in (train, test):
+        assert 80 < sum(bool(image.polygons) for image in images) < len(images) / 2
