@@ -10,22 +10,34 @@ CC BY; other photographs bring their own terms. Scenes also depend on the instal
 student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for each 8x8 pixels as well as for
 the regions and the whole image.
 
+If PHOTOS has an index.csv (kgan.data.text.photos), the photographs of its train split that may be used freely do more:
+those without text are the backgrounds, and random crops of all of them, with the outlines of their text, are learned
+beside the scenes. Thresholds are then those of its validation split, and its test split is measured, too.
+
 Writes to --out, beside what every run writes (recipes/README.md): scenes/, student.keras, and student.json with its
 licence and data card.
 """
 
+import contextlib
 import multiprocessing
 import os
+from pathlib import PurePosixPath
 
 import common
 import keras
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from kgan import losses, metrics
 from kgan.data.batches import EpochShuffledDataset, epoch_order
 from kgan.data.scenes import typesetting
 from kgan.data.scenes.painter import draw_scenes
 from kgan.data.scenes.photos import load_photos
+from kgan.data.store import Store
+from kgan.data.text.crops import Photographs, draw_crops
+from kgan.data.text.photos import read_photos
+from kgan.data.text.records import UnreadableImage
+from kgan.filter.decoding import to_bucket
 from kgan.filter.regions import NUM_REGIONS, grids, polygon_mask
 from kgan.text_filter import TextStudent, region_labels
 
@@ -34,9 +46,9 @@ from kgan.text_filter import TextStudent, region_labels
 SHAPES = {(240, 480): 0.42, (240, 360): 0.21, (240, 240): 0.28, (360, 240): 0.09}
 RECALLS = (0.94, 0.97)
 CHUNK = 50  # scenes drawn at once
-QUICK = {"data": "synthetic/scene_text", "count": 400, "test_count": 200, "epochs": 2, "batch_size": 16}
-SMALL = QUICK | {"count": 15000, "test_count": 1000, "epochs": 5}
-PAPER = QUICK | {"count": 200000, "test_count": 2000, "epochs": 20}
+QUICK = {"data": "synthetic/scene_text", "count": 400, "crops": 400, "test_count": 200, "epochs": 2, "batch_size": 16}
+SMALL = QUICK | {"count": 15000, "crops": 15000, "test_count": 1000, "epochs": 5}
+PAPER = QUICK | {"count": 200000, "crops": 100000, "test_count": 2000, "epochs": 20}
 LEARNING_RATE = 2e-3
 PHOTO_EDGE = 900  # pixels; scenes lie on crops of photographs, near and far
 # Chosen on photographs. Drawn scenes would teach 0.6, which does not help on photographs (results/text_filter.md).
@@ -54,25 +66,68 @@ def main():
     options = common.parse_options(
         __doc__,
         (QUICK, SMALL, PAPER),
-        photos={"metavar": "PATH", "help": "folder or zip of photographs without text"},
+        photos={"metavar": "PATH", "help": "folder or zip of photographs without text, or with an index.csv"},
+        crops={"type": common.at_least_one, "help": "crops of photographs with an index.csv"},
     )
     if options.data != "synthetic/scene_text":
         raise ValueError(f"--data {options.data}: this recipe trains on synthetic/scene_text alone.")
     common.check_run(options)
-    photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
+    indexed = options.photos and is_indexed(options.photos)
+    photographs = Photographs(read_photos(options.photos, "train", free=True)) if indexed else None
+    if indexed:
+        photos = [pixels for pixels, _ in photographs.plain]
+    else:
+        photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
     out = common.open_run(options)
     # Spawned, because a fork would copy the state of this process's threads in mid-step.
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), keep_photos, (photos,)) as pool:
-        scenes = [draw(pool, out, options, position, "train", options.count) for position in range(len(SHAPES))]
-        test = [draw(pool, out, options, position, "test", options.test_count) for position in range(len(SHAPES))]
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), keep_photos, (photos, photographs)) as pool:
+        parts = {"train": options.count, "test": options.test_count} | ({"crops": options.crops} if indexed else {})
+        drawn = {
+            part: [draw(pool, out, options, position, part, total) for position in range(len(SHAPES))]
+            for part, total in parts.items()
+        }
 
-    student = common.keep(out / "student.keras", lambda: train(scenes, out, options), options)
-    scores = np.concatenate([student.score(images) for images, _, _ in test])
-    text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in test])
-    result = metrics.text_filter_metrics(text, scores, RECALLS)
-    common.write(out / "metrics.json", result)
-    common.write(out / "student.json", card(options, result, metrics.find_thresholds(text, scores)))
-    common.finish(out, f"{results_table(result)}\n{common.provenance(options)}")
+    groups = [*drawn["train"], *drawn.get("crops", ())]
+    student = common.keep(out / "student.keras", lambda: train(groups, out, options), options)
+    text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in drawn["test"]])
+    scored = {"drawn scenes": (text, np.concatenate([student.score(images) for images, _, _ in drawn["test"]]))}
+    if indexed:
+        # The splits of the photographs hold all of them: nothing is passed on but figures.
+        scored |= {f"photographs, {split}": score_photos(student, options, split) for split in ("validation", "test")}
+    results = {name: metrics.text_filter_metrics(*pair, RECALLS) for name, pair in scored.items()}
+    thresholds = metrics.find_thresholds(*scored["photographs, validation" if indexed else "drawn scenes"])
+    own = {name: at_threshold(*pair, thresholds["best_f"]) for name, pair in scored.items()}
+    common.write(out / "metrics.json", {name: results[name] | {"own threshold": own[name]} for name in scored})
+    common.write(out / "student.json", card(options, results["drawn scenes"], thresholds, photographs))
+    common.finish(out, f"{results_table(results, own)}\n{common.provenance(options)}")
+
+
+def is_indexed(path):
+    """Whether photographs have an index of their licences and text."""
+    return any(PurePosixPath(name).name == "index.csv" for name in Store(path).names)
+
+
+def score_photos(student, options, split):
+    """Whether each photograph of a split holds text, and its score, in the shapes of the run time."""
+    text, views = [], []
+    for image in read_photos(options.photos, split):
+        with contextlib.suppress(UnreadableImage):
+            views.append(to_bucket(image.open()))
+            text.append(bool(image.polygons))
+    scores = np.empty(len(views))
+    for shape in {view.shape for view in views}:
+        at = [i for i, view in enumerate(views) if view.shape == shape]
+        scores[at] = student.score(np.stack([views[i] for i in at]))
+    return np.array(text), scores
+
+
+def at_threshold(text, scores, threshold):
+    """Recall, precision and F at a threshold, and the area under the ROC curve."""
+    found = scores >= threshold
+    recall, precision = found[text].mean(), text[found].mean() if found.any() else 0.0
+    f = 2 * recall * precision / (recall + precision) if recall + precision else 0.0
+    numbers = {"recall": recall, "precision": precision, "f": f, "area": roc_auc_score(text, scores)}
+    return {name: float(value) for name, value in numbers.items()}
 
 
 # === Scenes ===
@@ -93,7 +148,7 @@ def draw(pool, out, options, position, split, total):
         into = np.lib.format.open_memmap(writing[0], "w+", "uint8", (count, height, width, 3))
         labels = np.empty((count, NUM_REGIONS), "float32")
         cells = np.empty((count, height // CELL, width // CELL), "uint8")
-        plain = round(0.3 * count) if options.photos else count
+        plain = round(0.3 * count) if options.photos and split != "crops" else count
         tasks = [
             (indices[start : start + CHUNK], (height, width), options.seed + position, split, on_photos)
             for indices, on_photos in ((range(plain), False), (range(plain, count), True))
@@ -112,14 +167,17 @@ def draw(pool, out, options, position, split, total):
     return np.load(names[0], mmap_mode="r"), *map(np.load, names[1:])
 
 
-def keep_photos(photos):
+def keep_photos(photos, photographs):
     """Give a drawing process its photographs, once."""
-    draw_chunk.photos = photos
+    draw_chunk.photos, draw_chunk.photographs = photos, photographs
 
 
 def draw_chunk(task):
     indices, size, seed, split, on_photos = task
-    images, polygons = draw_scenes(indices, size, seed, split, photos=draw_chunk.photos if on_photos else None)
+    if split == "crops":
+        images, polygons = draw_crops(draw_chunk.photographs, indices, size, seed)
+    else:
+        images, polygons = draw_scenes(indices, size, seed, split, photos=draw_chunk.photos if on_photos else None)
     labels = np.stack([region_labels(outlines, size) for outlines in polygons])
     return images, labels, np.stack([text_cells(outlines, size) for outlines in polygons])
 
@@ -203,27 +261,38 @@ def with_targets(student):
 # === Results ===
 
 
-def results_table(result):
-    best = result["best_f"]
-    numbers = {"recall %": best["recall"], "precision %": best["precision"], "F %": best["f"]}
-    numbers |= {f"precision % at recall {r:.0%}": result["recall"][r]["precision"] for r in RECALLS}
-    columns = {header: [f"{100 * value:.1f}"] for header, value in numbers.items()}
-    return f"# The student on drawn scenes\n\n{common.table(columns)}"
+def results_table(results, own):
+    """Each set at the student's own threshold, and at the best of the set."""
+    columns = {"set": list(results)}
+    for name, header in (("recall", "recall %"), ("precision", "precision %"), ("f", "F %")):
+        columns[header] = [f"{100 * numbers[name]:.1f}" for numbers in own.values()]
+    columns["area"] = [f"{numbers['area']:.3f}" for numbers in own.values()]
+    columns["best F %"] = [f"{100 * result['best_f']['f']:.1f}" for result in results.values()]
+    for recall in RECALLS:
+        precisions = [result["recall"][recall]["precision"] for result in results.values()]
+        columns[f"precision % at recall {recall:.0%}"] = [f"{100 * precision:.1f}" for precision in precisions]
+    return f"# The student at its own threshold\n\n{common.table(columns)}"
 
 
-def card(options, result, thresholds):
+def card(options, result, thresholds, photographs):
     """What `export/student.py` reads."""
     families = sorted({font.family for font in typesetting.find_fonts()})
     best = result["best_f"]
     ground = "half of them on photographs without text" if options.photos else "no photographs"
+    source, learned = "drawn scenes", ""
+    if photographs:
+        number = len(photographs.text) + len(photographs.plain)
+        learned = f" and in {options.crops} crops of {number} photographs, {len(photographs.text)} of them with text,"
+        source = "photographs of the same sources"
     return {
         "thresholds": thresholds,
         "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
         "data_card": (
             f"Trained from random weights on the outlines of text in {options.count} drawn scenes "
-            f"(synthetic/scene_text, half with text, {ground}) for {options.epochs} epochs, seed {options.seed}. On "
+            f"(synthetic/scene_text, half with text, {ground}){learned} for {options.epochs} epochs, seed "
+            f"{options.seed}. On "
             f"{options.test_count} other scenes: recall {best['recall']:.3f}, precision {best['precision']:.3f}, F "
-            f"{best['f']:.3f} at the threshold of best F. Thresholds are those of drawn scenes. Text that is too "
+            f"{best['f']:.3f} at the threshold of best F. Thresholds are those of {source}. Text that is too "
             f"small to read, or smeared beyond reading, is likely to be missed. Fonts: {', '.join(families)}."
         ),
     }

@@ -4,9 +4,13 @@ import keras
 import numpy as np
 import pytest
 import textfilter_student as recipe
+from PIL import Image
 
 from kgan import text_filter
 from kgan.data.scenes.painter import draw_scenes
+from kgan.data.text.crops import Photographs, draw_crops
+from kgan.data.text.photos import read_photos
+from kgan.filter.decoding import to_bucket
 
 TINY = ["--count", "40", "--test-count", "20", "--epochs", "1"]
 
@@ -39,7 +43,7 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5)
     scores = np.concatenate([student.score(images) for images, _ in test])
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels in test])
-    point = json.loads((out / "metrics.json").read_text())["best_f"]
+    point = json.loads((out / "metrics.json").read_text())["drawn scenes"]["best_f"]
     assert (scores >= point["threshold"] - 1e-6)[text].mean() == pytest.approx(point["recall"])
     assert (scores >= card["thresholds"]["best_f"])[text].mean() == pytest.approx(point["recall"])
     assert (scores >= card["thresholds"]["recall"]["0.97"])[text].mean() >= 0.97
@@ -50,6 +54,61 @@ def test_a_run_writes_a_student_with_its_card(start, tmp_path):
     assert start(*TINY, "--seed", 3, "--out", out, "--resume")[0] == 0
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.npy")}
     assert rows == (out / "train.csv").read_text()
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    """Photographs with an index, of two sources: drawn scenes, whose text is known."""
+    folder, rows, boxes = tmp_path / "photos", ["file,source,licence,doubt,has_text,group"], {}
+    folder.mkdir()
+    images, polygons = draw_scenes(60, (100, 150), seed=9)
+    for i, (image, lines) in enumerate(zip(images, polygons, strict=True)):
+        Image.fromarray(image).save(folder / f"{i}.png")
+        rows.append(f"{i}.png,{'ab'[i % 3 == 2]},CC0 1.0,,{'yes' if lines else 'no'},{i}")
+        boxes[f"{i}.png"] = {"quads": [np.clip(line, 0, (150, 100)).tolist() for line in lines]}
+    (folder / "index.csv").write_text("\n".join(rows))
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    return folder
+
+
+@pytest.mark.only_on("tensorflow")
+def test_labelled_photographs_are_learned_and_measured(start, tmp_path, indexed):
+    out = tmp_path / "run"
+    assert start(*TINY, "--crops", 30, "--photos", indexed, "--out", out)[0] == 0
+    crops = np.load(out / "scenes" / "crops-240x360.images.npy")
+    labels = np.load(out / "scenes" / "crops-240x360.labels.npy")
+    photographs = Photographs(read_photos(indexed, "train", free=True))
+    expected, polygons = draw_crops(photographs, range(len(crops)), (240, 360), 1)
+    np.testing.assert_array_equal(crops, expected)
+    np.testing.assert_array_equal(labels, [text_filter.region_labels(lines, (240, 360)) for lines in polygons])
+
+    found = json.loads((out / "metrics.json").read_text())
+    assert list(found) == ["drawn scenes", "photographs, validation", "photographs, test"]
+    student = keras.saving.load_model(out / "student.keras")
+    card = json.loads((out / "student.json").read_text())
+    assert "30 crops of" in card["data_card"] and "photographs of the same sources" in card["data_card"]
+    for split in ("validation", "test"):
+        images = read_photos(indexed, split)
+        scores = student.score(np.stack([to_bucket(image.open()) for image in images]))
+        text = np.array([bool(image.polygons) for image in images])
+        area = (scores[text][:, None] > scores[~text]).mean() + 0.5 * (scores[text][:, None] == scores[~text]).mean()
+        assert found[f"photographs, {split}"]["own threshold"]["area"] == pytest.approx(area, abs=1e-6)
+    own = found["photographs, validation"]["own threshold"]
+    assert own["f"] == pytest.approx(found["photographs, validation"]["best_f"]["f"])
+    table = (out / "results.md").read_text()
+    assert f"| photographs, test | {100 * found['photographs, test']['own threshold']['recall']:.1f} |" in table
+
+
+@pytest.mark.backend_free
+def test_a_threshold_that_nothing_reaches():
+    text = np.array([True, False])
+    assert recipe.at_threshold(text, np.array([0.2, 0.1]), 0.9) == {"recall": 0, "precision": 0, "f": 0, "area": 1}
+    assert recipe.at_threshold(text, np.array([0.2, 0.1]), 0.1) == {
+        "recall": 1,
+        "precision": 0.5,
+        "f": pytest.approx(2 / 3),
+        "area": 1,
+    }
 
 
 @pytest.mark.backend_free

@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import hashlib
 import io
 import re
 
@@ -22,6 +23,7 @@ from kgan.data.text.records import (
 
 COLUMNS = ("file", "source", "licence", "doubt", "has_text")
 SHARE_ALIKE = re.compile(r"\bSA\b")
+HELD = 5  # of so many groups, one is for validation
 
 
 def read_photos(path, split, tolerance=1.0, free=False):
@@ -32,18 +34,19 @@ def read_photos(path, split, tolerance=1.0, free=False):
     - `file`: path of the photograph relative to the `index.csv`;
     - `source`: where it is from, such as the name of a collection;
     - `has_text`: `yes` or `no`;
-    - `licence`, and `doubt`: what is not certain of it, or empty.
+    - `licence`, and `doubt`: what is not certain of it, or empty;
+    - `group`, optional: a name that photographs of one place, thing or sender share.
 
     `boxes.json` is an object from a `file` to one with `quads`, a list of quadrilaterals around text, each a list of
     four points x, y. A photograph with text but without boxes has one polygon, the whole image, with `care` False: the
     text is somewhere in it.
 
-    The splits share no source. In the order of how many of their photographs hold text, the sources go to the train and
-    the test split in turn.
+    Train and test share no source. In the order of how many of their photographs hold text, the sources go to the one
+    and the other in turn. A fifth of the groups of the train sources, by a hash, are the validation split.
 
     Args:
         path: folder or zip archive with the `index.csv`, the `boxes.json` and the photographs.
-        split: `"train"` or `"test"`.
+        split: `"train"`, `"validation"` or `"test"`.
         tolerance: as in `kgan.data.text.sets.read_icdar2013`.
         free: whether to leave out photographs whose licence is share-alike or in doubt, so that weights learned from
             the others can be passed on.
@@ -52,7 +55,7 @@ def read_photos(path, split, tolerance=1.0, free=False):
         `TextImages` in the order of the index.
 
     Raises:
-        ValueError: the index or the boxes are malformed; the error names the file and line.
+        ValueError: the index or the boxes are malformed, or the split is empty; the error names the file.
         FileNotFoundError: a photograph, the index, or the boxes are missing.
 
     Example:
@@ -73,7 +76,7 @@ def read_photos(path, split, tolerance=1.0, free=False):
     read_photos("indexed", "train")[0].polygons[0]  # array([[10., 20.], [70., 20.], [70., 35.], [10., 35.]])
     ```
     """
-    check_split(split, ("train", "test"))
+    check_split(split, ("train", "validation", "test"))
     store = Store(path)
     index = only_file(store, r"index\.csv", "index.csv")
     resolve = beside(store, index)
@@ -83,7 +86,10 @@ def read_photos(path, split, tolerance=1.0, free=False):
     boxes = parse_json(store.read(source, MAX_JSON_BYTES), source)
     images = []
     for row in rows:
-        if parts[row["source"]] != split or (free and (row["doubt"] or SHARE_ALIKE.search(row["licence"]))):
+        part = parts[row["source"]]
+        if part == "train" and hashlib.sha256((row.get("group") or row["file"]).encode()).digest()[0] % HELD == 0:
+            part = "validation"
+        if part != split or (free and (row["doubt"] or SHARE_ALIKE.search(row["licence"]))):
             continue
         name = resolve(row["file"])
         size = picture_size(store, name)
@@ -97,6 +103,8 @@ def read_photos(path, split, tolerance=1.0, free=False):
                 words.append(formats.Word(where, points, True))
             words = words or [formats.Word(name, formats.corners(0, 0, size[1], size[0]), False)]
         images.append(text_image(store, name, words, tolerance, size))
+    if not images:
+        raise ValueError(f"{index} has no {split} photographs")
     return readable(store, images, LICENCES["photos"])
 
 

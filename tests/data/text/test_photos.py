@@ -16,7 +16,7 @@ ROWS = [  # of the sources, b has most photographs with text, then a, then c and
     "no/a1.png,a,x,CC0 1.0,,no,1",
     "with/a2.png,a,x,CC BY-SA 4.0,,yes,2",
     "with/b1.png,b,x,CC BY 2.0,,yes,3",
-    'with/b2.png,b,x,MIT,"authors, who",yes,4',
+    'with/b2.png,b,x,MIT,"authors, who",yes,8',
     "with/b3.png,b,x,CC BY-SA 3.0,,yes,5",
     "no/c1.png,c,x,public domain,,no,6",
     "no/d1.png,d,x,public domain,,no,7",
@@ -53,8 +53,20 @@ def test_the_splits_share_no_source(write):
     assert names(train) == ["with/b1.png", "with/b2.png", "with/b3.png", "no/c1.png"]
     assert names(test) == ["no/a1.png", "with/a2.png", "no/d1.png"]
     assert train.licence == "of each photograph, in the index.csv"
-    with pytest.raises(ValueError, match="val"):
-        read_photos(folder, "val")
+    with pytest.raises(ValueError, match="all"):
+        read_photos(folder, "all")
+
+
+def test_groups_are_held_out_whole(write):
+    """Of a hundred groups of two, a fifth or so."""
+    rows = [f"no/c1.png,b,x,CC0,,no,{i % 100}" for i in range(200)]
+    folder = write(rows)
+    train, held = (len(read_photos(folder, split)) for split in ("train", "validation"))
+    assert train + held == 200 and held % 2 == 0 and 20 < held < 60
+    without = read_photos(write(rows, header=HEADER.replace("group", "other")), "train")
+    assert len(without) == 200  # each file is a group of its own
+    with pytest.raises(ValueError, match="index.csv has no test photographs"):
+        read_photos(folder, "test")
 
 
 def test_free_leaves_out_share_alike_and_doubt(write):
@@ -111,9 +123,9 @@ def test_the_free_photographs(shared_data):
     folder = shared_data.parent / "photos"
     if not folder.is_dir():
         pytest.skip("the photographs are not there")
-    train, test = (read_photos(folder, split) for split in ("train", "test"))
-    assert len(train) + len(test) == 1198
-    assert sum(bool(image.polygons) for image in (*train, *test)) == 338
+    train, held, test = (read_photos(folder, split) for split in ("train", "validation", "test"))
+    assert len(train) + len(held) + len(test) == 1198
+    assert sum(bool(image.polygons) for image in (*train, *held, *test)) == 338
     assert not {name.split("__")[0] for name in names(train)} & {name.split("__")[0] for name in names(test)}
-    for images in (train, test):
-        assert 80 < sum(bool(image.polygons) for image in images) < len(images) / 2
+    for images in (train, held, test):
+        assert 30 < sum(bool(image.polygons) for image in images) < len(images) / 2
