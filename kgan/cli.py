@@ -3,6 +3,7 @@
 import argparse
 import codecs
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -17,11 +18,13 @@ from tqdm import tqdm
 
 from kgan.export import QUANTISATIONS, export_text_filter
 from kgan.faces import PARTS
+from kgan.filter.labels import match, read_labels
 from kgan.filter.run import COLUMNS, REGIONS, run
 from kgan.filter.text_filter import TextFilter
 from kgan.runtime.files import Limits
 from kgan.runtime.inputs import TAR, ZIP, expand
 from kgan.runtime.journal import Journal
+from kgan.runtime.litert import quiet
 
 STATUSES = """
   ok            {ok}{more}
@@ -97,7 +100,7 @@ def check_run(options):
     return paths, limits
 
 
-def run_all(options, columns, asked, rows, is_found, found):
+def run_all(options, columns, asked, rows, is_found, found, shown=True):
     """Writes the rows of a run, shows its progress, and says at its end what was found.
 
     Args:
@@ -106,6 +109,7 @@ def run_all(options, columns, asked, rows, is_found, found):
         rows: function of a `Journal`, or None, that yields `(row, whether it is of an earlier run)`.
         is_found: function of a row that says whether to count it.
         found: what is counted, such as "with text".
+        shown: whether rows are printed where there is no --out.
 
     Returns:
         Set of the statuses of all rows.
@@ -127,7 +131,7 @@ def run_all(options, columns, asked, rows, is_found, found):
             if not old:
                 new += 1
                 bar.update()
-                if journal is None:
+                if journal is None and shown:
                     print(json.dumps(row), flush=True)
         if journal:
             journal.finish()
@@ -156,9 +160,18 @@ def filter_arguments(parser):
     level.add_argument("--recall", type=float, help="use the threshold for this recall (default: best F-measure)")
     level.add_argument("--threshold", type=float, metavar="SCORE", help="lowest score of an image with text, 0 to 1")
     add("--model", metavar="FILE", help="a .tflite file from `kgan export` (default: the included model)")
+    labels = (
+        "CSV file with the columns file and label (text or no_text): print how good the filter is on these images, and "
+        "the threshold to take; with --out, also write the curve of precision and recall, a .png file beside it"
+    )
+    add("--evaluate", metavar="FILE", help=labels)
 
 
 def filter_images(options):
+    if options.evaluate:
+        with quiet():
+            importlib.import_module("kgan.metrics.evaluation")  # needs Keras: say so before the run
+        labels = read_labels(options.evaluate)
     paths, limits = check_run(options)
     text_filter = TextFilter.load(options.model)
     threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
@@ -181,7 +194,40 @@ def filter_images(options):
         limits=limits,
     )
     columns = COLUMNS | REGIONS if options.regions else COLUMNS
-    run_all(options, columns, asked, rows, lambda row: row["decision"] == "text", "with text")
+    kept = []
+
+    def all_rows(journal):
+        for row, old in rows(journal):
+            if options.evaluate:
+                kept.append({key: row[key] for key in ("path", "score", "status")})
+            yield row, old
+
+    is_text, shown = lambda row: row["decision"] == "text", not options.evaluate
+    run_all(options, columns, asked, all_rows, is_text, "with text", shown)
+    if options.evaluate:
+        folders = [os.path.dirname(options.evaluate) or ".", *filter(os.path.isdir, options.paths)]
+        evaluate(match(labels, kept, folders), threshold, options)
+
+
+def evaluate(found, threshold, options):
+    """Prints what a filter did to labelled images, and writes the curve beside --out."""
+    from kgan.metrics.evaluation import evaluation_curve, evaluation_table
+
+    for what, names in (
+        ("in the label file, but not among the images", found.missing),
+        ("not scored", [f"{name} ({status})" for name, status in found.unscored]),
+        ("without a label, left out", found.unlabelled),
+    ):
+        if names:
+            more = ", ..." if len(names) > 3 else ""
+            print(f"kgan filter: {len(names)} {what}: {', '.join(names[:3])}{more}", file=sys.stderr)
+    if not len(found.text):
+        raise ValueError(f"--evaluate {options.evaluate}: no image that was scored has a label there")
+    print(evaluation_table(found.text, found.scores, threshold))
+    if options.out:
+        path = Path(options.out).with_suffix(".evaluation.png")
+        evaluation_curve(path, found.text, found.scores)
+        print(f"\n{path}")
 
 
 TAG = "name what is in images, with a multi-label classifier of your own"

@@ -176,6 +176,40 @@ def test_thresholds(photos, kgan_filter, options, number):
 # === Inputs ===
 
 
+def test_labels_of_the_user(photos, model, tmp_path, capsys):
+    """Names are relative to the folder; what is missing, unread or unlabelled is counted and named."""
+
+    def kgan_filter(*arguments):
+        status = main(["filter", "--model", str(model), "--processes", "1", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\na.png,text\nb/c.png,no_text\nb/d.png,text\nnotes.txt,no_text\nnone.png,text\n")
+    status, out, error = kgan_filter("photos", "--evaluate", labels)
+    assert status == 0 and out.startswith("3 labelled images, 2 with text; area under the ROC curve 1.000")
+    line = next(line for line in out.splitlines() if line.startswith("this run"))
+    assert "50.0 (" in line and "100.0 (" in line  # of two with text, one is found
+    assert "{" not in out
+    assert "1 in the label file, but not among the images: none.png" in error
+    assert f"1 not scored: {Path('photos', 'notes.txt')} (not_an_image)" in error
+    assert "1 without a label, left out: photos/e.png" in error
+
+    rows = tmp_path / "rows.jsonl"
+    for _ in range(2):  # a run that is done is evaluated again
+        status, again, _ = kgan_filter("photos", "--evaluate", labels, "--out", rows)
+        assert status == 0 and again.splitlines()[:8] == out.splitlines()[:8]
+    assert len(rows.read_text().splitlines()) == 5
+    with Image.open(tmp_path / "rows.evaluation.png") as image:
+        assert min(image.size) > 200
+
+    labels.write_text("file,label\nelse.png,text\n")
+    status, out, error = kgan_filter("photos", "--evaluate", labels)
+    assert status == 2 and not out and "no image that was scored has a label there" in error
+    labels.write_text("file,label\na.png,text\n")
+    assert "of 1 labelled images 1 have text: both kinds" in kgan_filter("photos", "--evaluate", labels)[2]
+    assert kgan_filter("photos", "--evaluate", tmp_path / "nowhere.csv")[0] == 2
+
+
 def test_a_list_on_standard_input(photos, kgan_filter, monkeypatch):
     listed = b"photos/e.png\r\n\nphotos/[none].png\nphotos/b\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listed)))

@@ -1,0 +1,95 @@
+"""Labels that people give to their own images, beside the rows of a run."""
+
+import csv
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+NAMES = ("file", "path", "image", "name")  # of the column of images; the other is one of these
+LABELS = ("label", "text", "has_text")
+YES, NO = {"text", "yes", "true", "1"}, {"no_text", "no text", "non-text", "no", "false", "0"}
+
+
+class Labelled(NamedTuple):
+    """What a run found of labelled images.
+
+    Args:
+        text: bool `(n,)`, the labels of the images that were scored.
+        scores: float64 `(n,)`.
+        unscored: list of `(name, status)` of labelled images that could not be read.
+        missing: list of names in the label file that no row has.
+        unlabelled: list of paths of rows without a label.
+    """
+
+    text: np.ndarray
+    scores: np.ndarray
+    unscored: list
+    missing: list
+    unlabelled: list
+
+
+def read_labels(path):
+    """Reads a CSV file with a column of images (`file`, `path`, `image` or `name`) and one of labels.
+
+    The column of labels is `label`, `text` or `has_text`; a label is `text`, `yes`, `true` or 1, or `no_text`, `no`,
+    `false` or 0.
+
+    Returns:
+        Dict from the name of an image to whether it has text.
+
+    Raises:
+        ValueError: the file is no such table, or gives an image two labels; the error names the line.
+        OSError: the file cannot be read.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        try:
+            reader = csv.DictReader(file)
+            columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+            image, label = (next((columns[n] for n in names if n in columns), None) for names in (NAMES, LABELS))
+            if image is None or label is None:
+                expected = f"one of {', '.join(NAMES)}, and one of {', '.join(LABELS)}"
+                raise ValueError(f"{path} has the columns {', '.join(columns) or 'none'}: expected {expected}")
+            found = {}
+            for row in reader:
+                name, value = row[image], (row[label] or "").strip().lower()
+                if not name or value not in YES | NO:
+                    raise ValueError(f"{path}, line {reader.line_num}: expected text or no_text, got {row[label]!r}")
+                if found.setdefault(name, value in YES) != (value in YES):
+                    raise ValueError(f"{path}, line {reader.line_num}: {name} has two labels")
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from None
+    if not found:
+        raise ValueError(f"{path} has no labels")
+    return found
+
+
+def match(labels, rows, folders):
+    """Finds the labels of rows.
+
+    Args:
+        labels: as from `read_labels`.
+        rows: list of rows with `path`, `score` and `status`.
+        folders: folders that names may be relative to, besides the working folder; the first that fits counts. Members
+            of archives are named as in the rows, `photos.zip!a.jpg`, or by what is behind the exclamation mark.
+
+    Returns:
+        `Labelled`.
+    """
+    left = dict.fromkeys(labels)
+    text, scores, unscored, unlabelled = [], [], [], []
+    for row in rows:
+        path = row["path"]
+        full = os.path.abspath(path)
+        names = [path, full, *(os.path.relpath(full, folder) for folder in folders), path.rpartition("!")[2]]
+        name = next((name for name in names if name in labels), None)
+        if name is None:
+            unlabelled.append(path)
+            continue
+        left.pop(name, None)
+        if row["score"] is None:
+            unscored.append((path, row["status"]))
+        else:
+            text.append(labels[name])
+            scores.append(row["score"])
+    return Labelled(np.array(text, bool), np.array(scores, "float64"), unscored, list(left), unlabelled)

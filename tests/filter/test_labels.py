@@ -1,0 +1,58 @@
+"""Labels of people's own images: which names fit which rows, and files that are no labels."""
+
+import numpy as np
+import pytest
+
+from kgan.filter.labels import match, read_labels
+
+pytestmark = pytest.mark.backend_free
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label\na.png,text\nb.png,no_text\n",
+        "\ufefffile,label\r\na.png,text\r\nb.png,no_text\r\n",
+        "licence,Image,has_text\nCC0,a.png,YES\nCC0,b.png,no\n",
+        'name,text\n"a.png",1\nb.png,0\nb.png,false\n',
+    ],
+)
+def test_tables_that_people_write(tmp_path, text):
+    assert read_labels(write(tmp_path / "labels.csv", text)) == {"a.png": True, "b.png": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has the columns none: expected one of file, path, image, name, and one of label, text, has_text"),
+        ("file,kind\na.png,1\n", "has the columns file, kind"),
+        ("file,label\n", "has no labels"),
+        ("file,label\na.png,perhaps\n", "line 2: expected text or no_text, got 'perhaps'"),
+        ("file,label\na.png\n", "line 2: expected text or no_text, got None"),
+        ("file,label\n,text\n", "line 2: expected"),
+        ("file,label\na.png,text\na.png,no\n", "line 3: a.png has two labels"),
+        (b"file,label\n\xff\xfe.png,text\n", "is no CSV file in UTF-8"),
+        ("file,label\n" + "a" * 200_000 + ",text\n", "is no CSV file in UTF-8"),
+    ],
+)
+def test_files_that_are_no_labels(tmp_path, text, words):
+    with pytest.raises(ValueError, match=words):
+        read_labels(write(tmp_path / "labels.csv", text))
+
+
+def test_names_are_relative_to_the_folders_or_to_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = ["photos/a.png", "photos/b/c.png", "x.zip!d/e.png", str(tmp_path / "f.png"), "photos/g.png", "photos/h.png"]
+    rows = [{"path": path, "score": i / 10, "status": "ok"} for i, path in enumerate(paths)]
+    rows[4] |= {"score": None, "status": "truncated"}
+    labels = {"a.png": True, "photos/b/c.png": False, "d/e.png": True, "f.png": False, "g.png": True, "none.png": True}
+    found = match(labels, rows, ["elsewhere", "photos", "."])
+    assert found.text.tolist() == [True, False, True, False]
+    np.testing.assert_allclose(found.scores, [0, 0.1, 0.2, 0.3])
+    assert found.unscored == [("photos/g.png", "truncated")]
+    assert found.missing == ["none.png"] and found.unlabelled == ["photos/h.png"]
