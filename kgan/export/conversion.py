@@ -30,7 +30,7 @@ from kgan.filter.text_filter import TextFilter
 from kgan.metrics import find_thresholds
 from kgan.models.text_filter.model import TextStudent
 
-SCENES = 400  # number of drawn scenes on which a file is compared with Keras
+SCENES = 1000  # number of drawn scenes on which a file is compared with Keras
 
 
 def main(folder):

@@ -61,13 +61,14 @@ def export_text_filter(
         thresholds: dict with the threshold `best_f` and the dict `recall` of a threshold per recall, `{"0.97": 0.3}`.
         licence: str, terms of use of the files.
         data_card: str, description of the training data.
-        max_changed: share of the validation images on which a file may disagree with Keras, in [0, 1].
+        max_changed: share of images on which a file may disagree with Keras, in [0, 1]. A file is refused if the 95 %
+            interval of its share, measured on the validation images, lies above.
 
     Returns:
         The report, a dict with `images`, `text`, `thresholds` and `files`. `files` has a dict for each of
-        `saved_model`, `float32`, ... with `changed` (the share of changed decisions per threshold), `max_difference`
-        and `mean_difference` of the scores. For LiteRT files the dict also has `bytes`, `operators` and
-        `milliseconds` (the median on one thread per signature).
+        `saved_model`, `float32`, ... with `changed` (the share of changed decisions per threshold), `interval` (its
+        95 % interval), `max_difference` and `mean_difference` of the scores. For LiteRT files the dict also has
+        `bytes`, `operators` and `milliseconds` (the median on one thread per signature).
 
     Raises:
         FileNotFoundError: if the model, folder or archive does not exist.

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.tools.flatbuffer_utils import read_model_from_bytearray
+from scipy.stats import binomtest
 
 import kgan
 from kgan import cli, export
@@ -255,6 +256,34 @@ def test_a_student_trained_in_low_precision_is_exported_in_float32(tmp_path):
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
     for a, b in zip(loaded.get_weights(), student.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("count", "images", "allowed", "refused"),
+    [
+        (0, 300, 0.0, False),
+        (1, 300, 0.005, False),
+        (2, 300, 0.005, False),  # 0.67 %, but by chance
+        (6, 300, 0.005, True),
+        (14, 2000, 0.005, False),
+        (20, 2000, 0.005, True),
+        (1, 2000, 0.0, True),
+    ],
+)
+def test_a_file_is_refused_where_chance_does_not_explain_its_changes(count, images, allowed, refused):
+    truth = {"score": np.full((images, 1), 0.6), "regions": np.full((images, 34), 0.6)}
+    found = truth | {"score": np.where(np.arange(images)[:, None] < count, 0.4, 0.6)}
+    compared = parity.compare(found, truth, {"best_f": 0.5, "recall": {}})
+    low, high = compared["interval"]["best_f"]
+    assert 0 <= low <= count / images < high
+    expected = binomtest(count, images).proportion_ci(method="wilson")
+    assert (low, high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    report = {"files": {"int8": {"name": "a.tflite", **compared}}}
+    if refused:
+        with pytest.raises(export.DecisionsChanged, match=f"a.tflite disagrees with Keras on {count / images:.2%}"):
+            parity.refuse_changes(report, allowed)
+    else:
+        parity.refuse_changes(report, allowed)
 
 
 def test_decisions_are_compared_at_each_threshold():
