@@ -42,7 +42,7 @@ STATUSES = """
   crashed       decoding crashed or took longer than --max-seconds
 
 The formats JPEG, PNG, WebP, AVIF, TIFF, JPEG 2000, GIF and BMP are recognised by content, not by file name, as is HEIC,
-which needs the package pillow-heif. Of several pictures in a file, such as the pages of a TIFF file, the first counts.
+which needs the package pillow-heif.{several}
 Hidden files in folders are skipped, and archives in folders are not opened.
 
 To continue a stopped run with --out, repeat the command. Every image gets exactly one row.
@@ -50,6 +50,8 @@ To continue a stopped run with --out, repeat the command. Every image gets exact
 Exit status: 0 success, even if some images could not be read; 1 input or output error, such as a full disk{none}; 2
 invalid command; 130 stopped with Ctrl-C.
 """
+
+FIRST = " Of several pictures in a file, such as pages, the first counts."
 
 
 def run_arguments(parser):
@@ -146,7 +148,7 @@ LIMITS = ("max-megapixels", "max-megabytes", "max-seconds")
 FILTER = "find the images that contain text"
 FILTER_MORE = (
     "Each image gives one row with its path, score (0 to 1), decision (text or no_text) and status:\n"
-    + STATUSES.format(ok="the image was scored", more="", none="")
+    + STATUSES.format(ok="the image was scored", more="", none="", several=FIRST)
 )
 
 
@@ -172,6 +174,7 @@ def filter_images(options):
         with quiet():
             importlib.import_module("kgan.metrics.evaluation")  # needs Keras: say so before the run
         labels = read_labels(options.evaluate)
+    curve = options.evaluate and options.out and Path(options.out).with_suffix(".evaluation.png")
     paths, limits = check_run(options)
     text_filter = TextFilter.load(options.model)
     threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
@@ -192,6 +195,7 @@ def filter_images(options):
         overlay=options.overlay,
         processes=options.processes,
         limits=limits,
+        ours=[curve] if curve else [],
     )
     columns = COLUMNS | REGIONS if options.regions else COLUMNS
     kept = []
@@ -206,35 +210,36 @@ def filter_images(options):
     run_all(options, columns, asked, all_rows, is_text, "with text", shown)
     if options.evaluate:
         folders = [os.path.dirname(options.evaluate) or ".", *filter(os.path.isdir, options.paths)]
-        evaluate(match(labels, kept, folders), threshold, options)
+        evaluate(match(labels, kept, folders), threshold, curve)
 
 
-def evaluate(found, threshold, options):
-    """Prints what a filter did to labelled images, and writes the curve beside --out."""
+def evaluate(found, threshold, curve):
+    """Prints what a filter did to labelled images, and writes the curve to a file, if it is not None."""
     from kgan.metrics.evaluation import evaluation_curve, evaluation_table
 
     for what, names in (
         ("in the label file, but not among the images", found.missing),
         ("not scored", [f"{name} ({status})" for name, status in found.unscored]),
+        ("of one label, left out; write their paths in the label file", found.shared),
         ("without a label, left out", found.unlabelled),
     ):
         if names:
             more = ", ..." if len(names) > 3 else ""
             print(f"kgan filter: {len(names)} {what}: {', '.join(names[:3])}{more}", file=sys.stderr)
-    if not len(found.text):
-        raise ValueError(f"--evaluate {options.evaluate}: no image that was scored has a label there")
+    if found.text.all() or not found.text.any():
+        counts = f"{found.text.sum()} images with text and {(~found.text).sum()} without"
+        raise ValueError(f"--evaluate: the label file fits {counts}, of those that were scored: both kinds are needed")
     print(evaluation_table(found.text, found.scores, threshold))
-    if options.out:
-        path = Path(options.out).with_suffix(".evaluation.png")
-        evaluation_curve(path, found.text, found.scores)
-        print(f"\n{path}")
+    if curve:
+        evaluation_curve(curve, found.text, found.scores)
+        print(f"\n{curve}")
 
 
 TAG = "name what is in images, with a multi-label classifier of your own"
 TAG_MORE = """
 Each image gives one row with its path, its labels (the most probable first, separated by semicolons), a score from 0
 to 1 for each class, and its status:
-""" + STATUSES.format(ok="the image was tagged", more="", none="")
+""" + STATUSES.format(ok="the image was tagged", more="", none="", several=FIRST)
 
 
 def tag_arguments(parser):
@@ -296,7 +301,8 @@ lossy WebP files change a little wherever they are written again, and 16 bits be
   too_small     the face is smaller than 24 pixels
   turned_away   less than 60 % of the face is turned to the camera""",
     none=", or no photo was made up",
-).replace("(12-bit JPEG)", "(12-bit JPEG, animation)")
+    several="",
+).replace("(12-bit JPEG)", "(12-bit JPEG, animation, several pages)")
 
 
 def makeup_arguments(parser):

@@ -73,10 +73,16 @@ def main():
         raise ValueError(f"--data {options.data}: this recipe trains on synthetic/scene_text alone.")
     common.check_run(options)
     indexed = options.photos and is_indexed(options.photos)
-    photographs = Photographs(read_photos(options.photos, "train", free=True)) if indexed else None
     if indexed:
+        photographs = Photographs(read_photos(options.photos, "train", free=True), PHOTO_EDGE)
         photos = [pixels for pixels, _ in photographs.plain]
+        # The other splits hold all photographs: nothing but figures is passed on.
+        others = {split: read_photos(options.photos, split) for split in ("validation", "test")}
+        for split, images in others.items():
+            if len({bool(image.polygons) for image in images}) < 2:
+                raise ValueError(f"--photos {options.photos}: its {split} split needs images with text and without.")
     else:
+        photographs, others = None, {}
         photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
     out = common.open_run(options)
     # Spawned, because a fork would copy the state of this process's threads in mid-step.
@@ -91,9 +97,7 @@ def main():
     student = common.keep(out / "student.keras", lambda: train(groups, out, options), options)
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in drawn["test"]])
     scored = {"drawn scenes": (text, np.concatenate([student.score(images) for images, _, _ in drawn["test"]]))}
-    if indexed:
-        # The splits of the photographs hold all of them: nothing is passed on but figures.
-        scored |= {f"photographs, {split}": score_photos(student, options, split) for split in ("validation", "test")}
+    scored |= {f"photographs, {split}": score_photos(student, images) for split, images in others.items()}
     results = {name: metrics.text_filter_metrics(*pair, RECALLS) for name, pair in scored.items()}
     thresholds = metrics.find_thresholds(*scored["photographs, validation" if indexed else "drawn scenes"])
     own = {name: at_threshold(*pair, thresholds["best_f"]) for name, pair in scored.items()}
@@ -103,14 +107,14 @@ def main():
 
 
 def is_indexed(path):
-    """Whether photographs have an index of their licences and text."""
-    return any(PurePosixPath(name).name == "index.csv" for name in Store(path).names)
+    """Whether photographs have an index of their licences and text, beside their `boxes.json`."""
+    return {"index.csv", "boxes.json"} <= {PurePosixPath(name).name for name in Store(path).names}
 
 
-def score_photos(student, options, split):
-    """Whether each photograph of a split holds text, and its score, in the shapes of the run time."""
+def score_photos(student, images):
+    """Whether each photograph holds text, and its score, in the shapes of the run time."""
     text, views = [], []
-    for image in read_photos(options.photos, split):
+    for image in images:
         with contextlib.suppress(UnreadableImage):
             views.append(to_bucket(image.open()))
             text.append(bool(image.polygons))

@@ -96,13 +96,28 @@ def webp_of_size(width, height):
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def tiff_of(tag, value):
-    """A TIFF file whose directory has another value for a tag."""
+def tiff_of(tag, value, data=None, tag_now=None, kind_now=3):
+    """A TIFF file whose directory has one short value for a tag, perhaps as another tag or of another type."""
+    data = data or TIFF
     at = 10
-    while struct.unpack_from("<H", TIFF, at)[0] != tag:
+    while struct.unpack_from("<H", data, at)[0] != tag:
         at += 12
-    kind = struct.unpack_from("<H", TIFF, at + 2)[0]
-    return TIFF[: at + 8] + struct.pack("<HH" if kind == 3 else "<I", *[value, 0][: 5 - kind]) + TIFF[at + 12 :]
+    entry = struct.pack(
+        "<HHIHH" if value < 2**16 else "<HHII",
+        tag_now or tag,
+        kind_now if value < 2**16 else 4,
+        1,
+        *((value, 0) if value < 2**16 else (value,)),
+    )
+    return data[:at] + entry + data[at + 12 :]
+
+
+def tile_of(side):
+    """A TIFF file of 64 x 64 pixels in one tile that is larger, in the few bytes of deflated zeros."""
+    entries = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 8, 325: 16}
+    pixels = zlib.compress(bytes(64))[:16].ljust(16)
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    return b"II*\0" + struct.pack("<I", 24) + pixels + struct.pack("<H", len(entries)) + directory + bytes(4)
 
 
 def jpeg2000_of_size(width, height):
@@ -205,7 +220,20 @@ HOSTILE = {
     "pages.tif": (encode(PICTURE, "TIFF", save_all=True, append_images=[PICTURE.rotate(90)]), "ok"),
     "fax.tif": (encode(PICTURE.convert("1"), "TIFF", compression="group4"), "ok"),
     "old compression.tif": (tiff_of(259, 32809), "unsupported"),
+    "unknown compression.tif": (tiff_of(259, 34887), "unsupported"),
     "unknown colours.tif": (tiff_of(262, 999), "unsupported"),
+    "two compressions.tif": (tiff_of(258, 5, tag_now=259), "damaged"),
+    "compression of an odd type.tif": (tiff_of(259, 5, kind_now=17), "damaged"),
+    "12 bits.tif": (tiff_of(258, 12), "unsupported"),
+    "signed.tif": (tiff_of(284, 2, tag_now=339), "unsupported"),
+    "floats.tif": (encode(Image.new("F", (40, 30)), "TIFF"), "unsupported"),
+    "inverted, 16 bits.tif": (tiff_of(262, 0, encode(Image.new("I;16", (40, 30)), "TIFF")), "unsupported"),
+    "raw photograph.tif": (tiff_of(284, 1, tag_now=50706), "unsupported"),
+    "preview.tif": (tiff_of(284, 1, tag_now=254), "unsupported"),
+    "seven samples.tif": (tiff_of(277, 7), "unsupported"),
+    "big.tif": (b"II+\0" + TIFF[4:], "unsupported"),
+    "huge tile.tif": (tile_of(16_000), "too_large"),
+    "many entries.tif": (b"II*\0\x08\0\0\0\xff\xff" + bytes(900_000), "damaged"),
     "bomb.tif": (tiff_of(256, 2**28), "too_large"),
     "directory behind its end.tif": (b"MM\0*" + bytes([9] * 50), "truncated"),
     "cut in half.tif": (TIFF[: len(TIFF) // 2], "truncated"),

@@ -202,11 +202,18 @@ def test_labels_of_the_user(photos, model, tmp_path, capsys):
     with Image.open(tmp_path / "rows.evaluation.png") as image:
         assert min(image.size) > 200
 
-    labels.write_text("file,label\nelse.png,text\n")
+    # What it writes in the folder is no image of it.
+    for _ in range(2):
+        status, again, _ = kgan_filter("photos", "--evaluate", labels, "--out", tmp_path / "photos" / "rows.jsonl")
+        assert status == 0 and again.splitlines()[:8] == out.splitlines()[:8]
+    assert (tmp_path / "photos" / "rows.evaluation.png").exists()
+
+    labels.write_text("file,label\na.png,text\nelse.png,no\n")
     status, out, error = kgan_filter("photos", "--evaluate", labels)
-    assert status == 2 and not out and "no image that was scored has a label there" in error
+    assert status == 2 and not out and "fits 1 images with text and 0 without, of those that were scored" in error
     labels.write_text("file,label\na.png,text\n")
-    assert "of 1 labelled images 1 have text: both kinds" in kgan_filter("photos", "--evaluate", labels)[2]
+    status, _, error = kgan_filter("photos", "--evaluate", labels)
+    assert status == 2 and "has only labels of images with text" in error and "images/s" not in error
     assert kgan_filter("photos", "--evaluate", tmp_path / "nowhere.csv")[0] == 2
 
 

@@ -12,7 +12,7 @@ from kgan.faces.mesh import EYES, MOUTH
 from kgan.faces.raster import resized
 from kgan.faces.texture import render
 from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
-from kgan.runtime.pixels import UPRIGHT, check_readable, decoded, eight_bits, orientation
+from kgan.runtime.pixels import ORIENTATION, UPRIGHT, check_readable, decoded, eight_bits, orientation
 
 # What is written, by the suffix of the file; HEIC needs the package pillow-heif.
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP"}
@@ -136,7 +136,7 @@ class Photo:
             options = {"compression": "tiff_lzw"}
         if kind in UPRIGHT_ONLY and self.turn in UPRIGHT:  # these cannot say that they lie
             image = image.transpose(UPRIGHT[self.turn])
-            said.pop("exif", None)
+            said = {key: value for key, value in said.items() if key != "exif"} | _upright_exif(said.get("exif"))
         for kept in (KEPT, ("dpi", "icc_profile"), ()):  # EXIF data may be too long for the format, or broken
             buffer = io.BytesIO()
             try:
@@ -194,6 +194,17 @@ def add(pixels, changed, points, difference):
         part = pixels[top + row : min(top + row + STRIP, below), left:right]
         part[here] = np.rint(lab_to_rgb(rgb_to_lab(part[here]) + strip[here])).astype("uint8")
     changed[top:below, left:right] |= at
+
+
+def _upright_exif(exif):
+    """Returns `{"exif": ...}` of a photo that no longer lies; {} if it has no EXIF data, or broken ones."""
+    found = Image.Exif()
+    try:
+        found.load(exif)
+        found[ORIENTATION] = 1
+        return {"exif": found.tobytes()} if exif else {}
+    except Exception:  # Broken EXIF raises exceptions of almost any type.
+        return {}
 
 
 def _inks(rgb, cmyk):

@@ -1,10 +1,13 @@
 """Labels that people give to their own images, beside the rows of a run."""
 
+import collections
 import csv
 import os
 from typing import NamedTuple
 
 import numpy as np
+
+from kgan.runtime.inputs import TAR, ZIP
 
 NAMES = ("file", "path", "image", "name")  # of the column of images; the other is one of these
 LABELS = ("label", "text", "has_text")
@@ -19,6 +22,7 @@ class Labelled(NamedTuple):
         scores: float64 `(n,)`.
         unscored: list of `(name, status)` of labelled images that could not be read.
         missing: list of names in the label file that no row has.
+        shared: list of paths whose label fits other rows, too; nobody knows which of them is meant.
         unlabelled: list of paths of rows without a label.
     """
 
@@ -26,6 +30,7 @@ class Labelled(NamedTuple):
     scores: np.ndarray
     unscored: list
     missing: list
+    shared: list
     unlabelled: list
 
 
@@ -39,7 +44,8 @@ def read_labels(path):
         Dict from the name of an image to whether it has text.
 
     Raises:
-        ValueError: the file is no such table, or gives an image two labels; the error names the line.
+        ValueError: the file is no such table, gives an image two labels, or all images the same one; the error names
+            the line.
         OSError: the file cannot be read.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
@@ -52,15 +58,19 @@ def read_labels(path):
                 raise ValueError(f"{path} has the columns {', '.join(columns) or 'none'}: expected {expected}")
             found = {}
             for row in reader:
-                name, value = row[image], (row[label] or "").strip().lower()
-                if not name or value not in YES | NO:
+                name, value = (row[image] or "").strip(), (row[label] or "").strip().lower()
+                if not name:
+                    raise ValueError(f"{path}, line {reader.line_num}: the name of the image is missing")
+                name = os.path.normpath(name)
+                if value not in YES | NO:
                     raise ValueError(f"{path}, line {reader.line_num}: expected text or no_text, got {row[label]!r}")
                 if found.setdefault(name, value in YES) != (value in YES):
                     raise ValueError(f"{path}, line {reader.line_num}: {name} has two labels")
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from None
-    if not found:
-        raise ValueError(f"{path} has no labels")
+    if len(set(found.values())) < 2:
+        only = f"only labels of images {'with' if all(found.values()) else 'without'} text" if found else "no labels"
+        raise ValueError(f"{path} has {only}: both kinds are needed")
     return found
 
 
@@ -76,20 +86,36 @@ def match(labels, rows, folders):
     Returns:
         `Labelled`.
     """
-    left = dict.fromkeys(labels)
-    text, scores, unscored, unlabelled = [], [], [], []
-    for row in rows:
-        path = row["path"]
-        full = os.path.abspath(path)
-        names = [path, full, *(os.path.relpath(full, folder) for folder in folders), path.rpartition("!")[2]]
-        name = next((name for name in names if name in labels), None)
+    names = [_name(row["path"], labels, folders) for row in rows]
+    paths = collections.defaultdict(set)
+    for name, row in zip(names, rows, strict=True):
+        paths[name].add(row["path"])
+    text, scores, unscored, shared, unlabelled = [], [], [], [], []
+    for name, row in zip(names, rows, strict=True):
         if name is None:
-            unlabelled.append(path)
-            continue
-        left.pop(name, None)
-        if row["score"] is None:
-            unscored.append((path, row["status"]))
+            unlabelled.append(row["path"])
+        elif len(paths[name]) > 1:
+            shared.append(row["path"])
+        elif row["score"] is None:
+            unscored.append((row["path"], row["status"]))
         else:
             text.append(labels[name])
             scores.append(row["score"])
-    return Labelled(np.array(text, bool), np.array(scores, "float64"), unscored, list(left), unlabelled)
+    missing = [name for name in labels if name not in paths]
+    return Labelled(np.array(text, bool), np.array(scores, "float64"), unscored, missing, shared, unlabelled)
+
+
+def _name(path, labels, folders):
+    """Returns the name in `labels` that is that of a path, or None."""
+    full = os.path.abspath(path)
+    archive, _, member = path.rpartition("!")
+    names = [os.path.normpath(path), full, *(_relative(full, folder) for folder in folders)]
+    names += [os.path.normpath(member)] * archive.lower().endswith(ZIP + TAR)
+    return next((name for name in names if name in labels), None)
+
+
+def _relative(path, folder):
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:  # on another drive of Windows
+        return None

@@ -18,7 +18,7 @@ COLUMNS = {"path": str, "score": float, "decision": str, "status": str}  # of ev
 REGIONS = {"regions": NUM_REGIONS}  # added on request
 
 
-def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, processes, limits):
+def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, processes, limits, ours=()):
     """Scores the images that have no row yet.
 
     Args:
@@ -31,6 +31,7 @@ def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, pr
         overlay: folder for heat maps of all images, or None.
         processes: as for `TextFilter.filter`.
         limits: `Limits` for one image.
+        ours: paths of other files that the run writes, which are no images of it.
 
     Yields:
         `(row, old)` for every image; `old` is True if the row comes from an earlier run.
@@ -38,7 +39,7 @@ def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, pr
     Raises:
         ValueError: the images have changed since the earlier run.
     """
-    ours = [*(journal.files if journal else ()), copy_to, overlay]
+    ours = [*(journal.files if journal else ()), copy_to, overlay, *ours]
     inputs = find(paths, {os.path.abspath(path) for path in ours if path})
     yield from ((old, True) for old in continued(inputs, journal))
     for found, data, result in text_filter.results(inputs, processes, limits, overlay is not None):

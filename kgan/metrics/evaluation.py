@@ -38,12 +38,19 @@ def evaluation_table(text, scores, threshold):
     thresholds = {"this run": threshold, "best F": points["best_f"]["threshold"]}
     thresholds |= {f"recall {100 * r:.0f} %": point["threshold"] for r, point in points["recall"].items()}
     header = ("", "threshold", "recall %", "precision %", "F %", "passed %", "precision % of 10 % text")
-    cells = [header, *((name, f"{at:.4f}", *_numbers(text, scores >= at)) for name, at in thresholds.items())]
+    cells = [header, *((name, _short(at, scores), *_numbers(text, scores >= at)) for name, at in thresholds.items())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     area = roc_auc_score(text, scores)
     first = f"{len(text)} labelled images, {text.sum()} with text; area under the ROC curve {area:.3f}"
     return "\n".join([first, "", *lines])
+
+
+def _short(threshold, scores):
+    """Returns a threshold with as few digits as pass the same images."""
+    passed = scores >= threshold
+    texts = (f"{threshold:.{digits}g}" for digits in range(3, 18))
+    return next((text for text in texts if ((scores >= float(text)) == passed).all()), repr(float(threshold)))
 
 
 def _numbers(text, passed):

@@ -1,5 +1,6 @@
 """What a worker process does with one untrusted image file after another."""
 
+import logging
 import signal
 
 from PIL import Image
@@ -24,6 +25,7 @@ class Examiner:
         self.ends = not daemonic() and hasattr(signal, "setitimer")
         if not daemonic():
             Image.MAX_IMAGE_PIXELS = limits.pixels
+            logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what a file lacks is in its row
 
     def __call__(self, path, data):
         """Returns the result for an image.

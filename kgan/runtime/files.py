@@ -35,13 +35,15 @@ FORMATS = {
     "WEBP": b"RIFF",
     "GIF": b"GIF8",
     "BMP": b"BM",
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "TIFF": (b"II*\0", b"MM\0*"),
     "JPEG2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0"),
 }
-# Of files that begin with a list of brands, the brands that make them photos; others are films.
+# Of files that begin with brands, the first of them that make photos. Others are films, or unusual photos. Photos of
+# the general brands are AVIF if one of its brands follows, and else HEIC.
 BRANDS = {"AVIF": {b"avif", b"avis"}, "HEIF": {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}}
-# First bytes of other image formats, JPEG XL, Photoshop, icons: they are `unsupported`, not `not_an_image`.
-OTHER_IMAGES = b"\0\0\0\x0cJXL ", b"\xff\x0a", b"8BPS", b"\0\0\1\0"
+GENERAL = {b"mif1", b"msf1"}
+# First bytes of other image formats, JPEG XL, big TIFF, Photoshop, icons: they are `unsupported`, not `not_an_image`.
+OTHER_IMAGES = b"\0\0\0\x0cJXL ", b"\xff\x0a", b"II+\0", b"MM\0+", b"8BPS", b"\0\0\1\0"
 HEAD = 64  # bytes needed to recognise a format
 PART = 2**20  # most bytes per read
 
@@ -82,11 +84,12 @@ def sniff(head):
             return kind
     if head[4:8] == b"ftyp":
         end = min(int.from_bytes(head[:4], "big"), len(head))
-        brands = {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
-        for kind, some in BRANDS.items():
-            if brands & some:
-                return kind
-        raise Undecodable("unsupported", "a film")
+        first, others = head[8:12], {head[at : at + 4] for at in range(16, end - 3, 4)}
+        if first in BRANDS["AVIF"] or (first in GENERAL and others & BRANDS["AVIF"]):
+            return "AVIF"
+        if first in BRANDS["HEIF"]:
+            return "HEIF"
+        raise Undecodable("unsupported", "a film, or a photo of an unusual brand")
     if head.startswith(OTHER_IMAGES):
         raise Undecodable("unsupported")
     raise Undecodable("not_an_image")

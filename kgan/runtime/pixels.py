@@ -12,8 +12,9 @@ import warnings
 import zlib
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, features
 
+from kgan.runtime import tiff
 from kgan.runtime.files import HEAD, Limits, Undecodable, sniff
 
 ORIENTATION = 0x0112
@@ -26,6 +27,11 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+# Formats for which Pillow needs a library that may be missing, by Pillow's name of it.
+LIBRARIES = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000", "TIFF": "libtiff"}
+HUNGRY = 4  # how many times as much memory as others the decoder of JPEG 2000 takes; it gets as many pixels fewer
 
 
 def decoded(data, convert, max_pixels=Limits.pixels):
@@ -43,14 +49,16 @@ def decoded(data, convert, max_pixels=Limits.pixels):
     """
     kind = sniff(data[:HEAD])
     check_readable(kind)
+    if kind == "JPEG2000":
+        max_pixels //= HUNGRY
+    if kind == "TIFF":
+        tiff.check(data, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(pixel_chunks(data)), formats=[kind])
             if image.width * image.height > max_pixels:
                 raise Undecodable("too_large", f"{image.width} x {image.height} pixels")
-            if kind == "TIFF" and image.info.get("compression") not in COMPRESSIONS:
-                raise Undecodable("unsupported", f"TIFF compressed by {image.info['compression']}")
             scale_transparent_value(image)
             return convert(image)
     except (Undecodable, MemoryError):
@@ -60,11 +68,7 @@ def decoded(data, convert, max_pixels=Limits.pixels):
     except Exception as error:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
         if kind == "JPEG" and lacks_only_its_end(data):
             return decoded(data + END_OF_JPEG, convert, max_pixels)
-        if (
-            str(error).startswith("Unsupported BMP")
-            or (kind == "JPEG" and not common_jpeg(data))
-            or (kind == "TIFF" and not common_tiff(data))
-        ):
+        if str(error).startswith("Unsupported BMP") or (kind == "JPEG" and not common_jpeg(data)):
             raise Undecodable("unsupported", str(error)) from None
         cut = "truncated" in str(error).lower() or ends_early(kind, data)
         raise Undecodable("truncated" if cut else "damaged", str(error)) from None
@@ -82,9 +86,8 @@ def check_readable(kind):
         except ImportError:
             raise Undecodable("needs_pillow_heif", "pip install pillow-heif") from None
         pillow_heif.register_heif_opener(thumbnails=False)
-    Image.init()
-    if kind not in Image.OPEN:
-        raise Undecodable("unsupported", f"Pillow {Image.__version__} does not read {kind}")
+    if kind in LIBRARIES and not features.check(LIBRARIES[kind]):
+        raise Undecodable("unsupported", f"Pillow was built without {LIBRARIES[kind]}")
 
 
 def orientation(image):
@@ -201,41 +204,21 @@ def _digest(data):
 
 
 def ends_early(kind, data):
-    """Whether the file is shorter than its chunks, boxes or directory say."""
+    """Whether the file is shorter than its chunks or boxes say."""
     if kind == "WEBP":
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    if kind == "TIFF":
-        order = "little" if data.startswith(b"II") else "big"
-        at = int.from_bytes(data[4:8], order)
-        return len(data) < at + 2 + 12 * int.from_bytes(data[at : at + 2], order)
-    if kind not in ("AVIF", "HEIF") and not (kind == "JPEG2000" and data.startswith(b"\0")):
-        return kind == "JPEG2000" and not data.endswith(END_OF_JPEG)
+    if kind == "JPEG2000":
+        return not data.endswith(END_OF_JPEG)
+    if kind not in ("AVIF", "HEIF"):
+        return False
     at = 0
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size
         if size == 0:  # the last box, to the end of the file
-            return kind == "JPEG2000" and not data.endswith(END_OF_JPEG)
+            return False
         at += max(size, 8)
     return at != len(data)
-
-
-# How TIFF files are compressed that Pillow reads and people have. Pillow's library knows many more, old and rare ones,
-# whose decoders have a long record of vulnerabilities.
-COMPRESSIONS = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg", "group3", "group4", "zstd"}
-
-
-def common_tiff(data):
-    """Whether a TIFF file has pixels of a kind that Pillow knows, or is damaged."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            TiffImagePlugin.TiffImageFile(io.BytesIO(data))
-        except SyntaxError as error:
-            return bool(said) or not str(error).startswith("unknown")
-        except Exception:  # On corrupt files Pillow's decoders raise exceptions of almost any type.
-            return True
-    return True
 
 
 def common_jpeg(data):

@@ -173,6 +173,10 @@ def test_formats_without_exif_are_written_upright(astronaut, reddened):
     for suffix in (".bmp", ".tif", ".jp2"):
         assert paint(lying, reddened, suffix).size == (512, 400)
     assert paint(lying, reddened, ".png").size == (400, 512)
+    exif[0x010F] = "a camera"
+    lying = encode(astronaut.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+    found = paint(lying, reddened, ".tif").getexif()
+    assert found[0x010F] == "a camera" and found.get(0x0112, 1) == 1
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "TIFF"])  # HEIC photos say nowhere that they lie

@@ -20,6 +20,7 @@ def write(path, text):
         "\ufefffile,label\r\na.png,text\r\nb.png,no_text\r\n",
         "licence,Image,has_text\nCC0,a.png,YES\nCC0,b.png,no\n",
         'name,text\n"a.png",1\nb.png,0\nb.png,false\n',
+        "file,label\n./a.png ,text\n x/../b.png,no\n",
     ],
 )
 def test_tables_that_people_write(tmp_path, text):
@@ -31,10 +32,12 @@ def test_tables_that_people_write(tmp_path, text):
     [
         ("", "has the columns none: expected one of file, path, image, name, and one of label, text, has_text"),
         ("file,kind\na.png,1\n", "has the columns file, kind"),
-        ("file,label\n", "has no labels"),
+        ("file,label\n", "has no labels: both kinds are needed"),
+        ("file,label\na.png,yes\nb.png,1\n", "has only labels of images with text: both kinds are needed"),
+        ("file,label\na.png,no\n", "has only labels of images without text"),
         ("file,label\na.png,perhaps\n", "line 2: expected text or no_text, got 'perhaps'"),
         ("file,label\na.png\n", "line 2: expected text or no_text, got None"),
-        ("file,label\n,text\n", "line 2: expected"),
+        ("file,label\n,text\n", "line 2: the name of the image is missing"),
         ("file,label\na.png,text\na.png,no\n", "line 3: a.png has two labels"),
         (b"file,label\n\xff\xfe.png,text\n", "is no CSV file in UTF-8"),
         ("file,label\n" + "a" * 200_000 + ",text\n", "is no CSV file in UTF-8"),
@@ -55,4 +58,13 @@ def test_names_are_relative_to_the_folders_or_to_here(tmp_path, monkeypatch):
     assert found.text.tolist() == [True, False, True, False]
     np.testing.assert_allclose(found.scores, [0, 0.1, 0.2, 0.3])
     assert found.unscored == [("photos/g.png", "truncated")]
-    assert found.missing == ["none.png"] and found.unlabelled == ["photos/h.png"]
+    assert found.missing == ["none.png"] and found.unlabelled == ["photos/h.png"] and not found.shared
+
+
+def test_a_label_that_fits_two_images_is_nobodys():
+    rows = [{"path": path, "score": 0.5, "status": "ok"} for path in ("x/a.png", "y/a.png", "y/b.png", "wow!b.png")]
+    found = match({"a.png": True, "b.png": False}, rows, ["x", "y"])
+    assert found.shared == ["x/a.png", "y/a.png"] and found.text.tolist() == [False]
+    assert found.unlabelled == ["wow!b.png"]  # no member of an archive
+    # An image that is given twice has one label.
+    assert len(match({"a.png": True, "b.png": False}, [rows[0], rows[0]], ["x", "y"]).text) == 2

@@ -77,8 +77,10 @@ def test_heic_without_its_package(monkeypatch):
 def test_brands(brand, kind):
     assert sniff(b"\0\0\0\x18ftyp" + brand + bytes(52)) == kind
     assert sniff(b"\0\0\0\x1cftypmsf1\0\0\0\0iso8" + brand + bytes(40)) == kind
-    with pytest.raises(Undecodable, match="a film"):  # what comes behind the list of brands is none
-        sniff(b"\0\0\0\x14ftypisom\0\0\0\0iso8" + brand + bytes(40))
+    # What comes behind the list of brands is none, and a film may name a photo's brand.
+    assert sniff(b"\0\0\0\x14ftypmif1\0\0\0\0iso8" + brand + bytes(40)) == "HEIF"
+    with pytest.raises(Undecodable, match="a film"):
+        sniff(b"\0\0\0\x1cftypisom\0\0\0\0iso8" + brand + bytes(40))
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])

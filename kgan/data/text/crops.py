@@ -5,12 +5,14 @@ import io
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from kgan.data.files import to_eight_bits
 from kgan.data.scenes.words import pick
 from kgan.data.text.records import UnreadableImage
 
 LEAST = 0.3  # area of the smallest crop, as a share of the largest one of its shape
 STRETCH = 1.25  # most by which a crop is stretched; at run time, whole photographs are stretched to one of few shapes
-SEEN = 0.5  # share of a line of text inside the crop from which it counts
+SEEN = 0.5  # of a line of text, a crop of a photograph with text shows at least so much
+PIECE = 0.1  # and pieces of lines from this share on are text, too: they may be read
 TRIES = 8  # crops that are looked at for one that shows text
 
 
@@ -20,21 +22,26 @@ class Photographs:
     Args:
         images: list of `TextImage`. Left out are those with text that nobody has outlined, and those that cannot be
             decoded.
+        short_edge: largest length of the shorter side in pixels; larger photographs are reduced to it.
 
     Attributes:
         text, plain: lists of `(pixels, polygons)`: uint8 `(height, width, 3)` and a list of float64 `(k, 2)`.
     """
 
-    def __init__(self, images):
+    def __init__(self, images, short_edge=900):
         self.text, self.plain = [], []
         for image in images:
             if image.care == [False]:
                 continue
             try:
-                pixels = np.asarray(image.open().convert("RGB"))
+                picture = to_eight_bits(image.open(), 3)
             except UnreadableImage:
                 continue
-            (self.text if image.polygons else self.plain).append((pixels, image.polygons))
+            scale = min(1.0, short_edge / min(picture.size))
+            size = [max(1, round(side * scale)) for side in picture.size]
+            polygons = [polygon * size / picture.size for polygon in image.polygons]
+            pixels = np.asarray(picture.resize(size, Image.Resampling.LANCZOS) if scale < 1 else picture)
+            (self.text if polygons else self.plain).append((pixels, polygons))
         if not self.text or not self.plain:
             raise ValueError("there are no photographs with text, or none without: pass some of both")
 
@@ -81,11 +88,13 @@ def _crop(photographs, rng, size, text_share):
     pixels, polygons = pick(rng, photographs.text if with_text else photographs.plain)
     for _ in range(TRIES):
         box = _box(rng, pixels.shape[:2], size)
-        seen = [moved for moved in (_moved(polygon, box, size) for polygon in polygons) if _inside(moved, size) >= SEEN]
-        if seen or not with_text:
+        moved = [_moved(polygon, box, size) for polygon in polygons]
+        shares = [_inside(polygon, size) for polygon in moved]
+        if not with_text or max(shares) >= SEEN:
             break
     image = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR, box)
-    return np.asarray(_photographed(rng, image)), seen
+    pieces = [polygon for polygon, share in zip(moved, shares, strict=True) if share >= PIECE]
+    return np.asarray(_photographed(rng, image)), pieces
 
 
 def _box(rng, shape, size):

@@ -22,7 +22,9 @@ from kgan.data.text.records import (
 )
 
 COLUMNS = ("file", "source", "licence", "doubt", "has_text")
-SHARE_ALIKE = re.compile(r"\bSA\b")
+# Licences under which weights that were learned from a photograph may be passed on, as the words of their names begin.
+FREE = (("cc0",), ("public", "domain"), ("cc", "by"), ("mit",), ("unsplash",), ("licence", "ouverte"), ("etalab",))
+BOUND = {"sa", "nc", "nd", "sharealike", "noncommercial", "noderivatives"}
 HELD = 5  # of so many groups, one is for validation
 
 
@@ -39,7 +41,7 @@ def read_photos(path, split, tolerance=1.0, free=False):
 
     `boxes.json` is an object from a `file` to one with `quads`, a list of quadrilaterals around text, each a list of
     four points x, y. A photograph with text but without boxes has one polygon, the whole image, with `care` False: the
-    text is somewhere in it.
+    text is somewhere in it. Photographs are taken as they are stored, whatever orientation their EXIF data say.
 
     Train and test share no source. In the order of how many of their photographs hold text, the sources go to the one
     and the other in turn. A fifth of the groups of the train sources, by a hash, are the validation split.
@@ -48,8 +50,8 @@ def read_photos(path, split, tolerance=1.0, free=False):
         path: folder or zip archive with the `index.csv`, the `boxes.json` and the photographs.
         split: `"train"`, `"validation"` or `"test"`.
         tolerance: as in `kgan.data.text.sets.read_icdar2013`.
-        free: whether to leave out photographs whose licence is share-alike or in doubt, so that weights learned from
-            the others can be passed on.
+        free: whether to keep only photographs whose licence is one of `FREE` and not in doubt, so that weights learned
+            from them can be passed on.
 
     Returns:
         `TextImages` in the order of the index.
@@ -84,12 +86,15 @@ def read_photos(path, split, tolerance=1.0, free=False):
     parts = split_sources(rows)
     source = only_file(store, r"boxes\.json", "boxes.json")
     boxes = parse_json(store.read(source, MAX_JSON_BYTES), source)
+    with structure(source):
+        if unknown := set(boxes.keys()) - {row["file"] for row in rows}:
+            raise ValueError(f"{source} has boxes of {min(unknown)}, which {index} does not name")
     images = []
     for row in rows:
         part = parts[row["source"]]
         if part == "train" and hashlib.sha256((row.get("group") or row["file"]).encode()).digest()[0] % HELD == 0:
             part = "validation"
-        if part != split or (free and (row["doubt"] or SHARE_ALIKE.search(row["licence"]))):
+        if part != split or (free and (row["doubt"] or not is_free(row["licence"]))):
             continue
         name = resolve(row["file"])
         size = picture_size(store, name)
@@ -108,6 +113,12 @@ def read_photos(path, split, tolerance=1.0, free=False):
     return readable(store, images, LICENCES["photos"])
 
 
+def is_free(licence):
+    """Whether a licence is one of `FREE`, and not share-alike, non-commercial or without derivatives."""
+    words = re.findall(r"[a-z0-9]+", licence.lower())
+    return not BOUND & set(words) and any(tuple(words[: len(begin)]) == begin for begin in FREE)
+
+
 def split_sources(rows):
     """Returns the split of each source, `{source: "train" or "test"}`, given the rows of an index."""
     with_text = collections.Counter({row["source"]: 0 for row in rows})
@@ -122,15 +133,22 @@ def _rows(store, index):
         text = store.read(index, MAX_GROUND_TRUTH_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{index} is not UTF-8: {error}") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _checked(csv.DictReader(io.StringIO(text, newline="")), index)
+    except csv.Error as error:
+        raise ValueError(f"{index} is no CSV file: {error}") from None
+
+
+def _checked(reader, index):
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise ValueError(f"{index} lacks the columns {', '.join(missing)}")
-    rows = []
+    rows = {}
     for row in reader:
         if None in row.values() or row["has_text"] not in ("yes", "no") or not row["file"] or not row["source"]:
             raise ValueError(f"{index}, line {reader.line_num}: expected a file, a source, and yes or no for has_text")
-        rows.append(row)
+        if rows.setdefault(row["file"], row) is not row:
+            raise ValueError(f"{index}, line {reader.line_num}: {row['file']} is there already")
     if not rows:
         raise ValueError(f"{index} names no photographs")
-    return rows
+    return list(rows.values())

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kgan.data import load
-from kgan.data.text.photos import read_photos, split_sources
+from kgan.data.text.photos import is_free, read_photos, split_sources
 
 pytestmark = pytest.mark.backend_free
 HEADER = "file,source,origin,licence,doubt,has_text,group"
@@ -59,12 +59,16 @@ def test_the_splits_share_no_source(write):
 
 def test_groups_are_held_out_whole(write):
     """Of a hundred groups of two, a fifth or so."""
-    rows = [f"no/c1.png,b,x,CC0,,no,{i % 100}" for i in range(200)]
-    folder = write(rows)
+    rows = [f"{i}.png,b,x,CC0,,no,{i % 100}" for i in range(200)]
+    folder = write(rows, {})
+    for i in range(200):
+        (folder / f"{i}.png").write_bytes((folder / "no/a1.png").read_bytes())
     train, held = (len(read_photos(folder, split)) for split in ("train", "validation"))
     assert train + held == 200 and held % 2 == 0 and 20 < held < 60
-    without = read_photos(write(rows, header=HEADER.replace("group", "other")), "train")
-    assert len(without) == 200  # each file is a group of its own
+    without = read_photos(write(rows, {}, HEADER.replace("group", "other")), "train")
+    # Now each file is a group of its own, and those of one number may part.
+    kept = {int(name.removesuffix(".png")) for name in names(without)}
+    assert 120 < len(kept) < 180 and any((i + 100) % 200 not in kept for i in kept)
     with pytest.raises(ValueError, match="index.csv has no test photographs"):
         read_photos(folder, "test")
 
@@ -73,6 +77,19 @@ def test_free_leaves_out_share_alike_and_doubt(write):
     folder = write()
     assert names(read_photos(folder, "train", free=True)) == ["with/b1.png", "no/c1.png"]
     assert names(read_photos(folder, "test", free=True)) == ["no/a1.png", "no/d1.png"]
+
+
+@pytest.mark.parametrize(
+    ("licence", "free"),
+    [
+        *((name, True) for name in ("CC0 1.0", "CC0", "public domain", "CC BY 2.0", "cc-by-4.0", "MIT")),
+        *((name, True) for name in ("Unsplash License", "Licence Ouverte 2.0 (etalab-2.0)", "CC BY (no version)")),
+        *((name, False) for name in ("cc-by-sa-4.0", "CC_BY_SA_4.0", "CC BY ShareAlike", "CC BY-NC 4.0")),
+        *((name, False) for name in ("CC BY-ND 2.0", "All rights reserved", "GPL-3.0", "", "CC", "limited")),
+    ],
+)
+def test_licences(licence, free):
+    assert is_free(licence) == free
 
 
 def test_boxes(write):
@@ -106,6 +123,14 @@ def test_sources_take_turns():
         ({"rows": []}, ValueError, "index.csv names no photographs"),
         ({"rows": [*ROWS, "no/a1.png,a,x,CC0,,maybe,1"]}, ValueError, "index.csv, line 9: expected a file"),
         ({"rows": [*ROWS, "no/a1.png,a,x"]}, ValueError, "index.csv, line 9: expected a file"),
+        ({"rows": [*ROWS, "no/a1.png,a,x,CC0,,yes,1"]}, ValueError, "index.csv, line 9: no/a1.png is there already"),
+        ({"rows": [*ROWS, "x" * 200_000]}, ValueError, "index.csv is no CSV file"),
+        (
+            {"boxes": {"./with/b1.png": {"quads": [QUAD]}}},
+            ValueError,
+            "boxes of ./with/b1.png, which index.csv",
+        ),
+        ({"boxes": []}, ValueError, "boxes.json has an unexpected structure"),
         ({"rows": [*ROWS, "no/none.png,b,x,CC0,,no,1"]}, FileNotFoundError, "'no/none.png' that index.csv names"),
         ({"rows": [*ROWS, "../out.png,b,x,CC0,,no,1"]}, FileNotFoundError, "out.png"),
         ({"boxes": {"with/b1.png": {"quads": [[[1, 2], [3, 4]]]}}}, ValueError, "boxes.json, with/b1.png, box 1: 4 c"),
