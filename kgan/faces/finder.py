@@ -48,7 +48,7 @@ class Square(NamedTuple):
 
     def to_photo(self, places):
         """Returns where places in the square, from 0 to 1, lie in the photograph."""
-        return (places[..., :2] - 0.5) * self.side @ _rotation(self.angle) + (self.x, self.y)
+        return (places[..., :2] - 0.5) * self.side @ rotation(self.angle) + (self.x, self.y)
 
     def cut(self, photo, size):
         """Returns the square, black where it reaches beyond the photograph, as uint8 `(size, size, 3)`."""
@@ -65,7 +65,7 @@ class Square(NamedTuple):
         return np.asarray(cut)
 
 
-def _rotation(angle):
+def rotation(angle):
     return np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
 
 
@@ -219,13 +219,17 @@ def _mesh(photo, found, factor):
     return mesh_in(photo, around(face))
 
 
+def tilt(face):
+    """Returns the angle of the line through the eyes of a `Face`, in radians; 0 if it is upright."""
+    return _slope(*(face.points[list(ring), :2].mean(axis=0) for ring in EYES))
+
+
 def around(face):
     """Returns the square in which the mesh is found again from a face: its eyes level, and with a margin."""
-    eyes = [face.points[list(ring), :2].mean(axis=0) for ring in EYES]
-    angle = _slope(*eyes)
-    level = face.points[:, :2] @ _rotation(-angle)
+    angle = tilt(face)
+    level = face.points[:, :2] @ rotation(-angle)
     low, high = level.min(axis=0), level.max(axis=0)
-    return Square(*((low + high) / 2 @ _rotation(angle)), (high - low).max() * MARGIN, angle)
+    return Square(*((low + high) / 2 @ rotation(angle)), (high - low).max() * MARGIN, angle)
 
 
 def mesh_in(photo, square):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kgan.faces.finder import Square
+from kgan.faces.finder import ASTRAY, Square, rotation, tilt
+from kgan.faces.look import Unsuitable
 from kgan.faces.mesh import BROWS, Layout, Mesh, region
+from kgan.faces.mesh import EYES as MEDIAPIPE_EYES
 
 SIDE = 256  # texels of PRNet's textures
 MARGIN = 1.6  # side of the square around a face, as a multiple of the face from brows to chin
@@ -20,7 +22,9 @@ UPPER_BROWS, BROW = (range(17, 22), range(22, 27)), 6  # their upper edges are l
 
 
 class PRNet:
-    """PRNet's mesh and network, for `kgan.data.load_makeup(..., geometry=)` and `kgan.MakeupGAN(..., uv_layout=)`.
+    """PRNet's mesh and network, for `kgan.data.load_makeup(..., geometry=)`.
+
+    `kgan.MakeupGAN(..., uv_layout=prnet.mesh.layout)` trains on the pairs.
 
     Args:
         folder: `Data/uv-data` of PRNet's code, with `face_ind.txt` and `uv_kpt_ind.txt`.
@@ -28,7 +32,6 @@ class PRNet:
 
     Attributes:
         mesh: `kgan.faces.mesh.Mesh`. Where PRNet's files are not symmetric, by a texel at most, it is.
-        digest: bytes that differ where the weights or the mesh do.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -37,13 +40,11 @@ class PRNet:
     Example:
 
     ```python
-    import PIL.Image
-    from kgan.makeup import PositionMapNet, PRNet, find_faces
+    from kgan.makeup import PositionMapNet, PRNet
 
-    network = PositionMapNet()  # without network.load_checkpoint(PREFIX), its answers mean nothing
+    network = PositionMapNet()  # then network.load_checkpoint("PRNet/Data/net-data/256_256_resfcn256_weight")
     prnet = PRNet("PRNet/Data/uv-data", network)
-    photo = PIL.Image.open("portrait.jpg")
-    points = prnet.points(photo, find_faces(photo)[0])
+    prnet.mesh.layout.name  # "prnet"
     ```
     """
 
@@ -52,32 +53,46 @@ class PRNet:
             raise ValueError(f"The network has size {network.size}: PRNet's files are for {SIDE}.")
         self.network = network
         self.mesh = read_mesh(folder)
-        digest = hashlib.sha256(self.mesh.places.tobytes())
-        for weight in network.get_weights():
-            digest.update(weight.tobytes())
-        self.digest = digest.digest()
+
+    @property
+    def digest(self):
+        """Bytes that differ where the weights or the mesh do: what has been found with others is not theirs."""
+        digest = hashlib.sha256(repr(self.mesh.layout).encode())
+        for values in (self.mesh.places, self.mesh.triangles, self.mesh.holes, *self.network.get_weights()):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.digest()
 
     def points(self, photo, face):
         """Returns the points of a face in a photograph, float64 `(n, 3)`, as those of `Face`.
 
         Args:
-            photo: `PIL.Image.Image` of mode RGB.
+            photo: `PIL.Image.Image`.
             face: `kgan.faces.finder.Face` in it.
+
+        Raises:
+            Unsuitable: the eyes are elsewhere than in `face`, as those of a network without weights.
         """
         square = around(face)
-        (found,) = self.network.positions(square.cut(photo, SIDE)[None] / np.float32(255))
+        (found,) = self.network.positions(square.cut(photo.convert("RGB"), SIDE)[None] / np.float32(255))
         column, row = (self.mesh.places * SIDE).astype(int).T
         points = found[row, column].astype("float64")
         places = square.to_photo((points + 0.5) / SIDE)  # PRNet counts from the centre of the first pixel
-        return np.column_stack([places, -points[:, 2] * square.side / SIDE])
+        points = np.column_stack([places, -points[:, 2] * square.side / SIDE])
+        expected = np.stack([face.points[list(ring), :2].mean(axis=0) for ring in MEDIAPIPE_EYES])
+        eyes = [np.linalg.norm(self.mesh.places - np.mean(ring, axis=0), axis=1) for ring in self.mesh.layout.eyes]
+        apart = np.linalg.norm(points[[distance.argmin() for distance in eyes], :2] - expected, axis=1).max()
+        if not apart <= ASTRAY * np.linalg.norm(expected[1] - expected[0]):  # not finite ones either
+            raise Unsuitable("astray", "PRNet's eyes are not where the face has them: has its checkpoint been loaded?")
+        return points
 
 
 def around(face):
-    """Returns the `Square` around a `Face` that PRNet's network takes."""
-    points = face.points[:, :2]
+    """Returns the `Square` around a `Face` that PRNet's network takes, its eyes level: from the brows to the chin."""
+    angle = tilt(face)
+    points = face.points[:, :2] @ rotation(-angle)
     low = np.array((points[:, 0].min(), points[sorted({*BROWS[0], *BROWS[1]}), 1].min()))
     high = points.max(axis=0)
-    return Square(*((low + high) / 2).tolist(), MARGIN * float((high - low).mean()))
+    return Square(*((low + high) / 2 @ rotation(angle)).tolist(), MARGIN * float((high - low).mean()), angle)
 
 
 def read_mesh(folder):

@@ -6,6 +6,7 @@ from PIL import Image
 from prnet_files import Flat, write_prnet
 
 from kgan.faces.finder import Face
+from kgan.faces.look import Unsuitable
 from kgan.faces.mesh import BROWS, POINTS, inside, interpolated, region, texels
 from kgan.faces.prnet import SIDE, PRNet, around, read_mesh
 from kgan.faces.skin import part_map
@@ -36,8 +37,15 @@ def test_the_mesh_is_that_of_the_published_files(folder):
     marks = np.loadtxt(folder / "uv_kpt_ind.txt").T + 0.5
     np.testing.assert_allclose(np.array(mesh.layout.lips) * SIDE, marks[48:60], atol=1)
     np.testing.assert_allclose(np.array(mesh.layout.eyes).reshape(-1, 2) * SIDE, marks[36:48], atol=1)
-    eyes = np.asarray(Image.open(folder / "uv_face_eyes.png").convert("L")) > 0
-    assert eyes[part_map(SIDE, mesh.layout) == 0].any()
+    np.testing.assert_allclose(np.array(mesh.layout.mouth) * SIDE, marks[60:68], atol=1)
+    upper = np.array(mesh.layout.brows)[:, :5].reshape(-1, 2) * SIDE
+    np.testing.assert_allclose(upper, marks[17:27], atol=1)
+    # Holes are what lies between the lids and the lips of the landmarks.
+    held = mesh.places[mesh.triangles[mesh.holes]].mean(axis=1) * SIDE
+    for ring in (marks[36:42], marks[42:48], marks[60:68]):
+        low, high = ring.min(axis=0) - 1.5, ring.max(axis=0) + 1.5
+        in_it = ((held > low) & (held < high)).all(axis=1)
+        assert 0.5 < in_it.sum() / 2 / (np.ptp(ring, axis=0).prod() * 0.65) < 1.6
 
 
 def test_its_regions_are_symmetric_and_where_they_should_be(folder):
@@ -64,12 +72,17 @@ def test_a_texture_is_read_where_the_network_says(folder):
     points = prnet.points(photo, face)
     square = around(face)
     low = face.points[sorted({*BROWS[0], *BROWS[1]}), 1].min()
-    middle = ((face.points[:, 0].min() + face.points[:, 0].max()) / 2, (low + face.points[:, 1].max()) / 2)
-    np.testing.assert_allclose((square.x, square.y), middle)
-    # `Flat` puts texel 127 at 127.5, counted from the centre of the first pixel: in the middle.
-    at = np.flatnonzero((np.abs(prnet.mesh.places * SIDE - 127.5) < 0.1).all(axis=1))
-    np.testing.assert_allclose(points[at, :2], [middle], atol=1e-6)
-    assert points[at, 2] < points[:, 2].max() - 10 * square.side / SIDE  # the nose is nearer
+    left, right, below = face.points[:, 0].min(), face.points[:, 0].max(), face.points[:, 1].max()
+    np.testing.assert_allclose((square.x, square.y), ((left + right) / 2, (low + below) / 2))
+    side = 1.6 * (right - left + below - low) / 2
+    assert square.side == pytest.approx(side) and square.angle == pytest.approx(0)
+    # Where `Flat` puts a texel, counted from the centre of the first pixel, and how deep.
+    row, column = 100, 90
+    at = np.flatnonzero((np.abs(prnet.mesh.places * SIDE - (column + 0.5, row + 0.5)) < 0.1).all(axis=1))
+    x, y = (column - 127.5) * 0.62 + 127.5 + 0.5, row * 0.62 + 22 + 0.5
+    expected = square.x + (x / SIDE - 0.5) * side, square.y + (y / SIDE - 0.5) * side
+    depth = -60 * np.exp(-((column - 127.5) ** 2) / 2 / 50**2) * side / SIDE
+    np.testing.assert_allclose(points[at], [(*expected, depth)], rtol=1e-5)
 
     pixels = np.stack(np.meshgrid(np.arange(600.0), np.arange(520.0)), axis=-1)
     texture = unwrap(pixels, points, 128, prnet.mesh)
@@ -87,6 +100,44 @@ def test_a_texture_is_read_where_the_network_says(folder):
 def test_other_files_in_the_format(tmp_path):
     mesh = read_mesh(write_prnet(tmp_path))
     assert mesh.holes.any() and set(np.unique(part_map(64, mesh.layout))) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("turn", [0, 30, 90, 135, 180])
+def test_turned_faces_are_cut_out_like_upright_ones(turn):
+    face = face_at(300, 260, 200)
+    angle = np.radians(turn)
+    turned = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
+    middle = np.array((300.0, 260))
+    points = np.column_stack([(face.points[:, :2] - middle) @ turned + middle, face.points[:, 2]])
+    before, after = around(face), around(Face(points, 1.0))
+    assert after.side == pytest.approx(before.side)
+    np.testing.assert_allclose(np.array(after[:2]) - middle, (np.array(before[:2]) - middle) @ turned, atol=1e-6)
+    grid = np.array([(0.0, 0), (1, 0), (1, 1), (0.3, 0.8)])
+    np.testing.assert_allclose(after.to_photo(grid) - middle, (before.to_photo(grid) - middle) @ turned, atol=1e-6)
+
+
+def test_a_network_without_weights_is_noticed(tmp_path):
+    prnet = PRNet(write_prnet(tmp_path), Flat())
+    face, photo = face_at(300, 260, 200), Image.new("L", (600, 520))
+    assert np.isfinite(prnet.points(photo, face)).all()
+    for value in (40.0, np.nan):
+        prnet.network.positions = lambda faces, value=value: np.full((1, SIDE, SIDE, 3), value, "float32")
+        with pytest.raises(Unsuitable, match="has its checkpoint been loaded") as caught:
+            prnet.points(photo, face)
+        assert caught.value.status == "astray"
+
+
+def test_the_digest_tells_weights_and_files_apart(tmp_path):
+    folder = write_prnet(tmp_path)
+    prnet = PRNet(folder, Flat())
+    before = prnet.digest
+    assert PRNet(folder, Flat()).digest == before
+    prnet.network.weight = 1.0
+    assert prnet.digest != before
+    marks = np.loadtxt(folder / "uv_kpt_ind.txt")
+    marks[1, 48:60] += 5
+    np.savetxt(folder / "uv_kpt_ind.txt", marks)
+    assert PRNet(folder, Flat()).digest != before
 
 
 @pytest.mark.parametrize(

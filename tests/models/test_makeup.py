@@ -15,13 +15,13 @@ from kgan import backend
 from kgan.data.faces.painter import draw_shape
 from kgan.faces.mesh import inside, region
 from kgan.faces.prnet import read_mesh
-from kgan.faces.skin import part_map
+from kgan.faces.skin import part_map, part_shares
 from kgan.faces.texture import unwrap as read
 from kgan.faces.texture import unwrap_table
 from kgan.faces.transfer import match_values
 from kgan.models.makeup.illumination import ATTENTIONS, IlluminationClassifier, repaired
 from kgan.models.makeup.model import WEIGHTS
-from kgan.models.makeup.networks import build_vgg_features
+from kgan.models.makeup.networks import PartChannels, build_vgg_features
 from kgan.models.makeup.uv import render, unwrap
 
 MODELS = ["MakeupGAN"]
@@ -342,8 +342,29 @@ def test_another_layout(tmp_path):
     assert changed[inside(SIZE, layout)].mean() > 0.8 and not changed[~inside(SIZE, layout)].any()
     assert not np.abs(lips - source)[:, region("lips", SIZE, layout) == 0].any()
 
+    # The networks and the histograms are told the same.
+    for network in (model.encoder, model.decoder):
+        (told,) = [layer for layer in network.layers if isinstance(layer, PartChannels)]
+        assert told.layout == PartChannels.from_config(told.get_config()).layout == layout
+        shown = ops.convert_to_numpy(told(ops.zeros((1, SIZE, SIZE, 1))))
+        np.testing.assert_allclose(shown[0, ..., 1:], part_shares(SIZE, layout))
+    for number, texels in enumerate(model._texels, 1):
+        np.testing.assert_array_equal(texels, np.flatnonzero(part_map(SIZE, layout) == number))
+    config = make().get_config()
+    del config["uv_layout"]  # as in files of earlier versions
+    assert kgan.MakeupGAN.from_config(config).uv_layout.name == "mediapipe"
+    for wrong in (read_mesh(tmp_path), "prnet", {}):
+        with pytest.raises(ValueError, match="pass a kgan.faces.mesh.Layout"):
+            make(uv_layout=wrong)
+
+    # Images may be finer than textures.
+    fine = kgan.data.load_makeup("synthetic/faces", count=4, uv_size=SIZE, image_size=160)
+    model = kgan.MakeupGAN(IlluminationClassifier(size=SIZE, width=0.125), SIZE, 160, 0.05, "asymmetry")
+    model.check_batch(fine)
+    model = make(uv_layout=layout)
+    model.compile()
     drawn = kgan.data.load_makeup("synthetic/faces", count=4, uv_size=SIZE, image_size=SIZE)
-    with pytest.raises(ValueError, match="% of the texels in images are beside the face .*'prnet'.* another one"):
+    with pytest.raises(ValueError, match="% of the texels in images are beside the face .*'prnet'.* another layout"):
         model.fit(drawn, verbose=0)
     model = make()
     model.compile()
@@ -351,7 +372,7 @@ def test_another_layout(tmp_path):
     inverse = np.flatnonzero(inside(SIZE, layout))
     index = inverse[np.arange(SIZE**2 * 4) % len(inverse)].reshape(1, -1, 4)
     of_prnet = data(4) | {"source_index": index.repeat(4, 0), "source_alpha": np.ones((4, SIZE, SIZE, 1))}
-    with pytest.raises(ValueError, match="beside the face in this model's layout, 'mediapipe'"):
+    with pytest.raises(ValueError, match="beside the face in this model's uv_layout, 'mediapipe'"):
         model.fit(of_prnet, verbose=0)
 
 

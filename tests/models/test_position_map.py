@@ -6,9 +6,12 @@ import pytest
 import tensorflow as tf
 
 from kgan.makeup import PositionMapNet
-from kgan.models.makeup.position_map import BLOCKS, UPWARDS
 
 SIZE = 32
+# Channels and stride, as published.
+BLOCKS = [(32, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)]
+UPWARDS = [(512, 1), (256, 2), (256, 1), (256, 1), (128, 2), (128, 1), (128, 1), (64, 2), (64, 1), (64, 1)]
+UPWARDS += [(32, 2), (32, 1), (16, 2), (16, 1), (3, 1), (3, 1), (3, 1)]
 PARAMETERS = 13_365_508  # of the published network
 
 
@@ -111,17 +114,31 @@ def test_a_checkpoint_gives_the_positions_that_numpy_computes(weights, tmp_path)
 
     network.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
+    assert PositionMapNet.from_config(PositionMapNet(SIZE, trainable=False).get_config()).trainable is False
     np.testing.assert_allclose(again.positions(faces), found, atol=1e-3)
 
 
 def test_what_is_no_checkpoint_of_it(weights, tmp_path):
     network = PositionMapNet(SIZE)
     before = network.get_weights()
-    with pytest.raises(FileNotFoundError, match="no checkpoint .*missing: pass its path without .index"):
+    with pytest.raises(FileNotFoundError, match="missing.index is missing"):
         network.load_checkpoint(tmp_path / "missing")
-    (tmp_path / "broken.index").write_bytes(b"no table")
-    with pytest.raises(ValueError, match="broken is no TensorFlow checkpoint"):
-        network.load_checkpoint(tmp_path / "broken")
+    whole = checkpoint(tmp_path / "whole", weights)
+    index, data = (tmp_path / f"whole.{part}" for part in ("index", "data-00000-of-00001"))
+    pixels = data.read_bytes()
+    middle = len(pixels) // 2
+    flipped = pixels[:middle] + bytes([pixels[middle] ^ 255]) + pixels[middle + 1 :]
+    for wrong in (pixels[:middle], flipped, b"<!doctype html>"):
+        data.write_bytes(wrong)
+        with pytest.raises(ValueError, match="whole is no TensorFlow checkpoint, or damaged"):
+            network.load_checkpoint(whole)
+    data.unlink()
+    with pytest.raises(FileNotFoundError, match="whole.data-00000-of-00001 is missing"):
+        network.load_checkpoint(index)
+    data.write_bytes(pixels)
+    index.write_bytes(b"no table")
+    with pytest.raises(ValueError, match="whole is no TensorFlow checkpoint, or damaged"):
+        network.load_checkpoint(index)
     other = {name: value for name, value in weights.items() if "Conv2d_transpose_16" not in name}
     with pytest.raises(ValueError, match="Conv2d_transpose_16/weights is None instead of \\[4, 4, 3, 3\\]"):
         network.load_checkpoint(checkpoint(tmp_path / "other", other))

@@ -116,8 +116,8 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         count: number of pairs; None for 2,000 drawn ones of the train split and 500 of the test split, or for as many
             as there are photographs with or without makeup, whichever is larger.
         seed: non-negative int.
-        geometry: of photographs, where the points of a face lie and how they lay it out in a texture, such as
-            `kgan.makeup.PRNet`; None for MediaPipe's mesh.
+        geometry: of photographs, where the points of a face lie and how they lay it out in a texture: an object with
+            the `mesh`, `points` and `digest` of `kgan.makeup.PRNet`; None for MediaPipe's mesh.
 
     Returns:
         Dict of arrays, the first axis of each being `n`. Textures and images are float32 in [-1, 1].

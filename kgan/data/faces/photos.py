@@ -186,13 +186,13 @@ def _face(data, parsing, labels, uv_size, image_size, geometry=None):
         if not faces:
             return {"status": "no_face"}
         check(faces[0])
+        points = geometry.points(photo, faces[0]) if geometry else faces[0].points
     except (Undecodable, Unsuitable) as error:
         return {"status": error.status}
     # Between texels or pixels farther apart than the photo's, some would be passed over: a large face is reduced first.
     factor = max(1, int(faces[0].size / max(uv_size, image_size)))
     mesh = geometry.mesh if geometry else MEDIAPIPE
-    points = (geometry.points(photo, faces[0]) if geometry else faces[0].points) / factor
-    photo = photo.reduce(factor)
+    photo, points = photo.reduce(factor), points / factor
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     side = MARGIN * (high - low).max()
     box = (*((low + high - side) / 2), *((low + high + side) / 2))

@@ -28,7 +28,7 @@ WEIGHTS = {
     "truth": 0.0,
 }
 MOST = 4096  # texels of a part whose histograms are matched in a step
-BESIDE = 0.02  # share of the texels in images that may lie beside the face, at its border
+BESIDE = 0.05  # share of the texels in images that may lie beside the face, at its border
 
 
 @keras.saving.register_keras_serializable("kgan")
@@ -154,6 +154,8 @@ class MakeupGAN(AdversarialModel):
         ):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r}: pass {allowed[0]!r} or {allowed[1]!r}.")
+        if not isinstance(uv_layout, Layout | None):
+            raise ValueError(f"uv_layout={uv_layout!r}: pass a kgan.faces.mesh.Layout, such as prnet.mesh.layout.")
         if not 0 <= adaptation <= 1:
             raise ValueError(f"adaptation={adaptation}: pass a number in [0, 1].")
         if not set(repair) <= set(ROLES):
@@ -226,7 +228,8 @@ class MakeupGAN(AdversarialModel):
     def from_config(cls, config, custom_objects=None):
         names = "classifier", "perceptual_network"
         made = {name: config[name] and keras.saving.deserialize_keras_object(config[name]) for name in names}
-        return cls(**{**config, **made, "uv_layout": Layout.of(**config["uv_layout"])})
+        layout = config.get("uv_layout")  # models of earlier versions have none
+        return cls(**{**config, **made, "uv_layout": layout and Layout.of(**layout)})
 
     def default_optimizers(self):
         return {player: keras.optimizers.Adam(1e-4, 0.5) for player in self.players}
@@ -262,12 +265,13 @@ class MakeupGAN(AdversarialModel):
 
     def _check_layout(self, index, weight, alpha):
         """Raise a `ValueError` if pixels that are wholly face show texels that are no face in the model's layout."""
-        shown = index[(weight > 0) & (alpha.reshape(*weight.shape[:2], 1) == 1)]
+        nearest = np.take_along_axis(index, weight.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+        shown = nearest[alpha.reshape(nearest.shape) == 1]
         beside = np.mean(self._inside.ravel()[shown] == 0) if len(shown) else 0.0
         if beside > BESIDE:
             raise ValueError(
-                f"{100 * beside:.0f} % of the texels in images are beside the face in this model's layout, "
-                f"{self.uv_layout.name!r}: the textures have another one. Pass uv_layout=."
+                f"{100 * beside:.0f} % of the texels in images are beside the face in this model's uv_layout, "
+                f"{self.uv_layout.name!r}: the textures are in another layout."
             )
 
     def needed(self):

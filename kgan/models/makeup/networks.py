@@ -37,7 +37,8 @@ class PartChannels(layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "layout": Layout.of(**config["layout"])})
+        layout = config.get("layout")  # models of earlier versions have none
+        return cls(**{**config, "layout": Layout.of(**layout) if layout else MEDIAPIPE.layout})
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] + len(PARTS))

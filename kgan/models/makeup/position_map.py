@@ -1,5 +1,7 @@
 """The network of PRNet, which finds where in a photograph each texel of a face lies (Feng et al., 2018)."""
 
+import os
+
 import keras
 import numpy as np
 from keras import layers
@@ -45,8 +47,8 @@ class PositionMapNet(keras.Model):
     ```
     """
 
-    def __init__(self, size=256, name=None):
-        super().__init__(name=name)
+    def __init__(self, size=256, **kwargs):
+        super().__init__(**kwargs)
         if size < 32 or size % 32:
             raise ValueError(f"size={size}: pass a multiple of 32.")
         self.size = size
@@ -54,7 +56,7 @@ class PositionMapNet(keras.Model):
         self.built = True
 
     def get_config(self):
-        return {"size": self.size, "name": self.name}
+        return {**super().get_config(), "size": self.size}
 
     def call(self, faces, training=False):
         return self.network(faces, training=training) * (REACH * self.size)
@@ -78,28 +80,32 @@ class PositionMapNet(keras.Model):
         """Read the weights of PRNet's TensorFlow checkpoint.
 
         Args:
-            prefix: path of the checkpoint without `.index` and `.data-00000-of-00001`, such as
+            prefix: path of the checkpoint's two files, without `.index` and `.data-00000-of-00001`, such as
                 `"net-data/256_256_resfcn256_weight"`.
 
         Raises:
-            FileNotFoundError: there is no such checkpoint.
+            FileNotFoundError: one of the files is missing.
             ValueError: it is broken, or of another network.
         """
         import tensorflow as tf  # reads the file, whatever the backend
 
-        try:
-            reader = tf.train.load_checkpoint(str(prefix))
-        except tf.errors.NotFoundError:
-            raise FileNotFoundError(f"There is no checkpoint {prefix}: pass its path without .index.") from None
-        except (tf.errors.OpError, RuntimeError, ValueError) as error:
-            raise ValueError(f"{prefix} is no TensorFlow checkpoint: {error}") from None
-        shapes = reader.get_variable_to_shape_map()
+        prefix = str(prefix).removesuffix(".index")
+        for path in (f"{prefix}.index", f"{prefix}.data-00000-of-00001"):
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f"{path} is missing: a checkpoint is this file and the other one.")
         variables = {_name(layer, variable): variable for layer in self.network.layers for variable in layer.weights}
+        try:
+            reader = tf.train.load_checkpoint(prefix)
+            shapes = reader.get_variable_to_shape_map()
+            values = {name: reader.get_tensor(name) for name in variables if name in shapes}
+        # The reader's exceptions are of several types.
+        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+            raise ValueError(f"{prefix} is no TensorFlow checkpoint, or damaged: {error}") from None
         for name, variable in variables.items():
             if shapes.get(name) != list(variable.shape):
                 raise ValueError(f"{prefix}: {name} is {shapes.get(name)} instead of {list(variable.shape)}.")
         for name, variable in variables.items():
-            variable.assign(reader.get_tensor(name))
+            variable.assign(values[name])
 
 
 def _name(layer, variable):
