@@ -4,7 +4,6 @@ import statistics
 import time
 
 import numpy as np
-from scipy.stats import binomtest
 
 from kgan.filter.decoding import BUCKETS
 
@@ -47,6 +46,8 @@ def compare(found, truth, thresholds):
 
     The share has a 95 % interval (Wilson), because one image of a small set may change by chance.
     """
+    from scipy.stats import binomtest  # the filter, whose command imports this module, does without SciPy
+
     scores, true_scores = found["score"], truth["score"]
     limits = {"best_f": thresholds["best_f"], **thresholds["recall"]}
     changed = {key: int(np.sum((scores >= t) != (true_scores >= t))) for key, t in limits.items()}
