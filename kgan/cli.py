@@ -335,7 +335,7 @@ def check_places(options, paths, suffixes):
     single = os.path.isfile(source) and not source.lower().endswith(ZIP + TAR)
     to_file = single and suffix in suffixes and not os.path.isdir(out)
     if not to_file and not os.path.isdir(out):
-        if os.path.exists(out) or suffix in (*suffixes, ".tif", ".tiff", ".heic", ".avif", ".mp4", ".mov"):
+        if os.path.exists(out) or suffix in (*suffixes, ".mp4", ".mov"):
             files = "a folder" + (f", or a file that ends in {', '.join(suffixes)}" if single else "")
             raise ValueError(f"--out {out}: pass {files}")
     # Of a pattern such as "photos/**/*.jpg", what an earlier run wrote would be sources, too.

@@ -228,7 +228,7 @@ def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path):
         ("a.png", "a.png", ["--frames", "--faces", "all"], 2, "--frames follows the largest face"),
         ("a.png", "a.png", ["--save-look", "evening"], 2, "--save-look evening: pass a name that ends in .npz"),
         ("a.png", "a.png", ["--save-look", "no/evening.npz"], 2, "there is no folder no"),
-        ("a.png", "a.png", ["--out", "o.tif"], 2, "--out o.tif: pass a folder, or a file that ends in .jpg"),
+        ("a.png", "a.png", ["--out", "o.mp4"], 2, "--out o.mp4: pass a folder, or a file that ends in .jpg"),
         ("more", "a.png", ["--out", "o.jpg"], 2, "--out o.jpg: pass a folder\n"),
         ("a.png", "a.png", ["--shade", "1.5"], 2, "shade 1.5: pass a share from 0 to 1"),
         ("a.png", "a.png", ["--eyes", "-1"], 2, "eyes -1.0: pass a share from 0 to 1"),
