@@ -57,6 +57,8 @@ def load_photos(kind, path, split, uv_size, image_size, count, seed, geometry=No
     labels = _labels(store, sorted(maps.values()))
     faces, failures = {}, {}
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "kgan" / "makeup"
+    if geometry:
+        cache /= geometry.digest.hex()[:16]  # once, for it takes a while
     everything = [(role, name) for role, some in names.items() for name in some]
     for role, name in tqdm(everything, "faces", unit="photo", disable=None):
         found = _read(store, name, maps.get(name), labels, uv_size, image_size, cache, geometry)
@@ -164,7 +166,7 @@ def _read(store, name, map_name, labels, uv_size, image_size, cache, geometry):
         parsing = store.read(map_name, BYTES) if map_name else b""
     except ValueError:
         return "unreadable"
-    version = f"{FORMAT} {uv_size} {image_size} {labels}".encode() + (geometry.digest if geometry else b"")
+    version = f"{FORMAT} {uv_size} {image_size} {labels}".encode()
     path = cache / f"{hashlib.sha256(version + hashlib.sha256(data).digest() + parsing).hexdigest()}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
