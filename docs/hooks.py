@@ -79,4 +79,4 @@ def with_output(match):
     command = [sys.executable, "-m", "kgan.cli", match[1], "--help"]
     environment = {**os.environ, "COLUMNS": "84"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    return f"{match[0]}\n{done.stdout.rstrip().replace('cli.py', 'kgan')}"
+    return f"{match[0]}\n{done.stdout.rstrip()}"

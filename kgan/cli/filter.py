@@ -1,0 +1,102 @@
+"""`kgan filter`."""
+
+import importlib
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from kgan.cli.rows import FIRST, STATUSES, check_run, run_all, run_arguments
+from kgan.filter.labels import match, read_labels
+from kgan.filter.run import COLUMNS, REGIONS, run
+from kgan.filter.text_filter import TextFilter
+from kgan.runtime.litert import quiet
+
+SUMMARY = "find the images that contain text"
+MORE = (
+    "Each image gives one row with its path, score (0 to 1), decision (text or no_text) and status:\n"
+    + STATUSES.format(ok="the image was scored", more="", none="", several=FIRST)
+)
+
+
+def add_arguments(parser):
+    run_arguments(parser)
+    add = parser.add_argument
+    add("--regions", action="store_true", help="add the scores of the 34 image regions to the rows")
+    add("--copy-to", metavar="DIR", help="copy images with text to this folder; existing files are kept")
+    add("--overlay", metavar="DIR", help="write a heat map of each image to this folder")
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--recall", type=float, help="use the threshold for this recall (default: best F-measure)")
+    level.add_argument("--threshold", type=float, metavar="SCORE", help="lowest score of an image with text, 0 to 1")
+    add("--model", metavar="FILE", help="a .tflite file from `kgan export` (default: the included model)")
+    labels = (
+        "CSV file with the columns file and label (text or no_text): print how good the filter is on these images, and "
+        "the threshold to take; with --out, also write the curve of precision and recall, a .png file beside it"
+    )
+    add("--evaluate", metavar="FILE", help=labels)
+
+
+def execute(options):
+    if options.evaluate:
+        with quiet():
+            importlib.import_module("kgan.metrics.evaluation")  # needs Keras: say so before the run
+        labels = read_labels(options.evaluate)
+    curve = options.evaluate and options.out and Path(options.out).with_suffix(".evaluation.png")
+    paths, limits = check_run(options)
+    text_filter = TextFilter.load(options.model)
+    threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
+    asked = {
+        "model": text_filter.metadata["digest"],
+        "threshold": threshold,
+        "regions": options.regions,
+        "copy-to": options.copy_to,
+        "overlay": options.overlay,
+    }
+    rows = partial(
+        run,
+        text_filter,
+        paths,
+        threshold=threshold,
+        regions=options.regions,
+        copy_to=options.copy_to,
+        overlay=options.overlay,
+        processes=options.processes,
+        limits=limits,
+        ours=[curve] if curve else [],
+    )
+    columns = COLUMNS | REGIONS if options.regions else COLUMNS
+    kept = []
+
+    def all_rows(journal):
+        for row, old in rows(journal):
+            if options.evaluate:
+                kept.append({key: row[key] for key in ("path", "score", "status")})
+            yield row, old
+
+    is_text, shown = lambda row: row["decision"] == "text", not options.evaluate
+    run_all(options, columns, asked, all_rows, is_text, "with text", shown)
+    if options.evaluate:
+        folders = [os.path.dirname(options.evaluate) or ".", *filter(os.path.isdir, options.paths)]
+        evaluate(match(labels, kept, folders), threshold, curve)
+
+
+def evaluate(found, threshold, curve):
+    """Prints what a filter did to labelled images, and writes the curve to a file, if it is not None."""
+    from kgan.metrics.evaluation import evaluation_curve, evaluation_table
+
+    for what, names in (
+        ("in the label file, but not among the images", found.missing),
+        ("not scored", [f"{name} ({status})" for name, status in found.unscored]),
+        ("of one label, left out; write their paths in the label file", found.shared),
+        ("without a label, left out", found.unlabelled),
+    ):
+        if names:
+            more = ", ..." if len(names) > 3 else ""
+            print(f"kgan filter: {len(names)} {what}: {', '.join(names[:3])}{more}", file=sys.stderr)
+    if found.text.all() or not found.text.any():
+        counts = f"{found.text.sum()} images with text and {(~found.text).sum()} without"
+        raise ValueError(f"--evaluate: the label file fits {counts}, of those that were scored: both kinds are needed")
+    print(evaluation_table(found.text, found.scores, threshold))
+    if curve:
+        evaluation_curve(curve, found.text, found.scores)
+        print(f"\n{curve}")
