@@ -7,6 +7,7 @@ import importlib
 
 _MODULE_OF = {
     "TextFilter": "kgan.filter.text_filter",
+    "on_ray": "kgan.filter.cluster",
     "region_labels": "kgan.filter.regions",
     **dict.fromkeys(("TextTeacher", "TextStudent", "MSPNet"), "kgan.models.text_filter.model"),
     **dict.fromkeys(

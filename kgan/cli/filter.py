@@ -3,10 +3,14 @@
 import importlib
 import os
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
-from kgan.cli.rows import FIRST, STATUSES, check_run, run_all, run_arguments
+from tqdm import tqdm
+
+from kgan.cli.rows import FIRST, STATUSES, check_limits, check_run, check_threshold, run_all, run_arguments
+from kgan.filter import cluster
 from kgan.filter.labels import match, read_labels
 from kgan.filter.run import COLUMNS, REGIONS, run
 from kgan.filter.text_filter import TextFilter
@@ -34,9 +38,18 @@ def add_arguments(parser):
         "the threshold to take; with --out, also write the curve of precision and recall, a .png file beside it"
     )
     add("--evaluate", metavar="FILE", help=labels)
+    cluster = (
+        "use the Ray cluster at this address, or all processors of this machine; PATHs and --out may be URIs such as "
+        "s3://bucket/photos, and --out is a folder of Parquet files"
+    )
+    add("--ray", nargs="?", const="local", metavar="ADDRESS", help=cluster)
 
 
 def execute(options):
+    filter_on_ray(options) if options.ray else filter_here(options)
+
+
+def filter_here(options):
     if options.evaluate:
         with quiet():
             importlib.import_module("kgan.metrics.evaluation")  # needs Keras: say so before the run
@@ -78,6 +91,47 @@ def execute(options):
     if options.evaluate:
         folders = [os.path.dirname(options.evaluate) or ".", *filter(os.path.isdir, options.paths)]
         evaluate(match(labels, kept, folders), threshold, curve)
+
+
+def filter_on_ray(options):
+    """Runs a job on a cluster, and shows its progress."""
+    limits = check_limits(options)
+    check_threshold(options)
+    for name in ("copy_to", "overlay", "evaluate"):
+        if getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')} does not go with --ray")
+    if not options.out:
+        raise ValueError("--ray writes a file for each part of the images: pass a folder as --out")
+    if "-" in options.paths:
+        raise ValueError("--ray reads no list from standard input: pass folders, archives or patterns")
+    text_filter = TextFilter.load(options.model)
+    threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
+    totals = dict.fromkeys(("images", "text", "failed"), 0)
+    started = time.perf_counter()
+    counts = cluster.run(
+        text_filter,
+        options.paths,
+        options.out,
+        address=options.ray,
+        threshold=threshold,
+        regions=options.regions,
+        limits=limits,
+        processes=options.processes,
+        overwrite=options.overwrite,
+    )
+    parts = next(counts)
+    with tqdm(counts, total=parts["units"], initial=parts["done"], unit=" parts", file=sys.stderr, disable=None) as bar:
+        for count in bar:
+            for name in totals:
+                totals[name] += count[name]
+            bar.set_postfix_str(f"{totals['images']} images")
+    images, rate = totals["images"], totals["images"] / (time.perf_counter() - started)
+    earlier = f"; {parts['done']} of {parts['units']} parts were there already" if parts["done"] else ""
+    print(
+        f"{images} images in this run: {totals['text']} with text, {totals['failed']} not ok; {rate:.1f} images/s"
+        f"{earlier}",
+        file=sys.stderr,
+    )
 
 
 def evaluate(found, threshold, curve):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kgan.cli.rows import STATUSES, check_limits, limit_arguments, run_all
 from kgan.faces import PARTS
-from kgan.runtime.inputs import TAR, ZIP, expand
+from kgan.runtime.inputs import ARCHIVES, expand
 
 SUMMARY = "transfer the makeup of a reference photo to other photos"
 MORE = """
@@ -56,7 +56,7 @@ def check_places(options, paths, suffixes):
     if paths == [source] and not os.path.lexists(source):
         raise ValueError(f"SOURCE {source!r}: no such file or folder")
     suffix = os.path.splitext(out)[1].lower()
-    single = os.path.isfile(source) and not source.lower().endswith(ZIP + TAR)
+    single = os.path.isfile(source) and not source.lower().endswith(ARCHIVES)
     to_file = single and suffix in suffixes and not os.path.isdir(out)
     if not to_file and not os.path.isdir(out):
         if os.path.exists(out) or suffix in (*suffixes, ".mp4", ".mov"):

@@ -79,11 +79,15 @@ def check_limits(options):
     return Limits(int(options.max_megapixels * 1e6), int(options.max_megabytes * 1e6), options.max_seconds)
 
 
+def check_threshold(options):
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        raise ValueError(f"--threshold {options.threshold}: pass a score from 0 to 1")
+
+
 def check_run(options):
     """Returns the paths and the `Limits` of a run that gives rows, or raises ValueError."""
     limits = check_limits(options)
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        raise ValueError(f"--threshold {options.threshold}: pass a score from 0 to 1")
+    check_threshold(options)
     if not options.out and getattr(sys.stdout, "name", None) == os.devnull:
         raise ValueError("there is no standard output: pass --out")
     if options.paths.count("-") > 1:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kgan.runtime.inputs import TAR, ZIP
+from kgan.runtime.inputs import ARCHIVES
 
 NAMES = ("file", "path", "image", "name")  # of the column of images; the other is one of these
 LABELS = ("label", "text", "has_text")
@@ -110,7 +110,7 @@ def _name(path, labels, folders):
     full = os.path.abspath(path)
     archive, _, member = path.rpartition("!")
     names = [os.path.normpath(path), full, *(_relative(full, folder) for folder in folders)]
-    names += [os.path.normpath(member)] * archive.lower().endswith(ZIP + TAR)
+    names += [os.path.normpath(member)] * archive.lower().endswith(ARCHIVES)
     return next((name for name in names if name in labels), None)
 
 

@@ -16,9 +16,12 @@ from collections.abc import Callable
 from functools import partial
 
 from kgan.runtime.files import PART, Undecodable, read_bounded
+from kgan.runtime.parquet import arrow, parquet_images, take
 
 ZIP = (".zip", ".cbz")
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".cbt")
+PARQUET = (".parquet",)
+ARCHIVES = ZIP + TAR + PARQUET
 GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # most images and bytes per message to a worker
 UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}  # by the first bytes of the file
 
@@ -61,8 +64,8 @@ def find(paths, leave_out=()):
 
     A folder yields the files in it and in its subfolders, sorted by name, without hidden files; links to folders are
     not followed. An archive (zip, or tar with or without gzip, bzip2 or xz) yields its members in archive order and is
-    never unpacked to disk. Archives inside folders or other archives are not opened. A path given twice is yielded
-    twice.
+    never unpacked to disk. A Parquet file with a column of images is an archive, too. Archives inside folders or other
+    archives are not opened. A path given twice is yielded twice.
 
     Args:
         paths: iterable of paths.
@@ -74,7 +77,7 @@ def find(paths, leave_out=()):
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
             yield from walk(path, leave_out)
-        elif path.lower().endswith(ZIP + TAR) and os.path.isfile(path):
+        elif path.lower().endswith(ARCHIVES) and os.path.isfile(path):
             yield from members(path)
         else:
             yield Input(path, os.path.basename(path), path)
@@ -110,9 +113,21 @@ def hidden(name):
 
 
 def members(path):
-    """Yields the members of an archive. If reading it fails, the last input is the archive itself, with the reason."""
+    """Yields the members of an archive. If reading it fails, the last input is the archive itself, with the reason.
+
+    Raises:
+        ValueError: it is a Parquet file, and pyarrow is not installed.
+    """
+    suffix = path.lower()
+    if suffix.endswith(PARQUET):
+        arrow()
     try:
-        yield from zip_members(path) if path.lower().endswith(ZIP) else tar_members(path)
+        if suffix.endswith(PARQUET):
+            yield from parquet_members(path)
+        else:
+            yield from zip_members(path) if suffix.endswith(ZIP) else tar_members(path)
+    except Undecodable as error:
+        yield Input(path, os.path.basename(path), read=refuse(error.status, str(error)))
     except Exception as error:  # On corrupt archives Python's readers raise exceptions of almost any type.
         status = "unreadable" if isinstance(error, PermissionError) else "damaged"
         yield Input(path, os.path.basename(path), read=refuse(status, str(error)))
@@ -214,6 +229,11 @@ def read_tarred(archive, info, max_bytes):
         raise Undecodable("not_a_file")
     with unpacking(), archive.extractfile(info) as file:
         return read_bounded(file, info.size, max_bytes)
+
+
+def parquet_members(path):
+    for number, image in enumerate(parquet_images(path)):
+        yield from member(path, str(number), partial(take, image))
 
 
 class InParts:

@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 from kgan.runtime.files import write_whole
+from kgan.runtime.parquet import arrow, write_parquet
 
 try:
     import fcntl
@@ -141,6 +142,11 @@ def compare(out, options_file, options):
         raise ValueError(
             f"{out} exists, but {options_file.name} with the options of its run is missing or damaged; {AGAIN}"
         ) from None
+    check_same(out, options, before)
+
+
+def check_same(out, options, before):
+    """Raises a ValueError unless two dicts of options are the same."""
     changed = [name for name in {**options, **before} if options.get(name) != before.get(name)]
     if changed:
         raise ValueError(f"{out} was started with other options ({', '.join(changed)}); {AGAIN}")
@@ -157,25 +163,3 @@ def write_csv(path, columns, rows):
         for found in rows:
             values = [found[name] or [None] * length for name, length in lists.items()]
             writer.writerow([*(found[name] for name in plain), *itertools.chain.from_iterable(values)])
-
-
-def write_parquet(path, columns, rows):
-    pyarrow, parquet = arrow()
-    types = {str: pyarrow.string(), float: pyarrow.float64()}
-    lists = pyarrow.list_(pyarrow.float32())
-    schema = pyarrow.schema([(name, types.get(kind, lists)) for name, kind in columns.items()])
-    with parquet.ParquetWriter(path, schema) as writer:
-        while part := list(itertools.islice(rows, 10_000)):
-            for found in part:
-                # Parquet strings must be UTF-8.
-                found["path"] = os.fsencode(found["path"]).decode("utf-8", "backslashreplace")
-            writer.write_table(pyarrow.Table.from_pylist(part, schema))
-
-
-def arrow():
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ValueError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
-    return pyarrow, pyarrow.parquet

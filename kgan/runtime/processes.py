@@ -20,7 +20,17 @@ def processors():
 
 
 def spread(make, options, groups, processes, crashed):
-    """Calls a function that each of several worker processes makes for itself.
+    """Calls a function that each of several worker processes makes for itself; see `Workers`.
+
+    Yields:
+        `((key, arguments), result)` in the order of the calls.
+    """
+    with Workers(make, options, processes, crashed) as workers:
+        yield from workers.map(groups)
+
+
+class Workers:
+    """Worker processes, each of which makes a function for itself and then calls it.
 
     When a worker dies, the call at fault is unknown. The calls under way are therefore repeated one at a time, and a
     call that kills its worker again gets the result `crashed`.
@@ -30,84 +40,99 @@ def spread(make, options, groups, processes, crashed):
 
     Args:
         make, options: picklable function and its arguments; it returns the function to call.
-        groups: iterable of lists of `(key, arguments)`. A group is sent to a worker in one message; keys are not sent.
         processes: number of workers.
         crashed: result of a call that kills its worker.
-
-    Yields:
-        `((key, arguments), result)` in the order of the calls.
 
     Raises:
         ChildProcessError: the workers do not start.
     """
 
-    def open_pool(size):
-        # All workers start now. A pool that starts one later, while another one dies, may wait for it for ever.
-        pool = ProcessPoolExecutor(size, context, initialise, (context.Barrier(size), make, options))
-        try:
-            for first_call in [submit(pool, os.getpid) for _ in range(size)]:
-                first_call.result()
-        except BrokenProcessPool:
-            pool.shutdown()
-            raise ChildProcessError(NO_START) from None
-        return pool
+    def __init__(self, make, options, processes, crashed):
+        self.make, self.options, self.processes, self.crashed = make, options, processes, crashed
+        self.pool = None
+        if daemonic():
+            self.work = make(*options)
+            return
+        self.context = multiprocessing.get_context("spawn")
+        # A worker that cannot import the script dies before it reads its arguments. If they exceed the pipe's capacity,
+        # the pool would wait for ever. A first process without arguments detects this.
+        first = self.context.Process(target=int)
+        with uninterrupted():
+            first.start()
+        first.join()
+        if first.exitcode:
+            raise ChildProcessError(NO_START)
+        self._open(processes)
 
-    def submit_group(group):
-        try:
-            return submit(pool, each, [arguments for _, arguments in group])
-        except BrokenProcessPool as error:
-            failed = Future()
-            failed.set_exception(error)
-            return failed
+    def map(self, groups):
+        """Calls the function for all arguments in groups.
 
-    def one_by_one(group):
-        nonlocal pool
-        for _, arguments in group:
-            try:
-                yield from submit(pool, each, [arguments]).result()
-            except BrokenProcessPool:
-                pool.shutdown()
-                pool = open_pool(1)
-                yield crashed
+        Args:
+            groups: iterable of lists of `(key, arguments)`. A group is sent to a worker in one message; keys are not
+                sent.
 
-    if daemonic():
-        work = make(*options)
-        for group in groups:
-            yield from ((call, work(*call[1])) for call in group)
-        return
-
-    context = multiprocessing.get_context("spawn")
-    # A worker that cannot import the script dies before it reads its arguments. If they exceed the pipe's capacity, the
-    # pool would wait for ever. A first process without arguments detects this.
-    first = context.Process(target=int)
-    with uninterrupted():
-        first.start()
-    first.join()
-    if first.exitcode:
-        raise ChildProcessError(NO_START)
-
-    groups = iter(groups)
-    pool = open_pool(processes)
-    waiting = deque()
-    try:
+        Yields:
+            `((key, arguments), result)` in the order of the calls.
+        """
+        groups = iter(groups)
+        if self.pool is None:
+            for group in groups:
+                yield from ((call, self.work(*call[1])) for call in group)
+            return
+        waiting = deque()
         while True:
-            while len(waiting) < 2 * processes + 1 and (group := next(groups, None)) is not None:
-                waiting.append((group, submit_group(group)))
+            while len(waiting) < 2 * self.processes + 1 and (group := next(groups, None)) is not None:
+                waiting.append((group, self._submit(group)))
             if not waiting:
                 return
             if not died(waiting[0][1]):
                 group, future = waiting.popleft()
                 yield from zip(group, future.result(), strict=True)
                 continue
-            pool.shutdown()
-            pool = open_pool(1)
+            self._open(1)
             for group, future in waiting:
-                yield from zip(group, one_by_one(group) if died(future) else future.result(), strict=True)
+                yield from zip(group, self._one_by_one(group) if died(future) else future.result(), strict=True)
             waiting.clear()
-            pool.shutdown()
-            pool = open_pool(processes)
-    finally:
-        pool.shutdown(cancel_futures=True)
+            self._open(self.processes)
+
+    def _open(self, size):
+        """Starts a pool in place of the present one.
+
+        All workers start now. A pool that starts one later, while another one dies, may wait for it for ever.
+        """
+        if self.pool:
+            self.pool.shutdown()
+        start = (self.context.Barrier(size), self.make, self.options)
+        self.pool = ProcessPoolExecutor(size, self.context, initialise, start)
+        try:
+            for first_call in [submit(self.pool, os.getpid) for _ in range(size)]:
+                first_call.result()
+        except BrokenProcessPool:
+            self.pool.shutdown()
+            raise ChildProcessError(NO_START) from None
+
+    def _submit(self, group):
+        try:
+            return submit(self.pool, each, [arguments for _, arguments in group])
+        except BrokenProcessPool as error:
+            failed = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _one_by_one(self, group):
+        for _, arguments in group:
+            try:
+                yield from submit(self.pool, each, [arguments]).result()
+            except BrokenProcessPool:
+                self._open(1)
+                yield self.crashed
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
 
 
 def daemonic():
