@@ -15,7 +15,14 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = ("README.md", "ARCHITECTURE.md", "recipes/README.md", "export/README.md", "recipes/results/*.md")
+SHOWN = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "recipes/README.md",
+    "export/README.md",
+    "export/photos.md",
+    "recipes/results/*.md",
+)
 LANGUAGES = {".py": "python", ".cff": "yaml"}
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 HELP = re.compile(r"(?<=^```console\n)\$ kgan (\w+) --help$", re.MULTILINE)

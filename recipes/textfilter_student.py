@@ -5,10 +5,10 @@
     python export/student.py runs/textfilter_student/student.keras                    # its two files
 
 PHOTOS is a folder of photographs without text, on which half of the scenes lie: drawn grass, fur and brick differ too
-much from real ones. export/photos.md lists the photographs of the package's student, all in the public domain or under
-CC BY; other photographs bring their own terms. Scenes also depend on the installed fonts, which student.json lists. The
-student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for each 8x8 pixels as well as for
-the regions and the whole image.
+much from real ones. export/photos.md lists the photographs of the package's student with their licences, which allow
+that weights are passed on; other photographs bring their own terms. Scenes also depend on the installed fonts, which
+student.json lists. The student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for each
+8x8 pixels as well as for the regions and the whole image.
 
 If PHOTOS has an index.csv (kgan.data.text.photos), the photographs of its train split that may be used freely do more:
 those without text are the backgrounds, and random crops of all of them, with the outlines of their text, are learned
@@ -47,7 +47,7 @@ SHAPES = {(240, 480): 0.42, (240, 360): 0.21, (240, 240): 0.28, (360, 240): 0.09
 RECALLS = (0.94, 0.97)
 CHUNK = 50  # scenes drawn at once
 QUICK = {"data": "synthetic/scene_text", "count": 400, "crops": 400, "test_count": 200, "epochs": 2, "batch_size": 16}
-SMALL = QUICK | {"count": 15000, "crops": 15000, "test_count": 1000, "epochs": 5}
+SMALL = QUICK | {"count": 12000, "crops": 12000, "test_count": 1000, "epochs": 6}
 PAPER = QUICK | {"count": 200000, "crops": 100000, "test_count": 2000, "epochs": 20}
 LEARNING_RATE = 2e-3
 PHOTO_EDGE = 900  # pixels; scenes lie on crops of photographs, near and far

@@ -11,6 +11,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llv
 # With a process for each core, PyTorch's threads only wait for each other, which takes two thirds more processor time.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's workers come last otherwise, and beside other tests hardly get on.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # Tests, and the processes they start, build the same small models many times over; JAX compiles each once.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="kgan-test-jax-")  # until the process that made it ends

@@ -65,8 +65,8 @@ def on_ray(dataset, column="bytes", recall=None, *, threshold=None, model=None, 
     ```python
     import ray
 
-    photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
-    kgan.text_filter.on_ray(photos).drop_columns(["bytes"]).write_parquet("s3://bucket/rows")
+    photos = ray.data.read_binary_files("photos", include_paths=True)
+    kgan.text_filter.on_ray(photos).drop_columns(["bytes"]).write_parquet("rows")
     ```
     """
     ray()

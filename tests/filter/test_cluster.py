@@ -276,10 +276,8 @@ def test_jobs_on_a_cluster_of_their_own(tmp_path, model_path):
     ]
 
 
-def test_on_ray(model_path, monkeypatch):
+def test_on_ray(model_path):
     import ray
-
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # beside other tests, it would hardly get on
 
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
