@@ -1,12 +1,14 @@
 """The text filter on a Ray cluster: `on_ray` for a data set of yours, and jobs that can be stopped and continued.
 
 A job cuts its images into units: an archive, or up to `FILES` files. Ray Data spreads the units over the cluster, and
-the rows of each become one file, `part-00012.parquet`, written under a temporary name and renamed. What has a part is
-done, so a job that is started again does the other units, and all parts together have each image exactly once. Each
+the rows of each become one file, `part-00012-JOB.parquet`, written under a temporary name and renamed. What has a part
+is done, so a job that is started again does the other units, and all parts together have each image exactly once. Each
 processor has an actor, which reads, and a process of the actor's, which decodes: an image may crash that one alone.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import io
 import itertools
 import json
@@ -22,12 +24,13 @@ from kgan.runtime.inputs import Input, grouped
 from kgan.runtime.journal import AGAIN, check_same
 from kgan.runtime.parquet import arrow, take, write_parquet
 from kgan.runtime.processes import Workers
-from kgan.runtime.remote import archive_members, file_system, files, listed, put_whole
+from kgan.runtime.remote import archive_members, file_system, files, is_remote, listed, put_whole
 
 FILES = 1000  # most files of a unit
 IMAGES = 64  # of a batch of `on_ray`
 CONNECT_SECONDS = 10
-JOB, UNITS = "job.json", "units.jsonl"
+JOB = "_job.json"  # readers of Parquet folders leave out names that begin with an underscore
+OURS = re.compile(r"_job\.json|_units-[0-9a-f]{8}\.jsonl|\.?part-\d{5,}-[0-9a-f]{8}\.parquet(\.[0-9a-f]{32})?")
 
 
 def ray():
@@ -51,7 +54,7 @@ def on_ray(dataset, column="bytes", recall=None, *, threshold=None, model=None, 
         column: name of the column with these bytes.
         recall, threshold, limits: as for `TextFilter.filter`.
         model: as for `TextFilter.load`.
-        concurrency: number of processors to use, or `(least, most)`; None for all that the cluster has and adds.
+        concurrency: number of processors to use, or `(least, most)`; None for all that the cluster has.
 
     Returns:
         The data set, lazy as it was, with the columns `score`, `decision` and `status`, as in the rows of
@@ -89,7 +92,7 @@ def actor_options(text_filter, threshold, regions, limits):
 
 
 def every_processor():
-    """Returns the least and most actors: one, and as many as there are processors, now or in a cluster that grows."""
+    """Returns the least and most actors: one, and as many as the cluster has processors now."""
     return 1, max(1, int(ray().cluster_resources().get("CPU", 1)))
 
 
@@ -137,31 +140,40 @@ class Job:
     """
 
     def __init__(self, out, options, overwrite=False):
-        self.out, self.options, self.folder = out, options, os.getcwd()
-        self.system, self.path = file_system(out if "://" in out else os.path.abspath(out))
+        self.out, self.options, self.folder, self.overwrite = out, options, os.getcwd(), overwrite
+        # What a job with other options still writes has other names.
+        self.id = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        self.units = f"_units-{self.id}.jsonl"
+        self.system, self.path = file_system(out)
         present = self.present()
-        others = [name for name in present if name not in (JOB, UNITS) and not name.startswith(("part-", "."))]
+        others = [name for name in present if not OURS.fullmatch(name) and not name.startswith(".")]
         if others:
             raise ValueError(f"--out {out} holds other files, such as {others[0]}: pass a new folder")
         self.started = JOB in present and not overwrite
         if self.started:
-            before = json.loads(self.system.cat_file(f"{self.path}/{JOB}"))
-            check_same(out, options, before["options"])
-            self.folder = before["folder"]
-        elif overwrite:
-            # The job's own file first: what is left of a job without it counts for nothing.
-            for name in sorted(present, key=lambda name: name != JOB):
-                self.system.rm_file(f"{self.path}/{name}")
-        elif any(name.startswith("part-") for name in present):
+            try:
+                before = json.loads(self.system.cat_file(f"{self.path}/{JOB}"))
+                options_before, self.folder = before["options"], before["folder"]
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{out}: {JOB} is damaged; {AGAIN}") from None
+            check_same(out, options, options_before)
+        elif not overwrite and any(name.startswith("part-") for name in present):
             raise ValueError(f"{out} has parts, but {JOB} is missing; {AGAIN}")
 
     def present(self):
         """Returns the names of the files in the folder."""
+        self.system.invalidate_cache(self.path)
         if not self.system.exists(self.path):
             return []
         if not self.system.isdir(self.path):
             raise ValueError(f"--out {self.out} is a file: with --ray, pass a folder")
-        return sorted(os.path.basename(name) for name in self.system.ls(self.path, detail=False))
+        names = (os.path.basename(name.rstrip("/")) for name in self.system.ls(self.path, detail=False))
+        return sorted(name for name in names if name != os.path.basename(self.path))  # a bucket's mark of the folder
+
+    def remove(self, names):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                self.system.rm_file(f"{self.path}/{name}")
 
     def plan(self, names):
         """Writes the units of work, if that is not done yet.
@@ -178,31 +190,35 @@ class Job:
             first = next(planned, None)  # what cannot be read shows itself, mostly, before the folder is made
             if first is None:
                 raise ValueError("there are no images")
+            if self.overwrite:
+                # The job's own file first: what is left of a job without it counts for nothing.
+                ours = [name for name in self.present() if OURS.fullmatch(name)]
+                self.remove(sorted(ours, key=lambda name: name != JOB))
             self.system.makedirs(self.path, exist_ok=True)
             # The job's file comes last: units without it are written anew.
-            with self.system.open(f"{self.path}/{UNITS}", "wb") as file:
+            with self.system.open(f"{self.path}/{self.units}", "wb") as file:
                 for unit in itertools.chain([first], planned):
                     file.write(json.dumps(unit).encode() + b"\n")
             job = {"options": self.options, "folder": self.folder}
             put_whole(self.system, self.path, JOB, json.dumps(job, indent=1).encode())
         done = set(self.present())
         missing, start = [], 0
-        with self.system.open(f"{self.path}/{UNITS}", "rb") as file:
+        number = -1
+        with self.system.open(f"{self.path}/{self.units}", "rb") as file:
             for number, line in enumerate(file):
-                if part_name(number) not in done:
+                if part_name(number, self.id) not in done:
                     missing.append({"unit": number, "start": start, "end": start + len(line)})
                 start += len(line)
         return number + 1, missing
 
     def finish(self):
-        """Removes what workers that were killed have left."""
-        for name in self.present():
-            if name.startswith(".part-"):
-                self.system.rm_file(f"{self.path}/{name}")
+        """Removes what workers that were killed have left, and what workers of a job before this one wrote late."""
+        names = [name for name in self.present() if OURS.fullmatch(name) and name != JOB]
+        self.remove(name for name in names if name.startswith(".") or f"-{self.id}." not in name)
 
 
-def part_name(unit):
-    return f"part-{unit:05d}.parquet"
+def part_name(unit, job):
+    return f"part-{unit:05d}-{job}.parquet"
 
 
 def units(names):
@@ -218,9 +234,9 @@ def units(names):
 class Parts(Actor):
     """Scores the images of a unit and writes its part."""
 
-    def __init__(self, out, folder, **options):
+    def __init__(self, out, job, folder, **options):
         super().__init__(**options)
-        self.folder = folder
+        self.job, self.folder = job, folder
         self.system, self.path = file_system(out)
         self.columns = COLUMNS | REGIONS if self.regions else COLUMNS
 
@@ -229,7 +245,7 @@ class Parts(Actor):
         return {key: [count[key] for count in counts] for key in counts[0]}
 
     def score(self, unit, start, end):
-        found = json.loads(self.system.cat_file(f"{self.path}/{UNITS}", int(start), int(end)))
+        found = json.loads(self.system.cat_file(f"{self.path}/_units-{self.job}.jsonl", int(start), int(end)))
         if "archive" in found:
             inputs = archive_members(found["archive"], self.folder)
         else:
@@ -245,7 +261,7 @@ class Parts(Actor):
 
         buffer = io.BytesIO()
         write_parquet(buffer, self.columns, counted())
-        put_whole(self.system, self.path, part_name(int(unit)), buffer.getvalue())
+        put_whole(self.system, self.path, part_name(int(unit), self.job), buffer.getvalue())
         return counts
 
 
@@ -270,15 +286,23 @@ def run(text_filter, names, out, *, address, threshold, regions, limits, process
         RuntimeError: a node cannot read the units or write the parts.
     """
     library = ray()
-    asked = {"inputs": names, "model": text_filter.metadata["digest"], "threshold": threshold, "regions": regions}
-    job = Job(out, asked | dataclasses.asdict(limits), overwrite)
-    connect(library, address)
-    number, missing = job.plan(listed(names, [out]))
+    # Relative names mean others in another folder.
+    places = [name if is_remote(name) else os.path.abspath(name.removeprefix("file://")) for name in names]
+    asked = {"inputs": places, "model": text_filter.metadata["digest"], "threshold": threshold, "regions": regions}
+    try:
+        job = Job(out, asked | dataclasses.asdict(limits), overwrite)
+        connect(library, address)
+        number, missing = job.plan(listed(names, [out]))
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # the packages behind fsspec have exceptions of their own
+        raise ValueError(f"--out {out}: {one_line(error)}") from None
     yield {"units": number, "done": number - len(missing)}
     if not missing:
+        job.finish()
         return
     options = actor_options(text_filter, threshold, regions, limits)
-    options |= {"out": out if "://" in out else os.path.abspath(out), "folder": job.folder}
+    options |= {"out": out if is_remote(out) else job.path, "job": job.id, "folder": job.folder}
     counts = library.data.from_items(missing, override_num_blocks=len(missing)).map_batches(
         Parts,
         fn_constructor_kwargs=options,
@@ -289,8 +313,12 @@ def run(text_filter, names, out, *, address, threshold, regions, limits, process
     try:
         yield from counts.iter_rows()
     except library.exceptions.RayError as error:
-        raise RuntimeError(f"the job stopped: {getattr(error, 'cause', None) or error}") from None
+        raise RuntimeError(f"the job stopped: {one_line(getattr(error, 'cause', None) or error)}") from None
     job.finish()
+
+
+def one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def connect(library, address):
@@ -306,7 +334,8 @@ def connect(library, address):
                 socket.create_connection((host[1], int(host[2])), CONNECT_SECONDS).close()
             library.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
-            raise ValueError(f"--ray {address}: no cluster answers: {error}") from None
+            raise ValueError(f"--ray {address}: no cluster answers: {one_line(error)}") from None
     context = library.data.DataContext.get_current()
     context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context.raise_original_map_exception = True  # its words, not that there was one
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)  # else a trace beside our line

@@ -5,7 +5,7 @@ import os
 
 from kgan.runtime.files import HEAD, Undecodable, sniff
 
-READ = 64  # images of a file that are in memory at once
+READ = 16  # images of a file that are in memory at once
 ROWS = 10_000  # rows that are written at once
 
 
@@ -49,7 +49,7 @@ def parquet_images(path):
         pyarrow.ArrowException: the file is no complete Parquet file.
     """
     pyarrow, parquet = arrow()
-    with parquet.ParquetFile(path) as file:
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
         columns = [field.name for field in file.schema_arrow if _holds_bytes(pyarrow, field.type)]
         if len(columns) != 1:
             found = ", ".join(columns) or "none"

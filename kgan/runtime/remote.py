@@ -3,6 +3,7 @@
 import glob
 import os
 import tempfile
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 from kgan.runtime.files import Undecodable, read_bounded
 from kgan.runtime.inputs import ARCHIVES, Input, expand, find, hidden, members, refuse, walk
 
+WAITS = (1, 5)  # seconds between the tries of reading a remote file
 AHEAD = 32  # remote files that are read at once, since each waits for its server
 
 
@@ -28,7 +30,10 @@ def file_system(uri):
     except ImportError:
         raise ValueError(f"{uri}: URIs need fsspec, which is not installed: pip install kgan[ray]") from None
     try:
-        return fsspec.core.url_to_fs(uri)
+        if not is_remote(uri):  # which fsspec would take apart at "::"
+            return fsspec.filesystem("file"), os.path.abspath(uri.removeprefix("file://"))
+        # A listing of a hundred million files would stay in memory.
+        return fsspec.core.url_to_fs(uri, use_listings_cache=False)
     except (ImportError, ValueError) as error:
         raise ValueError(f"{uri}: {error}") from None
 
@@ -44,7 +49,7 @@ def listed(names, leave_out=()):
     """Finds the images of a run, without opening archives.
 
     Args:
-        names: iterable of paths, URIs and patterns; folders give their files, as for `kgan.runtime.inputs.find`.
+        names: list of paths, URIs and patterns; folders give their files, as for `kgan.runtime.inputs.find`.
         leave_out: names of folders to skip when folders are searched.
 
     Yields:
@@ -53,36 +58,68 @@ def listed(names, leave_out=()):
     Raises:
         ValueError: a pattern matches nothing, or a URI cannot be read.
     """
+    here = {file_system(out)[1] for out in leave_out if not is_remote(out)}
+    there = {out.rstrip("/") for out in leave_out if is_remote(out)}
+    # All patterns first, so that one that matches nothing is found before anything is done.
+    local = {name: expand(name.removeprefix("file://")) for name in names if not is_remote(name)}
     for name in names:
-        if is_remote(name):
-            yield from _listed_remotely(name, leave_out)
-            continue
-        for path in expand(name.removeprefix("file://")):
+        for path in local.get(name, ()):
+            if os.path.abspath(path) in here:
+                continue
             if os.path.isdir(path):
-                yield from ((found.name, False) for found in walk(path, set(map(os.path.abspath, leave_out))))
+                yield from ((found.name, False) for found in walk(path, here))
             else:
                 yield path, path.lower().endswith(ARCHIVES)
+        if is_remote(name):
+            yield from _listed_remotely(name, there)
 
 
 def _listed_remotely(uri, leave_out):
     system, path = file_system(uri)
-    leave_out = {there.unstrip_protocol(out) for there, out in map(file_system, leave_out)}
+    # The path as fsspec has it lacks host, user and the like, which the names of its files need.
+    inside = path.lstrip("/")
+    if not uri.rstrip("/").endswith(inside):
+        raise ValueError(f"{uri}: names of this form are not known; pass PROTOCOL://PLACE/PATH")
+    prefix = uri.rstrip("/").removesuffix(inside)
+
+    def full(place):
+        return prefix + place.lstrip("/")
+
     try:
-        roots = sorted(system.glob(path)) if glob.has_magic(path) else [path]
+        pattern = glob.has_magic(path) and not system.exists(path)
+        roots = sorted(system.glob(path)) if pattern else [path]
         if not roots:
             raise ValueError(f"no file matches {uri!r}")
         for root in roots:
-            if not system.isdir(root):
-                yield system.unstrip_protocol(root), root.lower().endswith(ARCHIVES)
+            if full(root) in leave_out:
                 continue
-            for folder, folders, files in system.walk(root):
-                full = {one: system.unstrip_protocol(f"{folder}/{one}") for one in (*folders, *files)}
-                folders[:] = [one for one in folders if not hidden(one) and full[one] not in leave_out]
-                yield from ((full[one], False) for one in sorted(files) if not hidden(one))
+            if not _is_folder(system, root):
+                yield full(root), root.lower().endswith(ARCHIVES)
+                continue
+            # Not `walk`, which leaves out in silence what it cannot list.
+            folders = [root]
+            while folders:
+                folder = folders.pop()
+                for entry in sorted(system.ls(folder, detail=True), key=lambda entry: entry["name"]):
+                    place = entry["name"].rstrip("/")
+                    # Some buckets mark a folder by a file of its name.
+                    if place == folder.rstrip("/") or hidden(os.path.basename(place)) or full(place) in leave_out:
+                        continue
+                    if entry["type"] == "directory":
+                        folders.append(place)
+                    else:
+                        yield full(place), False
     except ValueError:
         raise
     except Exception as error:  # the packages behind fsspec have exceptions of their own
         raise ValueError(f"{uri}: {error or type(error).__name__}") from None
+
+
+def _is_folder(system, path):
+    try:
+        return system.info(path)["type"] == "directory"
+    except FileNotFoundError:
+        return False
 
 
 def archive_members(name, folder):
@@ -100,9 +137,8 @@ def archive_members(name, folder):
         path = os.path.join(temporary, os.path.basename(name))
         try:
             system, there = file_system(name)
-            system.get_file(there, path)
-        except Exception as error:
-            reason = _reason(error)
+            _tried(system.get_file, there, path)
+        except Undecodable as reason:
             yield Input(name, "", read=refuse(reason.status, str(reason)))
             return
         yield from (_renamed(found, path, name) for found in members(path))
@@ -128,24 +164,45 @@ def files(names, folder, max_bytes):
             for name in part:
                 if name in reading:
                     yield Input(name, "", read=partial(_given, reading[name].result()))
+                elif os.path.isdir(path := os.path.join(folder, name)) and not os.path.islink(path):
+                    yield Input(name, "", read=refuse("unreadable"))  # named because it could not be listed
                 else:
-                    yield Input(name, "", os.path.join(folder, name))
+                    yield Input(name, "", path)
 
 
 def _fetched(name, max_bytes):
     """Returns the bytes of a remote file, or the `Undecodable` that says why there are none."""
-    try:
-        system, path = file_system(name)
+    system, path = file_system(name)
+
+    def read():
         with system.open(path, "rb") as file:
-            return read_bounded(file, file.size, max_bytes)
-    except Exception as error:
-        return _reason(error)
+            return read_bounded(file, file.size or 0, max_bytes)
 
-
-def _reason(error):
-    if isinstance(error, Undecodable):
+    try:
+        return _tried(read)
+    except Undecodable as error:
         return error
-    return Undecodable("missing" if isinstance(error, FileNotFoundError) else "unreadable", str(error))
+
+
+def _tried(call, *arguments):
+    """Calls a function of a remote file system, again if it fails: the network may, for a while.
+
+    Raises:
+        Undecodable: the file is missing, may not be read, or is no image.
+        OSError: anything else, three times. It is no row, since another run may read the file.
+    """
+    for wait in (*WAITS, None):
+        try:
+            return call(*arguments)
+        except Undecodable:
+            raise
+        except (FileNotFoundError, PermissionError) as error:
+            status = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+            raise Undecodable(status, str(error)) from None
+        except Exception as error:  # the packages behind fsspec have exceptions of their own
+            if wait is None:
+                raise OSError(f"{arguments or ''}: {error or type(error).__name__}") from None
+            time.sleep(wait)
 
 
 def _given(data, max_bytes):

@@ -21,6 +21,7 @@ from image_files import HOSTILE, encode
 from kgan.cli import main
 from kgan.filter import cluster
 from kgan.filter.text_filter import TextFilter
+from kgan.runtime import remote
 from kgan.runtime.files import Limits
 from kgan.runtime.journal import AGAIN
 
@@ -93,7 +94,7 @@ def started(text_filter):
     def work(out, names, most=None, options=options):
         job = cluster.Job(out, {"inputs": names})
         number, missing = job.plan(cluster.listed(names, [out]))
-        actor = cluster.Parts(out, job.folder, **options)
+        actor = cluster.Parts(out, job.id, job.folder, **options)
         with actor.workers:
             counts = [actor({key: [value] for key, value in unit.items()}) for unit in missing[:most]]
         return number, missing, counts
@@ -148,27 +149,28 @@ def test_uris(started, text_filter, monkeypatch):
     rows = {row["path"]: row for row in rows_of("/bucket/photos/out", system)}
     assert len(rows) == 70 + 1 + 1 + 1 + 1
     for i in range(70):
-        row = rows[f"memory:///bucket/photos/{i % 3}/{i:02}.png"]
+        row = rows[f"memory://bucket/photos/{i % 3}/{i:02}.png"]
         assert row["status"] == "ok" and abs(row["score"] - 3 * i / 255) < 0.01
-    status = {
-        name: rows[f"memory:///bucket/{name}"]["status"] for name in ("photos/large.png", "shards/0.tar!none.png")
-    }
+    status = {name: rows[f"memory://bucket/{name}"]["status"] for name in ("photos/large.png", "shards/0.tar!none.png")}
     assert status == {"photos/large.png": "too_large", "shards/0.tar!none.png": "empty"}
-    assert rows["memory:///bucket/shards/1.tar"]["status"] == rows["memory:///bucket/x.png"]["status"] == "missing"
+    assert rows["memory://bucket/shards/1.tar"]["status"] == rows["memory://bucket/x.png"]["status"] == "missing"
 
 
 def test_a_job_goes_on_where_it_stopped(photos, started, text_filter):
     _, first, _ = started("out", photos, most=2)
     done = {path.name: path.read_bytes() for path in Path("out").glob("part-*")}
     assert len(done) == 2
-    Path("out/.part-00003.parquet.1f").write_bytes(b"half")  # what a worker that was killed leaves
+    Path("out", f".{sorted(done)[0]}.{'1f' * 16}").write_bytes(b"half")  # what a worker that was killed leaves
+    Path("out", "part-00000-00000000.parquet").write_bytes(b"x")  # what one of an earlier job wrote late
+    Path("out", ".mine").write_bytes(b"x")
     _, second, counts = started("out", photos)
     assert second == first[2:] and len(counts) == len(second)
     assert {name: Path("out", name).read_bytes() for name in done} == done
-    assert rows_of("out") == alone(photos, text_filter)
     job = cluster.Job("out", {"inputs": photos})
     job.finish()
-    assert not list(Path("out").glob(".part-*"))
+    assert {path.name for path in Path("out").iterdir() if path.name.startswith(".")} == {".mine"}
+    assert rows_of("out") == alone(photos, text_filter)
+    assert parquet.read_table("out").num_rows == len(rows_of("out"))
     # Names are relative to the folder in which the job was started.
     os.chdir("photos")
     job = cluster.Job("../out", {"inputs": photos})
@@ -188,11 +190,59 @@ def test_another_job_is_left_alone(photos, started):
     with pytest.raises(ValueError, match="one.tar is a file"):
         cluster.Job("one.tar", {})
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
-    Path("out/job.json").unlink()
-    with pytest.raises(ValueError, match="has parts, but job.json is missing"):
+    Path("out/_job.json").unlink()
+    with pytest.raises(ValueError, match="has parts, but _job.json is missing"):
         cluster.Job("out", {"inputs": photos})
-    assert not cluster.Job("out", {"inputs": ["others"]}, overwrite=True).started
-    assert not list(Path("out").iterdir())
+    # Nothing is removed before there is something to do.
+    with pytest.raises(ValueError, match="no file matches"):
+        job = cluster.Job("out", {"inputs": ["*.jpg"]}, overwrite=True)
+        job.plan(cluster.listed(["*.jpg"]))
+    assert list(Path("out").glob("part-*"))
+    job = cluster.Job("out", {"inputs": ["photos"]}, overwrite=True)
+    assert not job.started and job.plan(cluster.listed(["photos"]))[0] == 1
+    assert {path.name for path in Path("out").iterdir()} == {"_job.json", job.units}
+    Path("out/_job.json").write_text("{}")
+    with pytest.raises(ValueError, match="_job.json is damaged"):
+        cluster.Job("out", {"inputs": ["photos"]})
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_network_that_fails(times, monkeypatch):
+    """What fails for a while is tried again; what goes on failing is no row, but an error."""
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/shaky/a.png", grey(200))
+    opened, failures = type(system).open, []
+
+    def shaky(self, path, *more, **options):
+        failures.append(path)
+        if len(failures) <= times:
+            raise TimeoutError("slow down")
+        return opened(self, path, *more, **options)
+
+    monkeypatch.setattr(remote, "WAITS", (0, 0))
+    monkeypatch.setattr(type(system), "open", shaky)
+    if times == 2:
+        (found,) = remote.files(["memory://shaky/a.png"], "/", 1000)
+        assert found.read(1000) == grey(200)
+    else:
+        with pytest.raises(OSError, match="slow down"):
+            list(remote.files(["memory://shaky/a.png"], "/", 1000))
+    assert len(failures) == 3
+
+
+def test_a_folder_that_cannot_be_listed(monkeypatch):
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/closed/a/b.png", grey(1))
+    listing = type(system).ls
+
+    def closed(self, path, *more, **options):
+        if path.rstrip("/").endswith("/a"):
+            raise PermissionError("denied")
+        return listing(self, path, *more, **options)
+
+    monkeypatch.setattr(type(system), "ls", closed)
+    with pytest.raises(ValueError, match="memory://closed: denied"):
+        list(remote.listed(["memory://closed"]))
 
 
 def test_bad_input(photos, capsys, monkeypatch):
