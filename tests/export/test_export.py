@@ -346,13 +346,14 @@ def test_command(monkeypatch, capsys, tmp_path):
     def refuse(*args, **kwargs):
         raise RuntimeError("int8 decides otherwise")
 
-    monkeypatch.setattr(cli, "export_text_filter", refuse)
+    monkeypatch.setattr(cli.export, "export_text_filter", refuse)
     assert cli.main(["export", "student.keras", "--out", "out"]) == 1
     assert capsys.readouterr().err == "kgan export: int8 decides otherwise\n"
 
     report = {"files": {"int8": {"name": "student-int8.tflite", "changed": {"best_f": 0.0025}, "max_difference": 0.01}}}
     asked = {}
-    monkeypatch.setattr(cli, "export_text_filter", lambda *args, **kwargs: asked.update(args=args, **kwargs) or report)
+    convert = lambda *args, **kwargs: asked.update(args=args, **kwargs) or report  # noqa: E731
+    monkeypatch.setattr(cli.export, "export_text_filter", convert)
     assert cli.main(["export", "a.keras", "--out", "b", "--quantisation", "int8", "--calibration", "7"]) == 0
     assert asked == {"args": ("a.keras", "b", ["int8"]), "images": None, "calibration": 7}
     assert "b/student-int8.tflite: 0.25% of decisions changed, scores differ by at most 0.01" in capsys.readouterr().out
