@@ -38,11 +38,11 @@ def add_arguments(parser):
         "the threshold to take; with --out, also write the curve of precision and recall, a .png file beside it"
     )
     add("--evaluate", metavar="FILE", help=labels)
-    cluster = (
+    where = (
         "use the Ray cluster at this address, or all processors of this machine; PATHs and --out may be URIs such as "
         "s3://bucket/photos, and --out is a folder of Parquet files"
     )
-    add("--ray", nargs="?", const="local", metavar="ADDRESS", help=cluster)
+    add("--ray", nargs="?", const="local", metavar="ADDRESS", help=where)
 
 
 def execute(options):

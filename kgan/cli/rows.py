@@ -48,8 +48,8 @@ def run_arguments(parser):
     """Adds the arguments of commands that give a row for each image."""
     add = parser.add_argument
     images = (
-        'image, folder, zip or tar archive, or pattern such as "photos/**/*.jpg"; - reads paths from standard input, '
-        "separated by line ends or NUL"
+        'image, folder, zip or tar archive, Parquet file with images, or pattern such as "photos/**/*.jpg"; '
+        "- reads paths from standard input, separated by line ends or NUL"
     )
     add("paths", nargs="+", metavar="PATH", help=images)
     add(
