@@ -100,7 +100,10 @@ def main():
     scored |= {f"photographs, {split}": score_photos(student, images) for split, images in others.items()}
     results = {name: metrics.text_filter_metrics(*pair, RECALLS) for name, pair in scored.items()}
     thresholds = metrics.find_thresholds(*scored["photographs, validation" if indexed else "drawn scenes"])
-    own = {name: at_threshold(*pair, thresholds["best_f"]) for name, pair in scored.items()}
+    own = {
+        name: metrics.at_threshold(*pair, thresholds["best_f"]) | {"area": float(roc_auc_score(*pair))}
+        for name, pair in scored.items()
+    }
     common.write(out / "metrics.json", {name: results[name] | {"own threshold": own[name]} for name in scored})
     common.write(out / "student.json", card(options, results["drawn scenes"], thresholds, photographs))
     common.finish(out, f"{results_table(results, own)}\n{common.provenance(options)}")
@@ -123,15 +126,6 @@ def score_photos(student, images):
         at = [i for i, view in enumerate(views) if view.shape == shape]
         scores[at] = student.score(np.stack([views[i] for i in at]))
     return np.array(text), scores
-
-
-def at_threshold(text, scores, threshold):
-    """Recall, precision and F at a threshold, and the area under the ROC curve."""
-    found = scores >= threshold
-    recall, precision = found[text].mean(), text[found].mean() if found.any() else 0.0
-    f = 2 * recall * precision / (recall + precision) if recall + precision else 0.0
-    numbers = {"recall": recall, "precision": precision, "f": f, "area": roc_auc_score(text, scores)}
-    return {name: float(value) for name, value in numbers.items()}
 
 
 # === Scenes ===

@@ -5,12 +5,40 @@
 
 import gzip
 import io
+import os
 import struct
 import zlib
 
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw, ImageFont
+
+# A `sitecustomize.py` that makes some sizes of image dangerous to whoever decodes them: 13x13 kills the process, for
+# 14x14 memory is too small, and 15x15 takes half a second.
+DANGEROUS_SIZES = """
+import os, time
+import PIL.Image as pillow
+
+opened = pillow.open
+
+def open(file, *arguments, **options):
+    image = opened(file, *arguments, **options)
+    if image.size == (13, 13):
+        os.kill(os.getpid(), 9)
+    if image.size == (14, 14):
+        raise MemoryError
+    if image.size == (15, 15):
+        time.sleep(0.5)
+    return image
+
+pillow.open = open
+"""
+
+
+def customised(folder, code):
+    """The environment of a process that runs `code` before anything else; it is written to the folder."""
+    (folder / "sitecustomize.py").write_text(code)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def encode(image, kind="PNG", **options):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_filter
+from image_files import DANGEROUS_SIZES, customised
 from PIL import Image
 
 import kgan
@@ -594,21 +595,8 @@ def test_ctrl_c(many, model):
     assert len({row["path"] for row in lines(Path("rows.jsonl").read_text())}) == len(paths.splitlines()) >= 160
 
 
-CUSTOMISED = """
-import os, sys
-import PIL.Image as pillow
-
-opened = pillow.open
-
-def open(file, *arguments, **options):
-    image = opened(file, *arguments, **options)
-    if image.size == (13, 13):
-        os.kill(os.getpid(), 9)
-    if image.size == (14, 14):
-        raise MemoryError
-    return image
-
-pillow.open = open
+NO_BACKEND = """
+import sys
 for name in ("tensorflow", "keras", "jax", "torch"):
     sys.modules[name] = None  # so that importing it fails
 """
@@ -616,13 +604,12 @@ for name in ("tensorflow", "keras", "jax", "torch"):
 
 def test_images_that_take_their_process_down(tmp_path, model):
     """And neither Keras nor a backend is imported, here or in the processes."""
-    (tmp_path / "sitecustomize.py").write_text(CUSTOMISED)
     folder = tmp_path / "in"
     folder.mkdir()
     sizes = [13 if i in (3, 4, 20) else 14 if i == 5 else 12 for i in range(30)]
     for i, size in enumerate(sizes):
         (folder / f"{i:02}.png").write_bytes(plain(9, (size, size)))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    environment = customised(tmp_path, DANGEROUS_SIZES + NO_BACKEND)
     done = subprocess.run(
         command(model, folder, "--processes", 2), env=environment, capture_output=True, text=True, check=False
     )

@@ -90,7 +90,10 @@ class Store:
         names = self.names if names is None else names
         found = [name for name in names if self.is_picture(name)]
         if not found:
-            raise ValueError(f"{self.path} has no images{place} ({', '.join(sorted(SUFFIXES))})")
+            message = f"{self.path} has no images{place} ({', '.join(sorted(SUFFIXES))})"
+            if outside := self._found[2]:
+                message += f"; {min(outside)} leads outside of it and was not followed: pass what it points to instead"
+            raise ValueError(message)
         return found
 
     def is_picture(self, name):

@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from kgan import plots
-from kgan.metrics.text_filter import text_filter_metrics
+from kgan.metrics.text_filter import at_threshold, text_filter_metrics
 
 RECALLS = (0.90, 0.94, 0.97, 0.99)
 PREVALENCE = 0.10
@@ -38,7 +38,7 @@ def evaluation_table(text, scores, threshold):
     thresholds = {"this run": threshold, "best F": points["best_f"]["threshold"]}
     thresholds |= {f"recall {100 * r:.0f} %": point["threshold"] for r, point in points["recall"].items()}
     header = ("", "threshold", "recall %", "precision %", "F %", "passed %", "precision % of 10 % text")
-    cells = [header, *((name, _short(at, scores), *_numbers(text, scores >= at)) for name, at in thresholds.items())]
+    cells = [header, *((name, _short(at, scores), *_numbers(text, scores, at)) for name, at in thresholds.items())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     area = roc_auc_score(text, scores)
@@ -53,20 +53,21 @@ def _short(threshold, scores):
     return next((text for text in texts if ((scores >= float(text)) == passed).all()), repr(float(threshold)))
 
 
-def _numbers(text, passed):
+def _numbers(text, scores, threshold):
     """Returns the cells of a line."""
-    hits, false = int((text & passed).sum()), int((~text & passed).sum())
-    f = 2 * hits / (2 * hits + false + (text & ~passed).sum())
-    recall, alarm = hits / text.sum(), false / (~text).sum()
-    mixed = PREVALENCE * recall + (1 - PREVALENCE) * alarm
-    at = f"{100 * PREVALENCE * recall / mixed:.1f}" if mixed else "-"
-    return (*(_share(hits, n) for n in (text.sum(), hits + false)), *_percent(f, passed.mean()), at)
+    point = at_threshold(text, scores, threshold, (PREVALENCE,))
+    passed = scores >= threshold
+    hits = (text & passed).sum()
+    shares = _percent(point["f"], point["passed"], point["precision_at"][PREVALENCE])
+    if not passed.any():
+        shares[-1] = "-"
+    return (_share(hits, text.sum()), _share(hits, passed.sum()), *shares)
 
 
 def _share(count, total):
     if not total:
         return "-"
-    low, high = binomtest(count, int(total)).proportion_ci(method="wilson")
+    low, high = binomtest(int(count), int(total)).proportion_ci(method="wilson")
     return f"{100 * count / total:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 

@@ -32,6 +32,61 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
     >>> point["threshold"], point["precision"]
     (0.25, 0.6666666666666666)
     """
+    labels, scores = _checked(labels, scores, prevalences)
+    if not all(0 < share <= 1 for share in recalls):
+        raise ValueError(f"recalls={recalls}: pass shares above 0, at most 1")
+    false_rates, true_rates, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    # No image passes at the first point.
+    false_rates, true_rates, thresholds = false_rates[1:], true_rates[1:], thresholds[1:]
+    thresholds = np.append((thresholds[:-1] + thresholds[1:]) / 2, thresholds[-1:])
+    share = labels.mean()
+    # F = 2 TP / (TP + FP + positives)
+    f = 2 * share * true_rates / (share * true_rates + (1 - share) * false_rates + share)
+    reached = {recall: np.argmax(true_rates >= recall - 1e-12) for recall in recalls}
+
+    def point(i):
+        return at_threshold(labels, scores, thresholds[i], prevalences)
+
+    return {"best_f": point(np.argmax(f)), "recall": {recall: point(i) for recall, i in reached.items()}}
+
+
+def at_threshold(labels, scores, threshold, prevalences=(0.05, 0.10, 0.15)):
+    """Recall, precision and F-measure of a filter that keeps the images whose score reaches a given threshold.
+
+    Args:
+        labels, scores, prevalences: as in `text_filter_metrics`.
+        threshold: least score of an image that is kept.
+
+    Returns:
+        A point of `text_filter_metrics`. Where no image is kept, its recall, precision and F-measure are 0.
+
+    Raises:
+        ValueError: as in `text_filter_metrics`.
+
+    Example:
+
+    >>> at_threshold([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1], 0.5)["precision"]
+    0.5
+    """
+    labels, scores = _checked(labels, scores, prevalences)
+    text, passed = labels == 1, scores >= threshold
+    recall, alarms, share = passed[text].mean(), passed[~text].mean(), text.mean()
+
+    def precision(prevalence):
+        true, false = prevalence * recall, (1 - prevalence) * alarms
+        return float(true / (true + false)) if true else 0.0
+
+    return {
+        "threshold": float(threshold),
+        "recall": float(recall),
+        "precision": precision(share),
+        "f": float(2 * share * recall / (passed.mean() + share)),
+        "passed": float(passed.mean()),
+        "precision_at": {prevalence: precision(prevalence) for prevalence in prevalences},
+    }
+
+
+def _checked(labels, scores, prevalences):
     labels, scores = np.asarray(labels), np.asarray(scores, "float64")
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass one of each per image")
@@ -39,34 +94,9 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
         raise ValueError("labels must be 0 (no text) and 1 (text), and both must occur")
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite; check the model that made them")
-    if not all(0 < share <= 1 for share in recalls) or not all(0 < share < 1 for share in prevalences):
-        raise ValueError(f"recalls={recalls}, prevalences={prevalences}: pass shares between 0 and 1")
-
-    false_rates, true_rates, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    # No image passes at the first point.
-    false_rates, true_rates, thresholds = false_rates[1:], true_rates[1:], thresholds[1:]
-    thresholds = np.append((thresholds[:-1] + thresholds[1:]) / 2, thresholds[-1:])
-    share = labels.mean()
-
-    def precision(i, prevalence):
-        true, false = prevalence * true_rates[i], (1 - prevalence) * false_rates[i]
-        return float(true / (true + false))
-
-    def point(i):
-        p, r = precision(i, share), float(true_rates[i])
-        return {
-            "threshold": float(thresholds[i]),
-            "recall": r,
-            "precision": p,
-            "f": 2 * p * r / (p + r) if p + r else 0.0,
-            "passed": float(share * true_rates[i] + (1 - share) * false_rates[i]),
-            "precision_at": {prevalence: precision(i, prevalence) for prevalence in prevalences},
-        }
-
-    # F = 2 TP / (TP + FP + positives)
-    f = 2 * share * true_rates / (share * true_rates + (1 - share) * false_rates + share)
-    reached = {recall: np.argmax(true_rates >= recall - 1e-12) for recall in recalls}
-    return {"best_f": point(np.argmax(f)), "recall": {recall: point(i) for recall, i in reached.items()}}
+    if not all(0 < share < 1 for share in prevalences):
+        raise ValueError(f"prevalences={prevalences}: pass shares between 0 and 1")
+    return labels, scores
 
 
 def find_thresholds(labels, scores, recalls=(0.9, 0.94, 0.97, 0.99)):

@@ -351,6 +351,15 @@ def test_nothing_else_can_be_opened(tmp_path, lay, name):
         store.read(name.format(root=tmp_path), most=2**20)
 
 
+@pytest.mark.filterwarnings("ignore:.*links that lead outside")
+def test_a_folder_whose_only_images_are_behind_a_link_outside_says_so(tmp_path):
+    as_folder(tmp_path / "elsewhere", FILES)
+    (tmp_path / "classes").mkdir()
+    (tmp_path / "classes" / "all").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="has no images .*; all leads outside of it and was not followed: pass what"):
+        Store(tmp_path / "classes").pictures()
+
+
 def test_a_link_that_is_turned_outside_after_the_look_is_not_read(tmp_path):
     path = as_folder(tmp_path, FILES)
     store = Store(path)

@@ -1,22 +1,13 @@
 """The command that makes the files of the package, its conversion replaced: `tests/test_export.py` has that."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "export" / "student.py"
+SCRIPT = "student"
 FILES = ("student-float32.tflite", "student-int8.tflite")
 CARD = {"licence": "for tests", "data_card": "none"}
-
-
-@pytest.fixture
-def script():
-    spec = importlib.util.spec_from_file_location("export_student", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

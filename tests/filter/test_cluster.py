@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 import pytest
-from image_files import HOSTILE, encode
+from image_files import DANGEROUS_SIZES, HOSTILE, customised, encode
 
 from kgan.cli import main
 from kgan.filter import cluster
@@ -26,24 +26,6 @@ from kgan.runtime.files import Limits
 from kgan.runtime.journal import AGAIN
 
 pytestmark = pytest.mark.backend_free
-
-# A size that kills the process that decodes it, and another that takes a while.
-CUSTOMISED = """
-import os, time
-import PIL.Image as pillow
-
-opened = pillow.open
-
-def open(file, *arguments, **options):
-    image = opened(file, *arguments, **options)
-    if image.size == (13, 13):
-        os.kill(os.getpid(), 9)
-    if image.size == (14, 14):
-        time.sleep(0.5)
-    return image
-
-pillow.open = open
-"""
 
 
 def grey(level, size=12):
@@ -292,12 +274,11 @@ def test_a_parquet_file_without_images(tmp_path, started, text_filter, monkeypat
 
 def test_jobs_on_a_cluster_of_their_own(tmp_path, model_path):
     """One is killed after its first part and started again; some images kill the process that decodes them."""
-    (tmp_path / "sitecustomize.py").write_text(CUSTOMISED)
-    for name, size in (("a", 12), ("b", 14)):
+    for name, size in (("a", 12), ("b", 15)):
         members = {f"{i:02}.png": grey(8 * i, 13 if i in (3, 4) else size) for i in range(12)}
         write_tar(tmp_path / f"{name}.tar", members)
     write_tar(tmp_path / "c.tar", {f"{i}.bin": data for i, (data, _) in enumerate(HOSTILE.values())})
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    environment = customised(tmp_path, DANGEROUS_SIZES)
 
     def command(*arguments):
         # With which the hostile files are soon done.

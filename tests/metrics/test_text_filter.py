@@ -40,6 +40,20 @@ def test_text_filter_metrics_are_counts(seed, n, ties):
         np.testing.assert_array_equal(scores >= point["threshold"], scores >= max(enough))
 
 
+@given(st.integers(0, 10**6), st.integers(2, 40), st.floats(-3, 3))
+def test_a_given_threshold_against_counts(seed, n, threshold):
+    """Also one that no image reaches."""
+    rng = np.random.default_rng(seed)
+    labels, scores = np.r_[0, 1, rng.integers(0, 2, n)], np.round(rng.normal(size=n + 2), 1)
+    point = metrics.at_threshold(labels, scores, threshold, prevalences=(0.3,))
+    recall, false_rate, precision, passed = counted(labels, scores, threshold)
+    mixed = 0.3 * recall / (0.3 * recall + 0.7 * false_rate) if recall else 0
+    expected = {"threshold": threshold, "recall": recall, "precision": precision, "passed": passed}
+    expected["f"] = f1_score(labels, scores >= threshold, zero_division=0)
+    assert point.pop("precision_at") == pytest.approx({0.3: mixed})
+    assert point == pytest.approx(expected)
+
+
 def test_precision_at_a_prevalence_is_the_papers():
     """Recall 94 % and precision 92 % where half of the images hold text is 56 % where a tenth does."""
     labels = np.r_[np.ones(1000), np.zeros(1000)]
@@ -87,7 +101,7 @@ def test_thresholds_lie_between_scores():
         ([0, 2], [0.1, 0.2], {}, "both must occur"),
         ([0, 1], [0.1], {}, "one of each"),
         ([0, 1], [0.1, np.nan], {}, "finite"),
-        ([0, 1], [0.1, 0.2], {"recalls": (0,)}, "between 0 and 1"),
+        ([0, 1], [0.1, 0.2], {"recalls": (0,)}, "above 0"),
         ([0, 1], [0.1, 0.2], {"prevalences": (1,)}, "between 0 and 1"),
     ],
 )

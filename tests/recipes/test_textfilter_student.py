@@ -100,18 +100,6 @@ def test_labelled_photographs_are_learned_and_measured(start, tmp_path, indexed)
 
 
 @pytest.mark.backend_free
-def test_a_threshold_that_nothing_reaches():
-    text = np.array([True, False])
-    assert recipe.at_threshold(text, np.array([0.2, 0.1]), 0.9) == {"recall": 0, "precision": 0, "f": 0, "area": 1}
-    assert recipe.at_threshold(text, np.array([0.2, 0.1]), 0.1) == {
-        "recall": 1,
-        "precision": 0.5,
-        "f": pytest.approx(2 / 3),
-        "area": 1,
-    }
-
-
-@pytest.mark.backend_free
 def test_batches_have_each_image_once_mirrored_with_its_labels():
     random = np.random.default_rng(0)
     groups = []
