@@ -12,10 +12,11 @@ student.json lists. The student learns labels, not a teacher's outputs: the labe
 
 If PHOTOS has an index.csv (kgan.data.text.photos), the photographs of its train split that may be used freely do more:
 those without text are the backgrounds, and random crops of all of them, with the outlines of their text, are learned
-beside the scenes. Thresholds are then those of its validation split, and its test split is measured, too.
+beside the scenes. Its validation split calibrates the scores and gives the thresholds, and its test split says how good
+they are, which student.json passes on to the model file.
 
-Writes to --out, beside what every run writes (recipes/README.md): scenes/, student.keras, and student.json with its
-licence and data card.
+Writes to --out, beside what every run writes (recipes/README.md): scenes/, student.keras, student.json with its licence
+and data card, and, with an index, reliability.png: the share of photographs with text by score.
 """
 
 import contextlib
@@ -26,9 +27,11 @@ from pathlib import PurePosixPath
 import common
 import keras
 import numpy as np
+from scipy.special import expit, logit
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score
 
-from kgan import losses, metrics
+from kgan import losses, metrics, plots
 from kgan.data.batches import EpochShuffledDataset, epoch_order
 from kgan.data.scenes import typesetting
 from kgan.data.scenes.painter import draw_scenes
@@ -76,11 +79,7 @@ def main():
     if indexed:
         photographs = Photographs(read_photos(options.photos, "train", free=True), PHOTO_EDGE)
         photos = [pixels for pixels, _ in photographs.plain]
-        # The other splits hold all photographs: nothing but figures is passed on.
-        others = {split: read_photos(options.photos, split) for split in ("validation", "test")}
-        for split, images in others.items():
-            if len({bool(image.polygons) for image in images}) < 2:
-                raise ValueError(f"--photos {options.photos}: its {split} split needs images with text and without.")
+        others = {split: read_split(options.photos, split) for split in ("validation", "test")}
     else:
         photographs, others = None, {}
         photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
@@ -94,19 +93,37 @@ def main():
         }
 
     groups = [*drawn["train"], *drawn.get("crops", ())]
-    student = common.keep(out / "student.keras", lambda: train(groups, out, options), options)
+
+    def make():
+        student = train(groups, out, options)
+        if indexed:
+            with contextlib.suppress(ValueError):  # hardly trained, which the report says
+                student = student.calibrated(*score_photos(student, others["validation"]))
+        return student
+
+    student = common.keep(out / "student.keras", make, options)
     text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in drawn["test"]])
     scored = {"drawn scenes": (text, np.concatenate([student.score(images) for images, _, _ in drawn["test"]]))}
     scored |= {f"photographs, {split}": score_photos(student, images) for split, images in others.items()}
-    results = {name: metrics.text_filter_metrics(*pair, RECALLS) for name, pair in scored.items()}
     thresholds = metrics.find_thresholds(*scored["photographs, validation" if indexed else "drawn scenes"])
-    own = {
-        name: metrics.at_threshold(*pair, thresholds["best_f"]) | {"area": float(roc_auc_score(*pair))}
-        for name, pair in scored.items()
-    }
-    common.write(out / "metrics.json", {name: results[name] | {"own threshold": own[name]} for name in scored})
-    common.write(out / "student.json", card(options, results["drawn scenes"], thresholds, photographs))
-    common.finish(out, f"{results_table(results, own)}\n{common.provenance(options)}")
+    results = {name: measure(*pair, thresholds["best_f"]) for name, pair in scored.items()}
+    facts = card(options, results["drawn scenes"], thresholds, photographs)
+    report = results_table(results)
+    if indexed:
+        text, scores = scored["photographs, test"]
+        kinds = [image.source for image in others["test"]]
+        facts["measured"] = {
+            "on": f"{len(text)} photographs of other sources than those learned from",
+            "kinds": metrics.count_passed(text, scores, kinds, thresholds),
+        }
+        before = uncalibrated(student, scores)
+        results["photographs, test"]["calibration_error_before"] = calibration_error(text, before)
+        if not student.options["calibration"]:
+            report += "\nNot calibrated: of the validation photographs, those without text have the higher scores.\n"
+        write_reliability(out / "reliability.png", text, {"before": before, "calibrated": scores})
+    common.write(out / "metrics.json", results)
+    common.write(out / "student.json", facts)
+    common.finish(out, f"{report}\n{common.provenance(options)}", indexed and out / "reliability.png")
 
 
 def is_indexed(path):
@@ -114,18 +131,26 @@ def is_indexed(path):
     return {"index.csv", "boxes.json"} <= {PurePosixPath(name).name for name in Store(path).names}
 
 
+def read_split(path, split):
+    """The photographs of a split that can be decoded, whatever their licences: nothing but figures is passed on."""
+    images = []
+    for image in read_photos(path, split):
+        with contextlib.suppress(UnreadableImage):
+            image.open()
+            images.append(image)
+    if len({bool(image.polygons) for image in images}) < 2:
+        raise ValueError(f"--photos {path}: its {split} split needs images with text and without.")
+    return images
+
+
 def score_photos(student, images):
     """Whether each photograph holds text, and its score, in the shapes of the run time."""
-    text, views = [], []
-    for image in images:
-        with contextlib.suppress(UnreadableImage):
-            views.append(to_bucket(image.open()))
-            text.append(bool(image.polygons))
+    views = [to_bucket(image.open()) for image in images]
     scores = np.empty(len(views))
     for shape in {view.shape for view in views}:
         at = [i for i, view in enumerate(views) if view.shape == shape]
         scores[at] = student.score(np.stack([views[i] for i in at]))
-    return np.array(text), scores
+    return np.array([bool(image.polygons) for image in images]), scores
 
 
 # === Scenes ===
@@ -259,17 +284,47 @@ def with_targets(student):
 # === Results ===
 
 
-def results_table(results, own):
+def measure(text, scores, threshold):
+    """The numbers of one set: at its own best thresholds, and at a given one."""
+    return {
+        **metrics.text_filter_metrics(text, scores, RECALLS),
+        "own threshold": metrics.at_threshold(text, scores, threshold),
+        "area": float(roc_auc_score(text, scores)),
+        "calibration_error": calibration_error(text, scores),
+    }
+
+
+def calibration_error(text, scores):
+    return metrics.calibration_error(text[:, None].astype(int), scores[:, None], bins=10)
+
+
+def uncalibrated(student, scores):
+    """The scores that a student had before it was calibrated."""
+    scale, offset = student.options["calibration"] or (1, 0)
+    return expit((logit(scores) - offset) / scale)
+
+
+def results_table(results):
     """Each set at the student's own threshold, and at the best of the set."""
     columns = {"set": list(results)}
     for name, header in (("recall", "recall %"), ("precision", "precision %"), ("f", "F %")):
-        columns[header] = [f"{100 * numbers[name]:.1f}" for numbers in own.values()]
-    columns["area"] = [f"{numbers['area']:.3f}" for numbers in own.values()]
-    columns["best F %"] = [f"{100 * result['best_f']['f']:.1f}" for result in results.values()]
+        columns[header] = [f"{100 * numbers['own threshold'][name]:.1f}" for numbers in results.values()]
+    columns["area"] = [f"{numbers['area']:.3f}" for numbers in results.values()]
+    columns["best F %"] = [f"{100 * numbers['best_f']['f']:.1f}" for numbers in results.values()]
     for recall in RECALLS:
-        precisions = [result["recall"][recall]["precision"] for result in results.values()]
+        precisions = [numbers["recall"][recall]["precision"] for numbers in results.values()]
         columns[f"precision % at recall {recall:.0%}"] = [f"{100 * precision:.1f}" for precision in precisions]
+    columns["calibration error"] = [f"{numbers['calibration_error']:.3f}" for numbers in results.values()]
     return f"# The student at its own threshold\n\n{common.table(columns)}"
+
+
+def write_reliability(path, text, scores):
+    """The share of photographs with text against the score, in tenths of the photographs."""
+    series = {"as it should be": ([0, 1], [0, 1], None, None)}
+    for name, found in scores.items():
+        shares, means = calibration_curve(text, found, n_bins=10, strategy="quantile")
+        series[name] = (means, shares, None, None)
+    plots.curves(path, series, "score", "share of photographs with text")
 
 
 def card(options, result, thresholds, photographs):

@@ -59,12 +59,22 @@ def model_bytes():
         return target.read_bytes()
 
 
+MEASURED = {
+    "on": "9 pictures",
+    "kinds": {
+        "all": {"text": 4, "no_text": 5, "passed": {"best_f": [2, 0], "recall 0.97": [4, 1], "share 0.1": [1, 0]}},
+        "bright": {"text": 0, "no_text": 1, "passed": {"best_f": [0, 0], "recall 0.97": [0, 0], "share 0.1": [0, 0]}},
+    },
+}
+
+
 def metadata(model, **changes):
     return {
         "format": 1,
         "labels": ["no_text", "text"],
         "buckets": [list(bucket) for bucket in BUCKETS],
-        "thresholds": {"best_f": 0.5, "recall": {"0.94": 0.41, "0.97": 0.3}},
+        "thresholds": {"best_f": 0.5, "recall": {"0.94": 0.41, "0.97": 0.3}, "share": {"0.1": 0.9}},
+        "measured": MEASURED,
         "precision_dtype": "float32",
         "resize": "bilinear, antialiased",
         "normalisation": "inside",

@@ -31,6 +31,9 @@ def add_arguments(parser):
     add("--overlay", metavar="DIR", help="write a heat map of each image to this folder")
     level = parser.add_mutually_exclusive_group()
     level.add_argument("--recall", type=float, help="use the threshold for this recall (default: best F-measure)")
+    level.add_argument(
+        "--share", type=float, help="use the threshold that passes this share of images, where one in ten has text"
+    )
     level.add_argument("--threshold", type=float, metavar="SCORE", help="lowest score of an image with text, 0 to 1")
     add("--model", metavar="FILE", help="a .tflite file from `kgan export` (default: the included model)")
     labels = (
@@ -57,7 +60,7 @@ def filter_here(options):
     curve = options.evaluate and options.out and Path(options.out).with_suffix(".evaluation.png")
     paths, limits = check_run(options)
     text_filter = TextFilter.load(options.model)
-    threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
+    threshold = chosen_threshold(text_filter, options)
     asked = {
         "model": text_filter.metadata["digest"],
         "threshold": threshold,
@@ -93,6 +96,17 @@ def filter_here(options):
         evaluate(match(labels, kept, folders), threshold, curve)
 
 
+def chosen_threshold(text_filter, options):
+    """Returns the threshold of a run, and says how a stored one that was asked for did where it was measured."""
+    if options.threshold is not None:
+        return options.threshold
+    stored = {"recall": options.recall, "share": options.share}
+    threshold = text_filter.threshold(**stored)
+    if stored != dict.fromkeys(stored) and (table := text_filter.measured(**stored)):
+        print(table, file=sys.stderr)
+    return threshold
+
+
 def filter_on_ray(options):
     """Runs a job on a cluster, and shows its progress."""
     limits = check_limits(options)
@@ -105,7 +119,7 @@ def filter_on_ray(options):
     if "-" in options.paths:
         raise ValueError("--ray reads no list from standard input: pass folders, archives or patterns")
     text_filter = TextFilter.load(options.model)
-    threshold = text_filter.threshold(options.recall) if options.threshold is None else options.threshold
+    threshold = chosen_threshold(text_filter, options)
     totals = dict.fromkeys(("images", "text", "failed"), 0)
     started = time.perf_counter()
     counts = cluster.run(

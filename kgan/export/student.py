@@ -45,8 +45,9 @@ def export_text_filter(
     The int8 file computes in integers, except for the last layer, which reduces 128 features to a logit.
 
     Default values of `thresholds`, `licence` and `data_card` come from a JSON file next to the model, `NAME.json` for
-    `NAME.keras`, if there is one. If neither gives thresholds, they are computed from the Keras scores of the
-    validation images. All files have the same thresholds.
+    `NAME.keras`, if there is one. It may also hold `measured`, what the thresholds did on photographs
+    (`kgan.metrics.count_passed`), for `TextFilter.measured`. If neither gives thresholds, they are computed from the
+    Keras scores of the validation images. All files have the same thresholds.
 
     Args:
         model_path: `.keras` file of a `TextStudent`, saved on any backend.
@@ -125,14 +126,14 @@ def export_text_filter(
 
 
 def read_card(path):
-    """Return the thresholds, licence and data card stored next to a model, or {} if there is no such file."""
+    """Return the thresholds, licence, data card and counts stored next to a model, or {} if there is no such file."""
     if not path.is_file():
         return {}
     try:
         card = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error})") from None
-    allowed = {"thresholds", "licence", "data_card"}
+    allowed = {"thresholds", "licence", "data_card", "measured"}
     if not isinstance(card, dict) or set(card) - allowed:
         raise ValueError(
             f"{path} is not a model card: pass a JSON object with keys among {', '.join(sorted(allowed))}, or remove it"

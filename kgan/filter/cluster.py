@@ -45,14 +45,16 @@ def ray():
 # === A data set ===
 
 
-def on_ray(dataset, column="bytes", recall=None, *, threshold=None, model=None, limits=None, concurrency=None):
+def on_ray(
+    dataset, column="bytes", recall=None, *, share=None, threshold=None, model=None, limits=None, concurrency=None
+):
     """Scores the images of a Ray data set.
 
     Args:
         dataset: `ray.data.Dataset` with the bytes of an image file in each row, such as
             `ray.data.read_binary_files` returns it.
         column: name of the column with these bytes.
-        recall, threshold, limits: as for `TextFilter.filter`.
+        recall, share, threshold, limits: as for `TextFilter.filter`.
         model: as for `TextFilter.load`.
         concurrency: number of processors to use, or `(least, most)`; None for all that the cluster has.
 
@@ -61,7 +63,7 @@ def on_ray(dataset, column="bytes", recall=None, *, threshold=None, model=None, 
         `TextFilter.filter`.
 
     Raises:
-        ValueError: Ray is not installed, or no threshold is stored for the recall.
+        ValueError: Ray is not installed, or no threshold is stored for the recall or share.
 
     Example:
 
@@ -74,7 +76,7 @@ def on_ray(dataset, column="bytes", recall=None, *, threshold=None, model=None, 
     """
     ray()
     text_filter = TextFilter.load(model)
-    threshold = text_filter.threshold(recall) if threshold is None else threshold
+    threshold = text_filter.threshold(recall, share) if threshold is None else threshold
     constructed = actor_options(text_filter, threshold, False, limits or Limits()) | {"column": column}
     return dataset.map_batches(
         Scores,
@@ -327,9 +329,12 @@ def connect(library, address):
     os.environ.setdefault("RAY_worker_niceness", "0")  # else whatever else runs here comes first
     # Ray's C++ warns in red of what is no danger here: the model is lost only with this process.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    host = re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)
+    if not host and "://" not in address and address not in ("local", "auto"):
+        raise ValueError(f"--ray {address}: pass HOST:PORT, auto, or no address; paths go before --ray")
     if not library.is_initialized():
         try:
-            if host := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
+            if host:
                 # Ray itself tries for minutes, and says so in many lines.
                 socket.create_connection((host[1], int(host[2])), CONNECT_SECONDS).close()
             library.init(address, log_to_driver=False, logging_level=logging.ERROR)

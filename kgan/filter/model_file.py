@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 
+from kgan.filter import measured
 from kgan.filter.decoding import BUCKETS
 
 MEMBER, FORMAT = "kgan.json", 1
@@ -45,11 +46,16 @@ def check(metadata):
             raise ValueError(f"its {MEMBER} asks for {key} {metadata.get(key)!r}; kgan supports only {value!r}")
     try:
         thresholds = metadata["thresholds"]
-        shares = [thresholds["best_f"], *thresholds["recall"].values(), *map(float, thresholds["recall"])]
+        kinds = [thresholds["recall"], thresholds.get("share", {})]
+        shares = [
+            thresholds["best_f"],
+            *(share for kind in kinds for pair in kind.items() for share in map(float, pair)),
+        ]
         sides = [side for height, width in metadata["buckets"] for side in (height, width)]
         sound = all(0 <= share <= 1 for share in shares) and sides and all(type(side) is int for side in sides)
         if not sound or not isinstance(metadata["digest"], str):
             raise ValueError("values out of range")
+        measured.check(metadata.get("measured"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"its {MEMBER} is damaged ({type(error).__name__}: {error})") from None
 
@@ -60,7 +66,7 @@ def write(path, model, card):
     Args:
         path: the `.tflite` file.
         model: bytes of the LiteRT model.
-        card: dict of the metadata that depends on the model: thresholds, licence, data card.
+        card: dict of the metadata that depends on the model: thresholds, licence, data card, and what was measured.
     """
     metadata = {
         "format": FORMAT,

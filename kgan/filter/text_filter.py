@@ -11,6 +11,7 @@ from PIL import Image
 
 from kgan.filter import model_file
 from kgan.filter.decoding import BUCKETS, decode, nearest_bucket, to_bucket, views
+from kgan.filter.measured import measured_table
 from kgan.filter.regions import NUM_REGIONS, grids
 from kgan.runtime.examiner import Examiner
 from kgan.runtime.files import Limits
@@ -49,8 +50,8 @@ class TextFilter:
 
     Attributes:
         metadata: dict with labels, buckets, thresholds, licence and data card.
-        thresholds: dict with `best_f`, the threshold of the best F-measure, and `recall`, a dict of recalls to
-            thresholds.
+        thresholds: dict with `best_f`, the threshold of the best F-measure, `recall`, a dict of recalls to thresholds,
+            and `share`, the same for shares of images, where a file has them.
 
     Raises:
         ValueError: the model has no signature for a bucket.
@@ -119,22 +120,50 @@ class TextFilter:
         except (ValueError, RuntimeError, KeyError) as error:
             raise ValueError(f"{path} is not a model file of the text filter: {error}") from None
 
-    def threshold(self, recall=None):
-        """Returns the stored threshold for a recall.
+    def threshold(self, recall=None, share=None):
+        """Returns a stored threshold: for a recall, for a share of images, or that of the best F-measure.
 
         Args:
-            recall: one of the stored recalls; None for the threshold of the best F-measure.
+            recall: one of the stored recalls, or None.
+            share: one of the stored shares of images that pass where one image in ten has text, or None.
 
         Raises:
-            ValueError: no threshold is stored for this recall.
+            ValueError: no such threshold is stored, or both arguments are given.
         """
-        if recall is None:
-            return self.thresholds["best_f"]
-        stored = {float(key): value for key, value in self.thresholds["recall"].items()}
-        if recall not in stored:
-            known = ", ".join(map(str, sorted(stored))) or "none"
-            raise ValueError(f"no threshold is stored for recall {recall}; stored: {known}")
-        return stored[recall]
+        asked = {name: number for name, number in (("recall", recall), ("share", share)) if number is not None}
+        if len(asked) > 1:
+            raise ValueError("pass a recall or a share, not both")
+        for name, number in asked.items():
+            stored = {float(key): value for key, value in self.thresholds.get(name, {}).items()}
+            if number not in stored:
+                known = ", ".join(map(str, sorted(stored))) or "none"
+                raise ValueError(f"no threshold is stored for {name} {number}; stored: {known}")
+            return stored[number]
+        return self.thresholds["best_f"]
+
+    def measured(self, recall=None, share=None):
+        """Returns what a stored threshold did on photographs with known labels, by kind of photograph.
+
+        Args:
+            recall, share: as for `threshold`.
+
+        Returns:
+            A str, a table of shares in %; empty if the file does not say.
+
+        Raises:
+            ValueError: as `threshold`.
+
+        Example:
+
+        ```python
+        print(TextFilter.load().measured(recall=0.97))
+        ```
+        """
+        self.threshold(recall, share)
+        if not self.metadata.get("measured"):
+            return ""
+        name = "best_f" if recall is share is None else f"recall {recall}" if share is None else f"share {share}"
+        return measured_table(self.metadata["measured"], name)
 
     def score(self, images):
         """Scores images in this process.
@@ -190,7 +219,7 @@ class TextFilter:
             found = [self._run[view.shape[:2]](images=view[None]) for view in views]
         return max(f["score"].item() for f in found), np.max([f["regions"].reshape(NUM_REGIONS) for f in found], axis=0)
 
-    def filter(self, paths, recall=None, *, threshold=None, regions=False, processes=None, limits=None):
+    def filter(self, paths, recall=None, *, share=None, threshold=None, regions=False, processes=None, limits=None):
         """Scores files in worker processes. Every file gives exactly one row, whatever its contents.
 
         In a script, call it below `if __name__ == "__main__":`, because the workers import the script. A daemonic
@@ -199,7 +228,7 @@ class TextFilter:
 
         Args:
             paths: list of files, folders, patterns such as `"photos/**/*.jpg"`, and zip or tar archives.
-            recall: use the stored threshold for this recall; None for that of the best F-measure.
+            recall, share: use a stored threshold, as `threshold` returns it.
             threshold: lowest score of an image with text; overrides the stored thresholds.
             regions: whether to add the scores of the 34 regions to the rows.
             processes: number of workers; None for one per processor.
@@ -211,7 +240,7 @@ class TextFilter:
             `kgan.runtime.files`; unless the status is `ok`, score and decision are None.
 
         Raises:
-            ValueError: a pattern matches no path, or no threshold is stored for the recall.
+            ValueError: a pattern matches no path, or no threshold is stored for the recall or share.
             ChildProcessError: the workers do not start.
 
         Example:
@@ -222,7 +251,7 @@ class TextFilter:
         """
         if isinstance(paths, str | os.PathLike):
             raise ValueError(f"paths={paths!r}: pass a list of paths")
-        threshold = self.threshold(recall) if threshold is None else threshold
+        threshold = self.threshold(recall, share) if threshold is None else threshold
         paths = [path for pattern in paths for path in expand(os.fspath(pattern))]
         results = self.results(find(paths), processes, limits)
         return (row(found, result, threshold, regions) for found, _, result in results)

@@ -11,13 +11,14 @@ from kgan.metrics.generative import (
     within_class_diversity,
 )
 from kgan.metrics.multi_label import MeanAveragePrecision, best_thresholds, calibration_error, multilabel_metrics
-from kgan.metrics.text_filter import at_threshold, find_thresholds, text_filter_metrics
+from kgan.metrics.text_filter import at_threshold, count_passed, find_thresholds, text_filter_metrics
 
 __all__ = [
     "MeanAveragePrecision",
     "at_threshold",
     "best_thresholds",
     "calibration_error",
+    "count_passed",
     "coverage",
     "find_thresholds",
     "frechet_distance",

@@ -5,10 +5,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from kgan import plots
-from kgan.metrics.text_filter import at_threshold, text_filter_metrics
+from kgan.metrics.text_filter import PREVALENCE, at_threshold, text_filter_metrics
 
 RECALLS = (0.90, 0.94, 0.97, 0.99)
-PREVALENCE = 0.10
 
 
 def evaluation_table(text, scores, threshold):

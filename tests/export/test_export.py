@@ -25,6 +25,7 @@ BUILT_IN = {
 }
 CARD = {"licence": "for tests", "data_card": "random numbers"}
 CONTEXT = 0.5  # an image's logit is not the greatest of its regions'
+CALIBRATION = (0.8, 0.1)
 # Of scores, against Keras on the backend that runs the tests. Random weights suffer most from int8.
 TOLERANCE = {"float32": 1e-5, "float16": 4e-3, "int8": 0.4}
 MEAN_TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "int8": 0.06}
@@ -47,7 +48,7 @@ def keras_scores(student, images):
 
 
 def random_student(seed=0):
-    """A student whose regions' logits of `pictures` have standard deviation 2, and whose images' have mean 0."""
+    """A student whose regions' logits of `pictures` have standard deviation 2, and whose images' have mean 0.1."""
     keras.utils.set_random_seed(seed)
     student = kgan.text_filter.TextStudent(context=CONTEXT)
     images = np.stack([to_bucket(exporting.as_image(image), [(240, 240)]) for image in pictures(20, seed=1)])
@@ -56,7 +57,9 @@ def random_student(seed=0):
     kernel, bias = classifier.get_weights()
     scale = 2 / found["logits"].std()
     classifier.set_weights([scale * kernel, scale * (bias - found["image_logits"].mean() / (1 + CONTEXT))])
-    return student
+    calibrated = kgan.text_filter.TextStudent(context=CONTEXT, calibration=CALIBRATION)
+    calibrated.set_weights(student.get_weights())
+    return calibrated
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,16 @@ pytestmark = pytest.mark.backend_free
         (lambda: with_metadata(thresholds={"best_f": 0.5}), "its kgan.json is damaged"),
         (lambda: with_metadata(thresholds={"best_f": 1.5, "recall": {}}), "its kgan.json is damaged"),
         (lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {"high": 0.3}}), "its kgan.json is damaged"),
+        (
+            lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {}, "share": {"0.1": -1}}),
+            "its kgan.json is damaged",
+        ),
+        (lambda: with_metadata(measured=[]), "its kgan.json is damaged"),
+        (lambda: with_metadata(measured=measured(text=1.5)), "its kgan.json is damaged"),
+        (lambda: with_metadata(measured=measured(no_text=-1)), "its kgan.json is damaged"),
+        (lambda: with_metadata(measured=measured(passed={"best_f": [1]})), "its kgan.json is damaged"),
+        (lambda: with_metadata(measured=measured("\x1b[2J")), "its kgan.json is damaged"),
+        (lambda: with_metadata(measured=measured(on="\x1b[2J")), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[]), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[[240]]), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[[120, 120]]), "no signature 120x120"),
@@ -51,6 +61,10 @@ def test_damaged_model_files_are_refused_in_one_line(tmp_path, make, message):
     assert "\n" not in str(caught.value)
 
 
+def measured(kind="all", on="2 pictures", **changes):
+    return {"on": on, "kinds": {kind: {"text": 1, "no_text": 1, "passed": {"best_f": [1, 0]}} | changes}}
+
+
 def with_metadata(**changes):
     model = tiny_filter.model_bytes()
     return tiny_filter.model_file(model, tiny_filter.metadata(model, **changes))
@@ -65,7 +79,33 @@ def test_metadata_and_thresholds(text_filter):
     model = tiny_filter.model_bytes()
     assert text_filter.metadata == tiny_filter.metadata(model)
     assert text_filter.metadata["digest"] == hashlib.sha256(model).hexdigest()
-    assert text_filter.thresholds == {"best_f": 0.5, "recall": {"0.94": 0.41, "0.97": 0.3}}
+    assert text_filter.thresholds == {"best_f": 0.5, "recall": {"0.94": 0.41, "0.97": 0.3}, "share": {"0.1": 0.9}}
     assert [text_filter.threshold(recall) for recall in (None, 0.94, 0.97)] == [0.5, 0.41, 0.3]
     with pytest.raises(ValueError, match="no threshold is stored for recall 0.9; stored: 0.94, 0.97"):
         text_filter.threshold(0.9)
+
+
+def test_a_file_without_shares_and_counts(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(with_metadata(thresholds={"best_f": 0.5, "recall": {"0.97": 0.3}}, measured=None))
+    text_filter = TextFilter.load(path)
+    assert text_filter.measured() == text_filter.measured(recall=0.97) == ""
+    with pytest.raises(ValueError, match="no threshold is stored for share 0.1; stored: none"):
+        text_filter.threshold(share=0.1)
+
+
+def test_what_a_threshold_did(text_filter):
+    assert text_filter.threshold(share=0.1) == 0.9
+    with pytest.raises(ValueError, match="not both"):
+        text_filter.threshold(recall=0.97, share=0.1)
+    assert text_filter.measured(recall=0.97).splitlines() == [
+        "The threshold for recall 0.97, on 9 pictures:",
+        "kind    text  found %  no text  passed %  precision %",
+        "all        4    100.0        5      20.0         80.0",
+        "bright     0        -        1       0.0            -",
+    ]
+    assert text_filter.measured().splitlines()[2].split() == ["all", "4", "50.0", "5", "0.0", "100.0"]
+    assert text_filter.measured(share=0.1).startswith("The threshold for share 0.1, on")
+    assert text_filter.measured(recall=0.94) == ""  # which was not measured
+    with pytest.raises(ValueError, match="no threshold is stored for recall 0.5"):
+        text_filter.measured(recall=0.5)

@@ -150,6 +150,7 @@ def test_thresholds_patterns_and_regions(tmp_path, text_filter):
         ({}, 1),
         ({"recall": 0.94}, 2),
         ({"recall": 0.97}, 3),
+        ({"share": 0.1}, 0),
         ({"recall": 0.97, "threshold": 0}, 4),
     ):
         rows = text_filter.filter([f"{tmp_path}/*.png"], processes=1, **options)

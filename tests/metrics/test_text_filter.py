@@ -17,6 +17,11 @@ def counted(labels, scores, threshold):
     return true / np.sum(labels == 1), false / np.sum(labels == 0), true / max(true + false, 1), kept.mean()
 
 
+scored = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=2, max_size=60).filter(
+    lambda found: len({label for _, label in found}) == 2
+)
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10**6), st.integers(4, 60), st.booleans())
 def test_text_filter_metrics_are_counts(seed, n, ties):
@@ -54,6 +59,45 @@ def test_a_given_threshold_against_counts(seed, n, threshold):
     assert point == pytest.approx(expected)
 
 
+@given(scored, st.floats(0.01, 1))
+def test_the_threshold_of_a_share_against_all_others(found, share):
+    """Of all thresholds it keeps the most images within the share, where one image in ten has text."""
+    labels, scores = np.array([label for _, label in found], int), np.array([score / 40 for score, _ in found])
+    point = metrics.text_filter_metrics(labels, scores, shares=(share,))["share"][share]
+
+    def kept(threshold):
+        recall, false_rate, *_ = counted(labels, scores, threshold)
+        return 0.1 * recall + 0.9 * false_rate
+
+    allowed = [kept(t) for t in scores if kept(t) <= share + 1e-12]
+    assert kept(point["threshold"]) == pytest.approx(max(allowed, default=kept(scores.max())))
+    assert metrics.find_thresholds(labels, scores, shares=(share,))["share"] == {str(share): point["threshold"]}
+
+
+@given(st.integers(0, 10**6))
+def test_counts_of_each_kind(seed):
+    rng = np.random.default_rng(seed)
+    labels, scores = np.r_[0, 1, rng.integers(0, 2, 70)], np.round(rng.random(72), 1)
+    kinds = rng.choice(["big", "great", "rare"], 72, p=[0.5, 0.4, 0.1])
+    thresholds = {"best_f": 0.45, "recall": {"0.97": 0.2}, "share": {"0.1": 0.85}}
+    found = metrics.count_passed(labels, scores, kinds, thresholds, fewest=(kinds == "rare").sum() + 1)
+    assert list(found) == ["all", "big", "great", *(["others"] if "rare" in kinds else [])]
+    for kind, of in (("all", kinds != ""), ("big", kinds == "big"), ("others", kinds == "rare")):
+        if kind not in found:
+            continue
+        assert (found[kind]["text"], found[kind]["no_text"]) == (labels[of].sum(), (1 - labels[of]).sum())
+        expected = {
+            name: [sum(labels[of] * (scores[of] >= t)), sum((1 - labels[of]) * (scores[of] >= t))]
+            for name, t in {"best_f": 0.45, "recall 0.97": 0.2, "share 0.1": 0.85}.items()
+        }
+        assert found[kind]["passed"] == expected
+
+
+def test_counts_need_one_kind_per_image():
+    with pytest.raises(ValueError, match=r"kinds \(1,\) and labels \(2,\)"):
+        metrics.count_passed([0, 1], [0.1, 0.2], ["one"], {"best_f": 0.5, "recall": {}})
+
+
 def test_precision_at_a_prevalence_is_the_papers():
     """Recall 94 % and precision 92 % where half of the images hold text is 56 % where a tenth does."""
     labels = np.r_[np.ones(1000), np.zeros(1000)]
@@ -62,11 +106,6 @@ def test_precision_at_a_prevalence_is_the_papers():
     assert point["precision"] == pytest.approx(0.92, abs=0.001)
     assert point["precision_at"][0.10] == pytest.approx(0.561, abs=0.002)
     assert point["precision_at"][0.05] == pytest.approx(0.377, abs=0.002)
-
-
-scored = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=2, max_size=60).filter(
-    lambda found: len({label for _, label in found}) == 2
-)
 
 
 @given(scored)
@@ -88,9 +127,10 @@ def test_thresholds_against_scikit_learn(found):
 
 
 def test_thresholds_lie_between_scores():
-    assert metrics.find_thresholds([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], recalls=[0.5, 1.0]) == {
+    assert metrics.find_thresholds([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], recalls=[0.5, 1.0], shares=[0.5, 0.6]) == {
         "best_f": 0.5,
         "recall": {"0.5": 0.75, "1.0": 0.5},
+        "share": {"0.5": 0.5, "0.6": pytest.approx(0.25)},
     }
 
 
@@ -102,6 +142,7 @@ def test_thresholds_lie_between_scores():
         ([0, 1], [0.1], {}, "one of each"),
         ([0, 1], [0.1, np.nan], {}, "finite"),
         ([0, 1], [0.1, 0.2], {"recalls": (0,)}, "above 0"),
+        ([0, 1], [0.1, 0.2], {"shares": (1.1,)}, "above 0, at most 1"),
         ([0, 1], [0.1, 0.2], {"prevalences": (1,)}, "between 0 and 1"),
     ],
 )

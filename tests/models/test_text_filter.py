@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from model_contract import check_golden, check_model, noise, values
+from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
 from kgan import losses, text_filter
@@ -144,6 +145,54 @@ def test_context_is_the_mean_of_the_large_regions():
 def test_a_context_out_of_range_is_refused(context):
     with pytest.raises(ValueError, match="at least 0"):
         text_filter.TextStudent(context=context)
+
+
+@pytest.mark.every_backend
+def test_calibrated_scores_are_those_of_logistic_regression(tmp_path):
+    student = text_filter.TextStudent(width=0.2, features=8, context=4.0)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 60, 60, 3), "uint8") // rng.integers(1, 9, (60, 1, 1, 1), "uint8")
+    scores = student.score(images)
+    labels = (scores + rng.normal(0, scores.std(), 60) > np.median(scores)).astype(int)
+    calibrated = student.calibrated(labels, scores)
+
+    logits = np.log(scores) - np.log1p(-scores.astype("float64"))
+
+    def loss(pair):
+        return np.logaddexp(0, -(2 * labels - 1) * (pair[0] * logits + pair[1])).sum()
+
+    scale, offset = minimize(loss, (1.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x
+    assert calibrated.options["calibration"] == pytest.approx((scale, offset), rel=1e-3)
+    expected = 1 / (1 + np.exp(-(scale * logits + offset)))
+    found = calibrated.score(images)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert found.mean() == pytest.approx(labels.mean(), abs=1e-4)  # as many as there are
+    regions = [model.predict(images, verbose=0)["logits"] for model in (student, calibrated)]
+    np.testing.assert_allclose(*regions, rtol=1e-5)
+    calibrated.save(tmp_path / "student.keras")
+    again = keras.saving.load_model(tmp_path / "student.keras")
+    np.testing.assert_allclose(again.score(images), found, rtol=1e-5)
+    # What is calibrated stays as it is.
+    assert again.calibrated(labels, found).options["calibration"] == pytest.approx((scale, offset), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "message"),
+    [
+        ([1, 1], [0.2, 0.3], "of both kinds"),
+        ([0, 1, 1], [0.2, 0.3], "labels .3,. and scores .2,."),
+        ([0, 0, 1, 1], [0.4, 0.6, 0.5, 0.3], "images without text have the higher scores"),
+    ],
+)
+def test_what_cannot_calibrate_a_student(labels, scores, message):
+    with pytest.raises(ValueError, match=message):
+        text_filter.TextStudent(width=0.2, features=8).calibrated(labels, scores)
+
+
+@pytest.mark.parametrize("calibration", [(0, 1), (-1, 0), (1, float("nan")), (1,), (float("inf"), 0)])
+def test_a_calibration_out_of_range_is_refused(calibration):
+    with pytest.raises(ValueError, match="pass .scale, offset., finite, with a scale above 0"):
+        text_filter.TextStudent(width=0.2, features=8, calibration=calibration)
 
 
 @pytest.mark.every_backend

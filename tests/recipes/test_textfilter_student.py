@@ -92,11 +92,46 @@ def test_labelled_photographs_are_learned_and_measured(start, tmp_path, indexed)
         scores = student.score(np.stack([to_bucket(image.open()) for image in images]))
         text = np.array([bool(image.polygons) for image in images])
         area = (scores[text][:, None] > scores[~text]).mean() + 0.5 * (scores[text][:, None] == scores[~text]).mean()
-        assert found[f"photographs, {split}"]["own threshold"]["area"] == pytest.approx(area, abs=1e-6)
+        assert found[f"photographs, {split}"]["area"] == pytest.approx(area, abs=1e-6)
     own = found["photographs, validation"]["own threshold"]
     assert own["f"] == pytest.approx(found["photographs, validation"]["best_f"]["f"])
     table = (out / "results.md").read_text()
     assert f"| photographs, test | {100 * found['photographs, test']['own threshold']['recall']:.1f} |" in table
+
+    # The last images and scores are those of the test split.
+    assert card["measured"]["on"].startswith(f"{len(images)} photographs")
+    kinds = card["measured"]["kinds"]
+    assert kinds["all"]["text"] == text.sum() and set(kinds) == {"all", images[0].source}
+    for name, threshold in card["thresholds"]["recall"].items():
+        reached = scores >= threshold
+        assert kinds["all"]["passed"][f"recall {name}"] == [(reached & text).sum(), (reached & ~text).sum()]
+    assert Image.open(out / "reliability.png").size[0] > 400
+
+
+@pytest.mark.only_on("tensorflow")
+def test_scores_of_photographs_are_calibrated_or_it_is_said_why_not(start, tmp_path, indexed, monkeypatch):
+    """By as good a student as one of so few steps can be: its scores are those of the labels, with noise."""
+    score = recipe.score_photos
+    text_of = {}
+
+    def known(student, images):
+        text, _ = score(student, images)
+        noise = np.random.default_rng(len(images)).normal(0, 1, len(text))
+        raw = 1 / (1 + np.exp(-text_of["sign"] * (6 * text - 3 + 3 * noise)))
+        scale, offset = student.options["calibration"] or (1, 0)
+        return text, 1 / (1 + (1 / raw - 1) ** scale * np.exp(-offset))
+
+    monkeypatch.setattr(recipe, "score_photos", known)
+    for sign in (1, -1):
+        text_of["sign"], out = sign, tmp_path / f"run{sign}"
+        assert start(*TINY, "--crops", 30, "--photos", indexed, "--out", out)[0] == 0
+        found = json.loads((out / "metrics.json").read_text())["photographs, test"]
+        calibration = keras.saving.load_model(out / "student.keras").options["calibration"]
+        if sign == 1:
+            assert calibration[0] > 0 and found["calibration_error"] != found["calibration_error_before"]
+        else:
+            assert calibration is None and found["calibration_error"] == found["calibration_error_before"]
+        assert ("\nNot calibrated: " in (out / "results.md").read_text()) == (sign == -1)
 
 
 @pytest.mark.backend_free

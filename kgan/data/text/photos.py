@@ -107,7 +107,7 @@ def read_photos(path, split, tolerance=1.0, free=False):
                 points = formats.attempt(where, formats.listed, formats.polygon, quad)
                 words.append(formats.Word(where, points, True))
             words = words or [formats.Word(name, formats.corners(0, 0, size[1], size[0]), False)]
-        images.append(text_image(store, name, words, tolerance, size))
+        images.append(text_image(store, name, words, tolerance, size, source=row["source"]))
     if not images:
         raise ValueError(f"{index} has no {split} photographs")
     return readable(store, images, LICENCES["photos"])

@@ -40,6 +40,7 @@ class TextImage:
         size: `(height, width)` of that image in pixels.
         polygons: list of float64 `(k, 2)`, x and y in pixels of that image; empty if there is no text.
         care: list of bool, one per polygon; False if the annotation says to ignore it (illegible, `###`).
+        source: the collection that it is from, where the data set says so.
     """
 
     name: str
@@ -47,6 +48,7 @@ class TextImage:
     size: tuple
     polygons: list
     care: list
+    source: str | None = None
 
 
 class UnreadableImage(ValueError):
@@ -105,7 +107,7 @@ def picture_size(store, name):
     return store.attempt(name, lambda file: open_image(file).size[::-1])
 
 
-def text_image(store, name, words, tolerance, size, rotation=0):
+def text_image(store, name, words, tolerance, size, rotation=0, source=None):
     """Returns a `TextImage`, or None if `size`, from the annotation or the file, is None."""
     if size is None:
         return None
@@ -113,7 +115,7 @@ def text_image(store, name, words, tolerance, size, rotation=0):
         raise ValueError(f"{name}: its annotation gives the size {size[0]!r} x {size[1]!r}: expected positive integers")
     polygons = [formats.attempt(word.where, formats.fit, word.points, size, tolerance) for word in words]
     opened = functools.partial(open_picture, store, name, size, rotation)
-    return TextImage(name, opened, size, polygons, [word.care for word in words])
+    return TextImage(name, opened, size, polygons, [word.care for word in words], source)
 
 
 def readable(store, images, licence, notes=()):

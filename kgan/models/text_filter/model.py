@@ -7,7 +7,8 @@ has `context`. The threshold is chosen for the required recall.
 import keras
 import numpy as np
 from keras import ops
-from scipy.special import expit
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 
 from kgan import losses
 from kgan.filter.regions import NUM_REGIONS
@@ -129,9 +130,11 @@ class TextStudent(RegionClassifier):
         context: weight of the mean over the large regions, 0 or more. Above 0, the image logit is the maximum of the
             nine large regions' logits plus `context` times their mean.
         image_size: `(height, width)` in pixels, None for any.
+        calibration: `(scale, offset)` of the image logit, as `calibrated` finds them; None for 1 and 0. Not in the
+            paper.
 
     Raises:
-        ValueError: if `context` is negative or not finite.
+        ValueError: if `context` is negative or not finite, or the scale of `calibration` not above 0.
 
     Example:
 
@@ -145,11 +148,53 @@ class TextStudent(RegionClassifier):
     ```
     """
 
-    def __init__(self, width=1.0, features=128, context=0.0, image_size=(None, None), name=None):
+    def __init__(self, width=1.0, features=128, context=0.0, image_size=(None, None), calibration=None, name=None):
         if not 0 <= context < float("inf"):
             raise ValueError(f"context={context!r}: pass a finite number of at least 0")
-        network = networks.build_student(width, features, context, image_size)
-        super().__init__(network, name, width=width, features=features, context=context, image_size=image_size)
+        if calibration is not None:
+            calibration = tuple(map(float, calibration))
+            if len(calibration) != 2 or not np.isfinite(calibration).all() or calibration[0] <= 0:
+                raise ValueError(f"calibration={calibration}: pass (scale, offset), finite, with a scale above 0")
+        options = {"context": context, "image_size": image_size, "calibration": calibration}
+        network = networks.build_student(width, features, **options)
+        super().__init__(network, name, width=width, features=features, **options)
+
+    def calibrated(self, labels, scores):
+        """Return a copy whose scores are probabilities, by Platt's scaling (Platt, 1999).
+
+        The image logit gets a scale and an offset, found by logistic regression. Its order, and so the area under the
+        ROC curve, stays as it is. A probability holds where as many images have text as among those given.
+
+        Args:
+            labels: `(n,)`, 1 for text and 0 for no text, of images that the student has not learned from.
+            scores: `(n,)`, what `score` returns for them.
+
+        Returns:
+            A `TextStudent` that is not compiled.
+
+        Raises:
+            ValueError: if one kind of image is missing, or images without text have the higher scores.
+
+        Example:
+
+        ```python
+        student = student.calibrated(labels, student.score(images))
+        ```
+        """
+        labels, scores = np.asarray(labels), np.asarray(scores, "float64")
+        if set(np.unique(labels)) != {0, 1} or labels.shape != scores.shape:
+            raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass both of each image, of both kinds")
+        tiny = np.finfo("float32").eps
+        logits = logit(np.clip(scores, tiny, 1 - tiny))
+        found = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8).fit(logits[:, None], labels)
+        scale, offset = found.coef_[0, 0], found.intercept_[0]
+        if scale <= 0:
+            raise ValueError("images without text have the higher scores: train the student before it is calibrated")
+        before, shift = self.options["calibration"] or (1.0, 0.0)
+        calibration = (scale * before, scale * shift + offset)
+        student = TextStudent(**{**self.options, "calibration": calibration}, name=self.name)
+        student.set_weights(self.get_weights())
+        return student
 
     def round_kernels(self):
         """Round each kernel to its int8 grid, which has 127 steps up to the largest value of each output channel.

@@ -91,7 +91,7 @@ def build_teacher(width, features, batch_norm, image_size=(None, None)):
 
 
 @channels_last
-def build_student(width, features, context=0.0, image_size=(None, None)):
+def build_student(width, features, context=0.0, image_size=(None, None), calibration=None):
     """Build the student (Fig. 3): six convolutions, the last two normalised and pooled, one to 5x5, the other to 3x3.
 
     16-32-32-32-64-64 channels and 128 features give the paper's 0.087 M parameters, with batch normalisation folded
@@ -103,6 +103,7 @@ def build_student(width, features, context=0.0, image_size=(None, None)):
         width, features, image_size: as in `build_teacher`.
         context: weight of the mean over the large regions. With 0, the image logit is the maximum of the 34 region
             logits. Above 0, it is the maximum of the nine large regions' logits plus `context` times their mean.
+        calibration: `(scale, offset)`, by which the image logit is multiplied and what is then added to it, or None.
 
     Returns:
         A functional model as in `build_teacher`.
@@ -114,7 +115,7 @@ def build_student(width, features, context=0.0, image_size=(None, None)):
         x = _convolution(x, scaled(channels, width), strides=strides, highest=6.0)
         maps.append(x)
     x = _regions([RegionPooling(n)(m) for n, m in zip(GRIDS, maps[-2:], strict=True)])
-    return _region_model(image, layers.Dense(features, name="map")(x), "student", context)
+    return _region_model(image, layers.Dense(features, name="map")(x), "student", context, calibration)
 
 
 @channels_last
@@ -200,7 +201,7 @@ def _blocks(pooled, n):
     return layers.Reshape((n * n, 49 * channels))(x)
 
 
-def _region_model(image, features, name, context=0.0):
+def _region_model(image, features, name, context=0.0, calibration=None):
     """Build the model with its outputs.
 
     The logit of a region is computed from its features after a ReLU, so that their signs are the activation boundary.
@@ -212,5 +213,7 @@ def _region_model(image, features, name, context=0.0):
     if context:
         mean = layers.GlobalAveragePooling1D(dtype="float32")(judged)
         image_logits = layers.Add(dtype="float32")([image_logits, layers.Rescaling(context, dtype="float32")(mean)])
+    if calibration:
+        image_logits = layers.Rescaling(*calibration, dtype="float32", name="calibration")(image_logits)
     logits = layers.Reshape((-1,), dtype="float32", name="logits")(logits)
     return keras.Model(image, {"features": features, "logits": logits, "image_logits": image_logits}, name=name)
