@@ -97,33 +97,13 @@ def main():
     def make():
         student = train(groups, out, options)
         if indexed:
-            with contextlib.suppress(ValueError):  # hardly trained, which the report says
-                student = student.calibrated(*score_photos(student, others["validation"]))
+            text, scores = score_photos(student, others["validation"])
+            with contextlib.suppress(ValueError):  # hardly trained; the report says that it is not calibrated
+                student = student.calibrated(text, scores)
         return student
 
     student = common.keep(out / "student.keras", make, options)
-    text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in drawn["test"]])
-    scored = {"drawn scenes": (text, np.concatenate([student.score(images) for images, _, _ in drawn["test"]]))}
-    scored |= {f"photographs, {split}": score_photos(student, images) for split, images in others.items()}
-    thresholds = metrics.find_thresholds(*scored["photographs, validation" if indexed else "drawn scenes"])
-    results = {name: measure(*pair, thresholds["best_f"]) for name, pair in scored.items()}
-    facts = card(options, results["drawn scenes"], thresholds, photographs)
-    report = results_table(results)
-    if indexed:
-        text, scores = scored["photographs, test"]
-        kinds = [image.source for image in others["test"]]
-        facts["measured"] = {
-            "on": f"{len(text)} photographs of other sources than those learned from",
-            "kinds": metrics.count_passed(text, scores, kinds, thresholds),
-        }
-        before = uncalibrated(student, scores)
-        results["photographs, test"]["calibration_error_before"] = calibration_error(text, before)
-        if not student.options["calibration"]:
-            report += "\nNot calibrated: of the validation photographs, those without text have the higher scores.\n"
-        write_reliability(out / "reliability.png", text, {"before": before, "calibrated": scores})
-    common.write(out / "metrics.json", results)
-    common.write(out / "student.json", facts)
-    common.finish(out, f"{report}\n{common.provenance(options)}", indexed and out / "reliability.png")
+    write_results(out, student, drawn["test"], others, photographs, options)
 
 
 def is_indexed(path):
@@ -284,6 +264,34 @@ def with_targets(student):
 # === Results ===
 
 
+def write_results(out, student, scenes, others, photographs, options):
+    """The student's thresholds and figures, on drawn scenes and, where `others` has them, splits of photographs."""
+    text = np.concatenate([labels.max(axis=1) > 0 for _, labels, _ in scenes])
+    scored = {"drawn scenes": (text, np.concatenate([student.score(images) for images, _, _ in scenes]))}
+    scored |= {f"photographs, {split}": score_photos(student, images) for split, images in others.items()}
+    thresholds = metrics.find_thresholds(*scored["photographs, validation" if others else "drawn scenes"])
+    results = {name: measure(*pair, thresholds["best_f"]) for name, pair in scored.items()}
+    facts = card(options, results["drawn scenes"], thresholds, photographs)
+    report = results_table(results)
+    if others:
+        text, scores = scored["photographs, test"]
+        facts["measured"] = {
+            "on": f"{len(text)} photographs of other sources than those learned from",
+            "kinds": metrics.count_passed(text, scores, [image.source for image in others["test"]], thresholds),
+        }
+        curves = {"score": scores}
+        if student.options["calibration"]:
+            before = uncalibrated(student, scores)
+            curves = {"before calibration": before, "calibrated": scores}
+            results["photographs, test"]["calibration_error_before"] = calibration_error(text, before)
+        else:
+            report += "\nThe scores are not calibrated.\n"
+        write_reliability(out / "reliability.png", text, curves)
+    common.write(out / "metrics.json", results)
+    common.write(out / "student.json", facts)
+    common.finish(out, f"{report}\n{common.provenance(options)}", others and out / "reliability.png")
+
+
 def measure(text, scores, threshold):
     """The numbers of one set: at its own best thresholds, and at a given one."""
     return {
@@ -300,7 +308,7 @@ def calibration_error(text, scores):
 
 def uncalibrated(student, scores):
     """The scores that a student had before it was calibrated."""
-    scale, offset = student.options["calibration"] or (1, 0)
+    scale, offset = student.options["calibration"]
     return expit((logit(scores) - offset) / scale)
 
 

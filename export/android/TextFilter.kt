@@ -24,7 +24,7 @@ class TextFilter(context: Context, asset: String) : AutoCloseable {
      * The score of an image and of its regions, 0 to 1.
      *
      * [regions] holds the 25 cells of a 5x5 grid row by row, then the 9 of a 3x3 grid. [score] is the largest of them,
-     * unless the student has `context`.
+     * unless the student has `context` or is calibrated.
      */
     class Result(val score: Float, val regions: FloatArray)
 

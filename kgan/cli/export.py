@@ -6,8 +6,9 @@ from kgan.export import QUANTISATIONS, export_text_filter
 
 SUMMARY = "convert a trained student of the text filter to SavedModel and LiteRT"
 MORE = """
-A JSON file next to the model (student.json for student.keras) may provide "thresholds", "licence" and "data_card" for
-the LiteRT files. Missing thresholds are measured on generated scenes.
+A JSON file next to the model (student.json for student.keras) may provide "thresholds", "licence", "data_card" and
+"measured", what these thresholds did on photographs, for the LiteRT files. Missing thresholds are measured on generated
+scenes.
 
 Exit status: 0 success; 1 LiteRT lacks an operator, or a converted file changes more than 0.5 % of the decisions, so
 that nothing is written; 2 invalid command.

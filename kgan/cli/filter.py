@@ -102,7 +102,7 @@ def chosen_threshold(text_filter, options):
         return options.threshold
     stored = {"recall": options.recall, "share": options.share}
     threshold = text_filter.threshold(**stored)
-    if stored != dict.fromkeys(stored) and (table := text_filter.measured(**stored)):
+    if any(share is not None for share in stored.values()) and (table := text_filter.measured(**stored)):
         print(table, file=sys.stderr)
     return threshold
 

@@ -87,12 +87,11 @@ class Store:
         Raises:
             ValueError: there is no image.
         """
-        names = self.names if names is None else names
-        found = [name for name in names if self.is_picture(name)]
+        found = [name for name in (self.names if names is None else names) if self.is_picture(name)]
         if not found:
             message = f"{self.path} has no images{place} ({', '.join(sorted(SUFFIXES))})"
-            if outside := self._found[2]:
-                message += f"; {min(outside)} leads outside of it and was not followed: pass what it points to instead"
+            if names is None and self._is_folder and (outside := self._found[2]):
+                message += f"; the link {min(outside)} leads out of the folder and was not followed: pass its target"
             raise ValueError(message)
         return found
 

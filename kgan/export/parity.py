@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from kgan.filter.decoding import BUCKETS
+from kgan.filter.measured import named
 
 SIGNATURES = [f"{height}x{width}" for height, width in BUCKETS]
 RUNS = 50  # the latency is the median of this many runs
@@ -49,7 +50,7 @@ def compare(found, truth, thresholds):
     from scipy.stats import binomtest  # the filter, whose command imports this module, does without SciPy
 
     scores, true_scores = found["score"], truth["score"]
-    limits = {"best_f": thresholds["best_f"], **thresholds["recall"]}
+    limits = {name.removeprefix("recall "): threshold for name, threshold in named(thresholds).items()}
     changed = {key: int(np.sum((scores >= t) != (true_scores >= t))) for key, t in limits.items()}
     intervals = {key: [*binomtest(count, len(scores)).proportion_ci(method="wilson")] for key, count in changed.items()}
     return {
@@ -77,7 +78,7 @@ def refuse_changes(report, max_changed):
 
 
 def threshold_name(key):
-    return "the best F" if key == "best_f" else f"recall {key}"
+    return "the best F" if key == "best_f" else key if key.startswith("share") else f"recall {key}"
 
 
 def table(report):

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kgan.export.parity import SIGNATURES, DecisionsChanged
+from kgan.filter import measured
 from kgan.filter.decoding import BUCKETS, nearest_bucket, to_bucket
 
 QUANTISATIONS = ("float32", "float16", "int8")
@@ -45,7 +46,7 @@ def export_text_filter(
     The int8 file computes in integers, except for the last layer, which reduces 128 features to a logit.
 
     Default values of `thresholds`, `licence` and `data_card` come from a JSON file next to the model, `NAME.json` for
-    `NAME.keras`, if there is one. It may also hold `measured`, what the thresholds did on photographs
+    `NAME.keras`, if there is one. Beside thresholds it may hold `measured`, what these did on photographs
     (`kgan.metrics.count_passed`), for `TextFilter.measured`. If neither gives thresholds, they are computed from the
     Keras scores of the validation images. All files have the same thresholds.
 
@@ -59,7 +60,8 @@ def export_text_filter(
             measured on them.
         validation: `(images, labels)`, a list as above of at least 200 images, and labels 1 for text, 0 for no text.
             Default: drawn scenes.
-        thresholds: dict with the threshold `best_f` and the dict `recall` of a threshold per recall, `{"0.97": 0.3}`.
+        thresholds: dict with the threshold `best_f` and the dict `recall` of a threshold per recall, `{"0.97": 0.3}`;
+            optional is the dict `share` of a threshold per share of images.
         licence: str, terms of use of the files.
         data_card: str, description of the training data.
         max_changed: share of images on which a file may disagree with Keras, in [0, 1]. A file is refused if the 95 %
@@ -101,6 +103,8 @@ def export_text_filter(
     arrays = {} if images is None else calibration_images(images, calibration)
     arrays |= {} if validation is None else validation_images(*validation)
     card = read_card(model_path.with_suffix(".json"))
+    if thresholds is not None or "thresholds" not in card:
+        card.pop("measured", None)  # of other thresholds
     given = {"thresholds": thresholds, "licence": licence, "data_card": data_card}
     card |= {key: value for key, value in given.items() if value is not None}
     request = {
@@ -138,6 +142,10 @@ def read_card(path):
         raise ValueError(
             f"{path} is not a model card: pass a JSON object with keys among {', '.join(sorted(allowed))}, or remove it"
         )
+    try:
+        measured.check(card.get("measured"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: its counts, `measured`, are damaged ({type(error).__name__}: {error})") from None
     return card
 
 

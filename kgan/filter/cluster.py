@@ -330,8 +330,8 @@ def connect(library, address):
     # Ray's C++ warns in red of what is no danger here: the model is lost only with this process.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     host = re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)
-    if not host and "://" not in address and address not in ("local", "auto"):
-        raise ValueError(f"--ray {address}: pass HOST:PORT, auto, or no address; paths go before --ray")
+    if not host and address not in ("local", "auto"):
+        raise ValueError(f"--ray {address}: pass HOST:PORT, ray://HOST:PORT, auto or local; paths go before --ray")
     if not library.is_initialized():
         try:
             if host:

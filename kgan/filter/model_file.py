@@ -46,11 +46,8 @@ def check(metadata):
             raise ValueError(f"its {MEMBER} asks for {key} {metadata.get(key)!r}; kgan supports only {value!r}")
     try:
         thresholds = metadata["thresholds"]
-        kinds = [thresholds["recall"], thresholds.get("share", {})]
-        shares = [
-            thresholds["best_f"],
-            *(share for kind in kinds for pair in kind.items() for share in map(float, pair)),
-        ]
+        keys = [*thresholds["recall"], *thresholds.get("share", {})]
+        shares = [*measured.named(thresholds).values(), *map(float, keys)]
         sides = [side for height, width in metadata["buckets"] for side in (height, width)]
         sound = all(0 <= share <= 1 for share in shares) and sides and all(type(side) is int for side in sides)
         if not sound or not isinstance(metadata["digest"], str):

@@ -38,8 +38,8 @@ class TextFilter:
     """Separates images with text from images without.
 
     Create one with `TextFilter.load`. The model scores the 34 regions of an image, the cells of a 5x5 and a 3x3 grid.
-    The image's score is the largest region score, unless the student was built with `context` (see `TextStudent`). An
-    image with transparent parts is scored on white and on black; the larger scores count.
+    The image's score is the largest region score, unless the student has `context` or is calibrated (see
+    `TextStudent`). An image with transparent parts is scored on white and on black; the larger scores count.
 
     Several threads may use one filter. The model scores one image at a time.
 
@@ -130,19 +130,12 @@ class TextFilter:
         Raises:
             ValueError: no such threshold is stored, or both arguments are given.
         """
-        asked = {name: number for name, number in (("recall", recall), ("share", share)) if number is not None}
-        if len(asked) > 1:
-            raise ValueError("pass a recall or a share, not both")
-        for name, number in asked.items():
-            stored = {float(key): value for key, value in self.thresholds.get(name, {}).items()}
-            if number not in stored:
-                known = ", ".join(map(str, sorted(stored))) or "none"
-                raise ValueError(f"no threshold is stored for {name} {number}; stored: {known}")
-            return stored[number]
-        return self.thresholds["best_f"]
+        return self._stored(recall, share)[1]
 
     def measured(self, recall=None, share=None):
         """Returns what a stored threshold did on photographs with known labels, by kind of photograph.
+
+        They were counted with the Keras model that the file was made from.
 
         Args:
             recall, share: as for `threshold`.
@@ -159,11 +152,23 @@ class TextFilter:
         print(TextFilter.load().measured(recall=0.97))
         ```
         """
-        self.threshold(recall, share)
-        if not self.metadata.get("measured"):
-            return ""
-        name = "best_f" if recall is share is None else f"recall {recall}" if share is None else f"share {share}"
-        return measured_table(self.metadata["measured"], name)
+        name, _ = self._stored(recall, share)
+        counts = self.metadata.get("measured")
+        return measured_table(counts, name) if counts else ""
+
+    def _stored(self, recall, share):
+        """Returns the name of a stored threshold, as `measured.named` gives it, and the threshold."""
+        asked = {kind: number for kind, number in (("recall", recall), ("share", share)) if number is not None}
+        if len(asked) > 1:
+            raise ValueError("pass a recall or a share, not both")
+        for kind, number in asked.items():
+            stored = self.thresholds.get(kind, {})
+            for key, threshold in stored.items():
+                if float(key) == number:
+                    return f"{kind} {key}", threshold
+            known = ", ".join(map(str, sorted(map(float, stored)))) or "none"
+            raise ValueError(f"no threshold is stored for {kind} {number}; stored: {known}")
+        return "best_f", self.thresholds["best_f"]
 
     def score(self, images):
         """Scores images in this process.

@@ -5,7 +5,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from kgan import plots
-from kgan.metrics.text_filter import PREVALENCE, at_threshold, text_filter_metrics
+from kgan.filter.measured import PREVALENCE
+from kgan.metrics.text_filter import at_threshold, text_filter_metrics
 
 RECALLS = (0.90, 0.94, 0.97, 0.99)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-PREVALENCE = 0.10  # text is in about one of ten images that people filter (Zhao et al., 2019)
+from kgan.filter.measured import PREVALENCE, named
 
 
 def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05, 0.10, 0.15), shares=()):
@@ -24,7 +24,8 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
         `recall`, `precision`, `f` (the F-measure), `passed` (the share of images that the filter keeps) and
         `precision_at` (`{prevalence: precision}`). The threshold is the highest one that gives the best F-measure or
         reaches the recall, or the lowest one that keeps no more than the share (the highest of all if each keeps more).
-        It lies halfway between two scores, so that rounding on another machine changes no decision.
+        It lies halfway between two scores, so that rounding on another machine changes no decision; where all images
+        are kept, it is the lowest score.
 
     Raises:
         ValueError: if shapes differ, labels are not 0 and 1 with both present, scores are not finite, or a share is out
@@ -36,16 +37,16 @@ def text_filter_metrics(labels, scores, recalls=(0.94, 0.97), prevalences=(0.05,
     >>> point["threshold"], point["precision"]
     (0.25, 0.6666666666666666)
     """
-    labels, scores = _checked(labels, scores, prevalences)
+    labels, scores = check_scores(labels, scores, prevalences)
     if not all(0 < share <= 1 for share in (*recalls, *shares)):
         raise ValueError(f"recalls={recalls}, shares={shares}: pass shares above 0, at most 1")
     false_rates, true_rates, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     # No image passes at the first point.
     false_rates, true_rates, thresholds = false_rates[1:], true_rates[1:], thresholds[1:]
     thresholds = np.append((thresholds[:-1] + thresholds[1:]) / 2, thresholds[-1:])
-    share = labels.mean()
+    prevalence = labels.mean()
     # F = 2 TP / (TP + FP + positives)
-    f = 2 * share * true_rates / (share * true_rates + (1 - share) * false_rates + share)
+    f = 2 * prevalence * true_rates / (prevalence * true_rates + (1 - prevalence) * false_rates + prevalence)
     reached = {recall: np.argmax(true_rates >= recall - 1e-12) for recall in recalls}
     kept = PREVALENCE * true_rates + (1 - PREVALENCE) * false_rates
     within = {share: max(np.searchsorted(kept, share + 1e-12, side="right") - 1, 0) for share in shares}
@@ -77,7 +78,7 @@ def at_threshold(labels, scores, threshold, prevalences=(0.05, 0.10, 0.15)):
     >>> at_threshold([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1], 0.5)["precision"]
     0.5
     """
-    labels, scores = _checked(labels, scores, prevalences)
+    labels, scores = check_scores(labels, scores, prevalences)
     text, passed = labels == 1, scores >= threshold
     recall, alarms, share = passed[text].mean(), passed[~text].mean(), text.mean()
 
@@ -95,7 +96,8 @@ def at_threshold(labels, scores, threshold, prevalences=(0.05, 0.10, 0.15)):
     }
 
 
-def _checked(labels, scores, prevalences):
+def check_scores(labels, scores, prevalences=()):
+    """Return a label and a score, in float64, for each image, or raise a `ValueError`."""
     labels, scores = np.asarray(labels), np.asarray(scores, "float64")
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass one of each per image")
@@ -153,20 +155,20 @@ def count_passed(labels, scores, kinds, thresholds, fewest=20):
     >>> count_passed([1, 0], [0.4, 0.1], ["shelf", "street"], thresholds, fewest=1)["shelf"]
     {'text': 1, 'no_text': 0, 'passed': {'best_f': [0, 0], 'recall 0.97': [1, 0]}}
     """
-    labels, scores = _checked(labels, scores, ())
+    labels, scores = check_scores(labels, scores)
     kinds = np.asarray(kinds, str)
     if kinds.shape != labels.shape:
         raise ValueError(f"kinds {kinds.shape} and labels {labels.shape}: pass one of each per image")
+    if taken := {"all", "others"} & set(kinds.tolist()):
+        raise ValueError(f"a kind is named {min(taken)!r}, which counts several kinds together: choose another name")
     names, number = np.unique(kinds, return_counts=True)
     kinds = np.where(np.isin(kinds, names[number < fewest]), "others", kinds)
     order = ["all", *sorted(set(kinds.tolist()) - {"others"}), *{"others"}.intersection(kinds.tolist())]
-    named = {"best_f": thresholds["best_f"]}
-    for name in ("recall", "share"):
-        named |= {f"{name} {share}": threshold for share, threshold in thresholds.get(name, {}).items()}
+    limits = named(thresholds)
 
     def counts(at):
         text, none = at & (labels == 1), at & (labels == 0)
-        passed = {name: [int((scores[some] >= least).sum()) for some in (text, none)] for name, least in named.items()}
+        passed = {name: [int((scores[some] >= least).sum()) for some in (text, none)] for name, least in limits.items()}
         return {"text": int(text.sum()), "no_text": int(none.sum()), "passed": passed}
 
     return {kind: counts((kinds == kind) | (kind == "all")) for kind in order}

@@ -289,11 +289,49 @@ def test_a_file_is_refused_where_chance_does_not_explain_its_changes(count, imag
         parity.refuse_changes(report, allowed)
 
 
+@pytest.mark.parametrize(
+    ("card", "given", "kept"),
+    [
+        ({"thresholds": {"best_f": 0.5, "recall": {}}}, {}, True),
+        ({"thresholds": {"best_f": 0.5, "recall": {}}}, {"thresholds": {"best_f": 0.9, "recall": {}}}, False),
+        ({}, {}, False),
+    ],
+)
+def test_counts_go_with_the_thresholds_that_they_are_of(tmp_path, monkeypatch, card, given, kept):
+    counts = {"on": "2 photos", "kinds": {"all": {"text": 1, "no_text": 1, "passed": {"best_f": [1, 0]}}}}
+    (tmp_path / "student.keras").write_bytes(b"")
+    (tmp_path / "student.json").write_text(json.dumps({"measured": counts, **card}))
+    asked = []
+
+    def convert(folder):
+        asked.append(json.loads((folder / "request.json").read_text())["card"])
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(exporting, "convert_in_process", convert)
+    with pytest.raises(RuntimeError, match="far enough"):
+        export.export_text_filter(tmp_path / "student.keras", tmp_path / "out", **given)
+    assert asked[0].get("measured") == (counts if kept else None)
+
+
+def test_damaged_counts_are_refused_before_the_conversion(tmp_path):
+    (tmp_path / "student.json").write_text(json.dumps({"measured": {"on": "2 photos", "kinds": {"all": [1]}}}))
+    with pytest.raises(ValueError, match="student.json: its counts, `measured`, are damaged"):
+        export.read_card(tmp_path / "student.json")
+
+
 def test_decisions_are_compared_at_each_threshold():
     truth = {"score": np.array([[0.2], [0.6], [0.8]]), "regions": np.array([[0.1, 0.2], [0.5, 0.6], [0.7, 0.8]])}
     found = {"score": np.array([[0.2], [0.4], [0.8]]), "regions": np.array([[0.1, 0.2], [0.2, 0.6], [0.7, 0.8]])}
-    compared = parity.compare(found, truth, {"best_f": 0.5, "recall": {"0.9": 0.15, "0.5": 0.4}})
-    assert compared["changed"] == {"best_f": pytest.approx(1 / 3), "0.9": 0, "0.5": 0}
+    thresholds = {"best_f": 0.5, "recall": {"0.9": 0.15, "0.5": 0.4}, "share": {"0.5": 0.55}}
+    compared = parity.compare(found, truth, thresholds)
+    assert compared["changed"] == {
+        "best_f": pytest.approx(1 / 3),
+        "0.9": 0,
+        "0.5": 0,
+        "share 0.5": pytest.approx(1 / 3),
+    }
+    with pytest.raises(export.DecisionsChanged, match="at share 0.5"):
+        parity.refuse_changes({"files": {"int8": {"name": "a.tflite", **compared}}}, 0.0)
     assert compared["max_difference"] == pytest.approx(0.2)
     assert compared["mean_difference"] == pytest.approx(0.2 / 3)
     assert compared["max_region_difference"] == pytest.approx(0.3)

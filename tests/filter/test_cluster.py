@@ -238,8 +238,9 @@ def test_bad_input(photos, capsys, monkeypatch):
     assert "no list from standard input" in refused("-", "--out", "out", "--ray")
     assert "--threshold 2.0" in refused("photos", "--out", "out", "--threshold", "2", "--ray")
     assert "Protocol not known: nowhere" in refused("photos", "--out", "nowhere://out", "--ray")
-    message = "kgan filter: --ray more.tar: pass HOST:PORT, auto, or no address; paths go before --ray\n"
-    assert refused("photos", "--out", "out", "--ray", "more.tar") == message
+    for path in ("more.tar", "s3://bucket/more.tar"):
+        message = f"kgan filter: --ray {path}: pass HOST:PORT, ray://HOST:PORT, auto or local; paths go before --ray\n"
+        assert refused("photos", "--out", "out", "--ray", path) == message
     # A port that nothing listens on.
     start = time.monotonic()
     message = refused("photos", "--out", "out", "--ray", "127.0.0.1:1")

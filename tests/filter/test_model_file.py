@@ -31,12 +31,19 @@ pytestmark = pytest.mark.backend_free
             lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {}, "share": {"0.1": -1}}),
             "its kgan.json is damaged",
         ),
-        (lambda: with_metadata(measured=[]), "its kgan.json is damaged"),
-        (lambda: with_metadata(measured=measured(text=1.5)), "its kgan.json is damaged"),
-        (lambda: with_metadata(measured=measured(no_text=-1)), "its kgan.json is damaged"),
-        (lambda: with_metadata(measured=measured(passed={"best_f": [1]})), "its kgan.json is damaged"),
-        (lambda: with_metadata(measured=measured("\x1b[2J")), "its kgan.json is damaged"),
-        (lambda: with_metadata(measured=measured(on="\x1b[2J")), "its kgan.json is damaged"),
+        (lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {"0.97": "0.3"}}), "its kgan.json is damaged"),
+        (lambda: with_metadata(thresholds={"best_f": 0.5, "recall": {"0.97": 10**400}}), "its kgan.json is damaged"),
+        (lambda: with_metadata(measured=[]), "its kgan.json is damaged .TypeError"),
+        (lambda: with_metadata(measured={"on": "nothing", "kinds": {}}), "counts of 0 kinds"),
+        (lambda: with_metadata(measured=counted(text=1.5)), r"\(1.5, 1\) passed of \(1.5, 1\)"),
+        (lambda: with_metadata(measured=counted(no_text=-1)), r"\(1, -1\) passed of"),
+        (lambda: with_metadata(measured=counted(text=10**10)), "more than a billion"),
+        (lambda: with_metadata(measured=counted(passed={"best_f": [1]})), "its kgan.json is damaged .ValueError: zip"),
+        (lambda: with_metadata(measured=counted(passed={"best_f": [2, 0]})), r"\[2, 0\] passed of \(1, 1\)"),
+        (lambda: with_metadata(measured=counted(passed={"best_f": [10**400, 0]})), "passed of"),
+        (lambda: with_metadata(measured=counted("\x1b[2J")), "cannot be printed"),
+        (lambda: with_metadata(measured=counted(on="\x1b[2J")), "cannot be printed"),
+        (lambda: with_metadata(measured=counted("a" * 400)), "too long"),
         (lambda: with_metadata(buckets=[]), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[[240]]), "its kgan.json is damaged"),
         (lambda: with_metadata(buckets=[[120, 120]]), "no signature 120x120"),
@@ -61,7 +68,7 @@ def test_damaged_model_files_are_refused_in_one_line(tmp_path, make, message):
     assert "\n" not in str(caught.value)
 
 
-def measured(kind="all", on="2 pictures", **changes):
+def counted(kind="all", on="2 pictures", **changes):
     return {"on": on, "kinds": {kind: {"text": 1, "no_text": 1, "passed": {"best_f": [1, 0]}} | changes}}
 
 
@@ -99,13 +106,22 @@ def test_what_a_threshold_did(text_filter):
     with pytest.raises(ValueError, match="not both"):
         text_filter.threshold(recall=0.97, share=0.1)
     assert text_filter.measured(recall=0.97).splitlines() == [
-        "The threshold for recall 0.97, on 9 pictures:",
-        "kind    text  found %  no text  passed %  precision %",
-        "all        4    100.0        5      20.0         80.0",
-        "bright     0        -        1       0.0            -",
+        "The threshold for recall 0.97 on 9 pictures; passed and precision if one in ten has text:",
+        "kind    text  found %  no text  alarms %  passed %  precision %",
+        "all        4    100.0        5      20.0      28.0         35.7",
+        "bright     0        -        1       0.0         -            -",
     ]
-    assert text_filter.measured().splitlines()[2].split() == ["all", "4", "50.0", "5", "0.0", "100.0"]
-    assert text_filter.measured(share=0.1).startswith("The threshold for share 0.1, on")
+    assert text_filter.measured().splitlines()[2].split() == ["all", "4", "50.0", "5", "0.0", "5.0", "100.0"]
+    assert text_filter.measured(share=0.1).startswith("The threshold for share 0.1 on")
     assert text_filter.measured(recall=0.94) == ""  # which was not measured
     with pytest.raises(ValueError, match="no threshold is stored for recall 0.5"):
         text_filter.measured(recall=0.5)
+
+
+def test_recalls_are_found_however_they_are_written(tmp_path):
+    path = tmp_path / "model.tflite"
+    counts = counted(passed={"recall 1": [1, 0]})
+    path.write_bytes(with_metadata(thresholds={"best_f": 0.5, "recall": {"1": 0.3}}, measured=counts))
+    text_filter = TextFilter.load(path)
+    assert text_filter.threshold(recall=1.0) == 0.3
+    assert text_filter.measured(recall=1.0).splitlines()[-1].split()[:3] == ["all", "1", "100.0"]

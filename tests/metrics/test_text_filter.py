@@ -93,6 +93,12 @@ def test_counts_of_each_kind(seed):
         assert found[kind]["passed"] == expected
 
 
+@pytest.mark.parametrize("name", ["all", "others"])
+def test_names_of_counts_taken_together_are_refused(name):
+    with pytest.raises(ValueError, match=f"a kind is named '{name}'"):
+        metrics.count_passed([0, 1], [0.1, 0.2], ["one", name], {"best_f": 0.5, "recall": {}})
+
+
 def test_counts_need_one_kind_per_image():
     with pytest.raises(ValueError, match=r"kinds \(1,\) and labels \(2,\)"):
         metrics.count_passed([0, 1], [0.1, 0.2], ["one"], {"best_f": 0.5, "recall": {}})

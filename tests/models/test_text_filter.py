@@ -148,7 +148,7 @@ def test_a_context_out_of_range_is_refused(context):
 
 
 @pytest.mark.every_backend
-def test_calibrated_scores_are_those_of_logistic_regression(tmp_path):
+def test_calibrated_scores_are_those_of_platt(tmp_path):
     student = text_filter.TextStudent(width=0.2, features=8, context=4.0)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 60, 60, 3), "uint8") // rng.integers(1, 9, (60, 1, 1, 1), "uint8")
@@ -158,15 +158,18 @@ def test_calibrated_scores_are_those_of_logistic_regression(tmp_path):
 
     logits = np.log(scores) - np.log1p(-scores.astype("float64"))
 
+    targets = np.where(labels == 1, (labels.sum() + 1) / (labels.sum() + 2), 1 / ((1 - labels).sum() + 2))
+
     def loss(pair):
-        return np.logaddexp(0, -(2 * labels - 1) * (pair[0] * logits + pair[1])).sum()
+        found = pair[0] * logits + pair[1]
+        return (targets * np.logaddexp(0, -found) + (1 - targets) * np.logaddexp(0, found)).sum()
 
     scale, offset = minimize(loss, (1.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x
     assert calibrated.options["calibration"] == pytest.approx((scale, offset), rel=1e-3)
     expected = 1 / (1 + np.exp(-(scale * logits + offset)))
     found = calibrated.score(images)
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert found.mean() == pytest.approx(labels.mean(), abs=1e-4)  # as many as there are
+    assert found.mean() == pytest.approx(targets.mean(), abs=1e-4)
     regions = [model.predict(images, verbose=0)["logits"] for model in (student, calibrated)]
     np.testing.assert_allclose(*regions, rtol=1e-5)
     calibrated.save(tmp_path / "student.keras")
@@ -179,9 +182,12 @@ def test_calibrated_scores_are_those_of_logistic_regression(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "scores", "message"),
     [
-        ([1, 1], [0.2, 0.3], "of both kinds"),
+        ([1, 1], [0.2, 0.3], "both must occur"),
         ([0, 1, 1], [0.2, 0.3], "labels .3,. and scores .2,."),
-        ([0, 0, 1, 1], [0.4, 0.6, 0.5, 0.3], "images without text have the higher scores"),
+        ([[0], [1]], [[0.2], [0.3]], "pass one of each per image"),
+        ([0, 1], [0.2, float("nan")], "scores must be finite"),
+        ([0, 0, 1, 1], [0.4, 0.6, 0.5, 0.3], "higher scores do not mean text"),
+        ([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5], "higher scores do not mean text"),
     ],
 )
 def test_what_cannot_calibrate_a_student(labels, scores, message):
@@ -189,7 +195,17 @@ def test_what_cannot_calibrate_a_student(labels, scores, message):
         text_filter.TextStudent(width=0.2, features=8).calibrated(labels, scores)
 
 
-@pytest.mark.parametrize("calibration", [(0, 1), (-1, 0), (1, float("nan")), (1,), (float("inf"), 0)])
+def test_scores_near_the_ends_are_told_apart():
+    """Logits from -40 to 15, of which single precision gives a score each."""
+    rng = np.random.default_rng(0)
+    logits = rng.uniform(-40, 15, 4000)
+    labels = rng.random(4000) < 1 / (1 + np.exp(-(0.3 * logits + 4)))
+    scores = (1 / (1 + np.exp(-logits))).astype("float32")
+    student = text_filter.TextStudent(width=0.2, features=8).calibrated(labels, scores)
+    assert student.options["calibration"] == pytest.approx((0.3, 4), rel=0.1)
+
+
+@pytest.mark.parametrize("calibration", [(0, 1), (-1, 0), (1, float("nan")), (1,), (float("inf"), 0), 5, (1, None)])
 def test_a_calibration_out_of_range_is_refused(calibration):
     with pytest.raises(ValueError, match="pass .scale, offset., finite, with a scale above 0"):
         text_filter.TextStudent(width=0.2, features=8, calibration=calibration)

@@ -6,7 +6,7 @@ import pytest
 import textfilter_student as recipe
 from PIL import Image
 
-from kgan import text_filter
+from kgan import metrics, text_filter
 from kgan.data.scenes.painter import draw_scenes
 from kgan.data.text.crops import Photographs, draw_crops
 from kgan.data.text.photos import read_photos
@@ -126,12 +126,22 @@ def test_scores_of_photographs_are_calibrated_or_it_is_said_why_not(start, tmp_p
         text_of["sign"], out = sign, tmp_path / f"run{sign}"
         assert start(*TINY, "--crops", 30, "--photos", indexed, "--out", out)[0] == 0
         found = json.loads((out / "metrics.json").read_text())["photographs, test"]
-        calibration = keras.saving.load_model(out / "student.keras").options["calibration"]
+        student = keras.saving.load_model(out / "student.keras")
+        calibration = student.options["calibration"]
         if sign == 1:
-            assert calibration[0] > 0 and found["calibration_error"] != found["calibration_error_before"]
+            # By the validation split, and by nothing else.
+            plain = recipe.TextStudent(context=recipe.CONTEXT)
+            expected = plain.calibrated(*known(plain, read_photos(indexed, "validation"))).options["calibration"]
+            assert calibration == pytest.approx(expected)
+            text, scores = known(student, read_photos(indexed, "test"))
+            error = metrics.calibration_error(text[:, None].astype(int), scores[:, None], bins=10)
+            assert found["calibration_error"] == pytest.approx(error)
+            text, scores = known(plain, read_photos(indexed, "test"))
+            error = metrics.calibration_error(text[:, None].astype(int), scores[:, None], bins=10)
+            assert found["calibration_error_before"] == pytest.approx(error)
         else:
-            assert calibration is None and found["calibration_error"] == found["calibration_error_before"]
-        assert ("\nNot calibrated: " in (out / "results.md").read_text()) == (sign == -1)
+            assert calibration is None and "calibration_error_before" not in found
+        assert ("\nThe scores are not calibrated." in (out / "results.md").read_text()) == (sign == -1)
 
 
 @pytest.mark.backend_free

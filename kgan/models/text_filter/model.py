@@ -1,17 +1,21 @@
 """The text filter's networks as models that learn from region labels. Figure numbers refer to Zhao et al., 2019.
 
 An image contains text if one of its regions does. Its score is the highest probability of a region, unless the student
-has `context`. The threshold is chosen for the required recall.
+has `context` or is calibrated. The threshold is chosen for the required recall.
 """
+
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
+from scipy.linalg import LinAlgWarning
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from kgan import losses
 from kgan.filter.regions import NUM_REGIONS
+from kgan.metrics.text_filter import check_scores
 from kgan.models.conditional import check_range
 from kgan.models.text_filter import networks
 from kgan.training import ChecksFirstBatch, WithDefaultOptimizer
@@ -63,7 +67,7 @@ class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         """Return the highest region probability of each image.
 
         Thresholding this score is a logical OR over the regions. `TextStudent(context=...)` also includes the mean over
-        the large regions.
+        the large regions, and a calibrated student rescales it.
 
         Args:
             images: uint8 or float `(n, height, width, 3)` in 0..255.
@@ -120,7 +124,8 @@ class TextTeacher(RegionClassifier):
 class TextStudent(RegionClassifier):
     """The student (Fig. 3): six convolutions, the last two pooled to 5x5 and 3x3; 0.087 M parameters.
 
-    The image logit is the maximum of the 34 region logits. `context` changes this, which is not in the paper. The
+    The image logit is the maximum of the 34 region logits. `context` and `calibration` change this, which is not in the
+    paper. The
     receptive field of a student region is little larger than the region, that of a teacher region nearly the whole
     image. Small errors in 34 logits often make their maximum wrong.
 
@@ -134,7 +139,8 @@ class TextStudent(RegionClassifier):
             paper.
 
     Raises:
-        ValueError: if `context` is negative or not finite, or the scale of `calibration` not above 0.
+        ValueError: if `context` is negative or not finite, or `calibration` is not two finite numbers, the first above
+            0.
 
     Example:
 
@@ -152,7 +158,7 @@ class TextStudent(RegionClassifier):
         if not 0 <= context < float("inf"):
             raise ValueError(f"context={context!r}: pass a finite number of at least 0")
         if calibration is not None:
-            calibration = tuple(map(float, calibration))
+            calibration = tuple(np.asarray(calibration, "float64").ravel().tolist())
             if len(calibration) != 2 or not np.isfinite(calibration).all() or calibration[0] <= 0:
                 raise ValueError(f"calibration={calibration}: pass (scale, offset), finite, with a scale above 0")
         options = {"context": context, "image_size": image_size, "calibration": calibration}
@@ -162,8 +168,9 @@ class TextStudent(RegionClassifier):
     def calibrated(self, labels, scores):
         """Return a copy whose scores are probabilities, by Platt's scaling (Platt, 1999).
 
-        The image logit gets a scale and an offset, found by logistic regression. Its order, and so the area under the
-        ROC curve, stays as it is. A probability holds where as many images have text as among those given.
+        The image logit gets a scale and an offset, found by logistic regression on targets that are a little less than
+        1 and more than 0, as Platt proposes for small sets. The order of images stays as it is, and so does the area
+        under the ROC curve. The probabilities hold where as many images have text as among those given.
 
         Args:
             labels: `(n,)`, 1 for text and 0 for no text, of images that the student has not learned from.
@@ -173,7 +180,7 @@ class TextStudent(RegionClassifier):
             A `TextStudent` that is not compiled.
 
         Raises:
-            ValueError: if one kind of image is missing, or images without text have the higher scores.
+            ValueError: as in `kgan.metrics.text_filter_metrics`, or higher scores do not mean text.
 
         Example:
 
@@ -181,15 +188,21 @@ class TextStudent(RegionClassifier):
         student = student.calibrated(labels, student.score(images))
         ```
         """
-        labels, scores = np.asarray(labels), np.asarray(scores, "float64")
-        if set(np.unique(labels)) != {0, 1} or labels.shape != scores.shape:
-            raise ValueError(f"labels {labels.shape} and scores {scores.shape}: pass both of each image, of both kinds")
-        tiny = np.finfo("float32").eps
-        logits = logit(np.clip(scores, tiny, 1 - tiny))
-        found = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8).fit(logits[:, None], labels)
-        scale, offset = found.coef_[0, 0], found.intercept_[0]
-        if scale <= 0:
-            raise ValueError("images without text have the higher scores: train the student before it is calibrated")
+        labels, scores = check_scores(labels, scores)
+        single = np.finfo("float32")
+        logits = logit(np.clip(scores, single.tiny, 1 - single.epsneg))
+        with_text, without = (labels == 1).sum(), (labels == 0).sum()
+        targets = np.where(labels == 1, (with_text + 1) / (with_text + 2), 1 / (without + 2))
+        mean, spread = logits.mean(), logits.std() or 1
+        regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
+        # Each image counts as either, as much as its target says.
+        both, weights = np.repeat([1, 0], len(labels)), np.concatenate([targets, 1 - targets])
+        with warnings.catch_warnings(action="ignore", category=LinAlgWarning):  # of scores that are all the same
+            regression.fit(np.tile((logits - mean) / spread, 2)[:, None], both, weights)
+        scale = regression.coef_[0, 0] / spread
+        offset = regression.intercept_[0] - scale * mean
+        if scale <= 1e-6:
+            raise ValueError("higher scores do not mean text: train the student before it is calibrated")
         before, shift = self.options["calibration"] or (1.0, 0.0)
         calibration = (scale * before, scale * shift + offset)
         student = TextStudent(**{**self.options, "calibration": calibration}, name=self.name)
