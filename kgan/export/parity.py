@@ -45,8 +45,8 @@ def by_litert(model, validation):
 def compare(found, truth, thresholds):
     """Return how scores `(n, 1)` and regions `(n, 34)` differ from Keras, and the share of changed decisions.
 
-    The shares have intervals (Wilson) that hold together with 95 %: one image of a small set may change by chance, and at
-    one of several thresholds more easily than at one (Bonferroni).
+    The shares have intervals (Wilson) that hold together with 95 %: one image of a small set may change by chance, and
+    at one of several thresholds more easily than at one (Bonferroni).
     """
     from scipy.stats import binomtest  # the filter, whose command imports this module, does without SciPy
 
@@ -88,7 +88,8 @@ def table(report):
     files = report["files"]
     lines = [
         f"Compared with Keras on {report['images']} images, {report['text']} of them with text. The median of {RUNS} "
-        "runs on one thread, in milliseconds; decisions changed at each threshold, in per cent, with intervals that hold together with 95 %.",
+        "runs on one thread, in milliseconds; decisions changed at each threshold, in per cent, "
+        "with intervals that hold together with 95 %.",
         "",
         "| file | bytes | "
         + " | ".join(SIGNATURES)

@@ -64,14 +64,15 @@ def export_text_filter(
             optional is the dict `share` of a threshold per share of images.
         licence: str, terms of use of the files.
         data_card: str, description of the training data.
-        max_changed: share of images on which a file may disagree with Keras, in [0, 1]. A file is refused if the interval
-            of its share at one of the thresholds, measured on the validation images, lies above.
+        max_changed: share of images on which a file may disagree with Keras, in [0, 1]. A file is refused if the
+            interval of its share at one of the thresholds, measured on the validation images, lies above.
 
     Returns:
         The report, a dict with `images`, `text`, `thresholds` and `files`. `files` has a dict for each of
-        `saved_model`, `float32`, ... with `changed` (the share of changed decisions per threshold), `interval` (of
-        this share; the intervals of all thresholds hold together with 95 %), `max_difference` and `mean_difference` of the scores. For LiteRT files the dict also has
-        `bytes`, `operators` and `milliseconds` (the median on one thread per signature).
+        `saved_model`, `float32`, ... with `changed` (the share of changed decisions per threshold), `interval` (of this
+        share; those of all thresholds hold together with 95 %), `max_difference` and `mean_difference` of the scores.
+        For LiteRT files the dict also has `bytes`, `operators` and `milliseconds` (the median on one thread per
+        signature).
 
     Raises:
         FileNotFoundError: if the model, folder or archive does not exist.
