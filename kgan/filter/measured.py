@@ -51,7 +51,7 @@ def measured_table(measured, name):
 
     >>> counts = {"all": {"text": 4, "no_text": 8, "passed": {"recall 0.97": [3, 1]}}}
     >>> print(measured_table({"on": "12 photographs", "kinds": counts}, "recall 0.97").splitlines()[-1])
-    all     4     75.0        8      12.5      18.8         40.0
+    all      4     75.0        8      12.5      18.8         40.0
     """
     rows = [("kind", "text", "found %", "no text", "alarms %", "passed %", "precision %")]
     for kind, counts in measured["kinds"].items():

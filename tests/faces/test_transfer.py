@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from skimage.exposure import match_histograms
 
@@ -27,10 +27,12 @@ def made_up(red_lips, face):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 200))
+@example(662, 102)
 @settings(max_examples=30, deadline=None)
 def test_match_values_is_histogram_matching(seed, count):
     rng = np.random.default_rng(seed)
-    values, reference = rng.random((count, 3)).astype("float32"), rng.normal(size=(count, 3)).astype("float32")
+    # In single precision two values may be equal, and scikit-image then gives both the same.
+    values, reference = rng.random((count, 3)), rng.normal(size=(count, 3)).astype("float32")
     matched = match_values(values, reference)
     np.testing.assert_array_equal(np.sort(matched, axis=0), np.sort(reference, axis=0))
     expected = match_histograms(values[None], reference[None], channel_axis=-1)[0]
