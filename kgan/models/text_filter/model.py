@@ -185,7 +185,10 @@ class TextStudent(RegionClassifier):
         Example:
 
         ```python
-        student = student.calibrated(labels, student.score(images))
+        from kgan import text_filter
+
+        student = text_filter.TextStudent()
+        student = student.calibrated(labels=[0, 0, 1, 1], scores=[0.4, 0.6, 0.5, 0.9])  # of student.score(images)
         ```
         """
         labels, scores = check_scores(labels, scores)
