@@ -5,7 +5,8 @@
 The model's folder also holds `student.json` with the licence and data card:
 `{"licence": "...", "data_card": "..."}`, and with what else `kgan export` reads there. The script writes the files to
 kgan/filter and prints their deviation from Keras. It changes nothing and exits with status 1 if the decisions of a file
-differ from those of Keras on more than 0.5 % of the images, or if the files together exceed 500 kB.
+differ from those of Keras on more than 0.5 % of the images by more than chance explains, or if the files together
+exceed 500 kB.
 """
 
 import argparse

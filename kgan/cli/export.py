@@ -10,8 +10,8 @@ A JSON file next to the model (student.json for student.keras) may provide "thre
 "measured", what these thresholds did on photographs, for the LiteRT files. Missing thresholds are measured on generated
 scenes.
 
-Exit status: 0 success; 1 LiteRT lacks an operator, or a converted file changes more than 0.5 % of the decisions, so
-that nothing is written; 2 invalid command.
+Exit status: 0 success; 1 LiteRT lacks an operator, or a converted file changes more than 0.5 % of the decisions by more
+than chance explains, so that nothing is written; 2 invalid command.
 """
 
 

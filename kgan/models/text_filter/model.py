@@ -125,9 +125,8 @@ class TextStudent(RegionClassifier):
     """The student (Fig. 3): six convolutions, the last two pooled to 5x5 and 3x3; 0.087 M parameters.
 
     The image logit is the maximum of the 34 region logits. `context` and `calibration` change this, which is not in the
-    paper. The
-    receptive field of a student region is little larger than the region, that of a teacher region nearly the whole
-    image. Small errors in 34 logits often make their maximum wrong.
+    paper. The receptive field of a student region is little larger than the region, that of a teacher region nearly the
+    whole image. Small errors in 34 logits often make their maximum wrong.
 
     Args:
         width: factor for all hidden channels, in (0, 4].
