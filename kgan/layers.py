@@ -42,6 +42,24 @@ def scaled(channels, width):
     return max(4, 4 * round(channels * width / 4))
 
 
+def application(name, weights, **options):
+    """Build a network of `keras.applications` without its classifier.
+
+    Args:
+        name: of the function there, such as `"VGG16"`.
+        weights, options: as there; `"imagenet"` is downloaded on first use.
+
+    Raises:
+        FileNotFoundError: the weights can neither be found nor downloaded.
+    """
+    try:
+        return getattr(keras.applications, name)(include_top=False, weights=weights, **options)
+    except Exception as error:
+        if type(error) is not Exception:  # which Keras raises where a download fails
+            raise
+        raise FileNotFoundError(f"{name} has no weights {weights!r} here: {error}") from error
+
+
 def batch_norm():
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
 

@@ -165,7 +165,7 @@ def main():
         image_size={"type": int, "help": "height and width of the images"},
         validation={"type": common.at_least_one, "help": "training images kept for the choice of thresholds"},
         backbone={"choices": BACKBONES, "help": "of the classifier"},
-        weights={"help": "initial weights of the backbone, such as imagenet"},
+        weights={"help": "initial weights of the backbone: none, imagenet, or a weights file"},
         rows={"nargs": "+", "choices": ROWS, "help": "which to train"},
         gans={"nargs": "+", "choices": spl_images.GANS, "help": "which to generate images with"},
         folds={"type": int, "help": "cross-validation in place of --seeds and of the set's own split"},
@@ -195,6 +195,7 @@ def main():
         training, test = load_training(options), load(options, "test", options.test_count)
         splits = dict.fromkeys(common.seeds_of(options), (training, test))
     check_parts(min(len(images) for (images, _), _ in splits.values()), options)
+    new_classifier(ROWS["baseline"], names, options)  # weights that are missing are told of before the run begins
     out = common.open_run(options)
     results = {}
     for seed, (training, test) in splits.items():
@@ -318,6 +319,19 @@ def captions(baseline, images):
 # === Classifiers ===
 
 
+def new_classifier(row, names, options):
+    size = options.crop or options.image_size
+    small = options.backbone == "small"
+    return spl.MultiLabelClassifier(
+        len(names),
+        build_small(size, options.width) if small else options.backbone,
+        size,
+        None if small or options.weights == "none" else options.weights,
+        class_names=names,
+        **row.options,
+    )
+
+
 def classifier(seed, train, validation, test, names, options, key, folder, extra=None):
     """A trained classifier of a row and its numbers.
 
@@ -329,16 +343,7 @@ def classifier(seed, train, validation, test, names, options, key, folder, extra
     def fit():
         print(f"--- {row.title}, {folder}")
         common.set_seed(seed)
-        size = options.crop or options.image_size
-        small = options.backbone == "small"
-        model = spl.MultiLabelClassifier(
-            len(names),
-            build_small(size, options.width) if small else options.backbone,
-            size,
-            None if small else options.weights,
-            class_names=names,
-            **row.options,
-        )
+        model = new_classifier(row, names, options)
         batches = kgan.data.MixedBatches(train, extra, options.batch_size, row.share, options.crop, seed=seed)
         model.compile(common.decaying_adam(options.learning_rate, options.epochs * len(batches)))
 
@@ -348,7 +353,7 @@ def classifier(seed, train, validation, test, names, options, key, folder, extra
 
         anew = keras.callbacks.LambdaCallback(on_epoch_begin=relabel)
         common.train(model, batches, folder, options, [lambda writer: anew] if row.anew else [])
-        found = in_parts(model.score, validation[0], size)
+        found = in_parts(model.score, validation[0], model.image_size)
         model.thresholds = metrics.best_thresholds(validation[1], found).tolist()
         return model
 

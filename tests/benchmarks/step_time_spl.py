@@ -5,8 +5,8 @@
 `fit` of `MultiLabelClassifier`, and a loop by hand with the backend's own tools, take the same batches of
 `MixedBatches`, 24 real and 24 generated images at 32x32x3, with the same network, optimizer and losses. Both count the
 histograms from which `fit` logs the mean average precision. They run in turn, in one process, so that both see the same
-noise of the machine. Milliseconds a step, medians over the rounds; a ratio is the median of the ratios within the
-rounds, with their quartiles.
+noise of the machine. With --separate, generated images go through the network in a pass of their own. Milliseconds a
+step, medians over the rounds; a ratio is the median of the ratios within the rounds, with their quartiles.
 """
 
 import argparse
@@ -37,8 +37,8 @@ def new_batches(steps):
     return kgan.data.MixedBatches(real, (pixels[1], rng.uniform(size=(count, CLASSES))), BATCH)
 
 
-def new_model(width):
-    model = MultiLabelClassifier(CLASSES, build_small(SIZE, width), SIZE)
+def new_model(width, separate):
+    model = MultiLabelClassifier(CLASSES, build_small(SIZE, width), SIZE, separate=separate)
     model.compile(keras.optimizers.Adam(1e-3))
     return model
 
@@ -50,13 +50,24 @@ def concatenated(pair):
     return ops.concatenate([pair["real"], pair["generated"]])
 
 
+def logits_of(network, images, separate):
+    if not separate:
+        return network(concatenated(images), training=True)
+    real = network(images["real"], training=True)
+    averages = [ops.copy(v.value) for v in network.non_trainable_variables]
+    generated = network(images["generated"], training=True)
+    for variable, average in zip(network.non_trainable_variables, averages, strict=True):
+        variable.assign(average)
+    return ops.concatenate([real, generated])
+
+
 def loss_of(logits, labels):
     targets = concatenated(labels)
     entropies = ops.maximum(logits, 0.0) - logits * targets + ops.softplus(-ops.abs(logits))
     return 2 * ops.mean(entropies)  # real and generated images weigh the same
 
 
-def hand_tensorflow(network, adam, metric):
+def hand_tensorflow(network, adam, metric, separate):
     import tensorflow as tf
 
     variables = [v.value for v in network.trainable_variables]
@@ -66,7 +77,7 @@ def hand_tensorflow(network, adam, metric):
     def step(batch):
         images, labels = batch
         with tf.GradientTape() as tape:
-            logits = network(concatenated(images), training=True)
+            logits = logits_of(network, images, separate)
             loss = loss_of(logits, labels)
         adam.apply(tape.gradient(loss, variables))
         metric.update_state(labels["real"], logits[:BATCH])
@@ -75,13 +86,13 @@ def hand_tensorflow(network, adam, metric):
     return step
 
 
-def hand_torch(network, adam, metric):
+def hand_torch(network, adam, metric, separate):
     variables = [v.value for v in network.trainable_variables]
     total = torch.zeros(())
 
     def step(batch):
         images, labels = keras.tree.map_structure(torch.as_tensor, batch)
-        logits = network(concatenated(images), training=True)
+        logits = logits_of(network, images, separate)
         loss = loss_of(logits, labels)
         grads = torch.autograd.grad(loss, variables)
         with torch.no_grad():
@@ -92,12 +103,17 @@ def hand_torch(network, adam, metric):
     return step
 
 
-def hand_jax(network, adam, metric):
+def hand_jax(network, adam, metric, separate):
     import jax
 
     def forward(weights, averages, images, labels):
-        logits, averages = network.stateless_call(weights, averages, concatenated(images), training=True)
-        return loss_of(logits, labels), (averages, logits[:BATCH])
+        if separate:
+            real, kept = network.stateless_call(weights, averages, images["real"], training=True)
+            generated, _ = network.stateless_call(weights, kept, images["generated"], training=True)
+            logits = ops.concatenate([real, generated])
+        else:
+            logits, kept = network.stateless_call(weights, averages, concatenated(images), training=True)
+        return loss_of(logits, labels), (kept, logits[:BATCH])
 
     @jax.jit
     def update(state, images, labels):
@@ -118,11 +134,11 @@ def hand_jax(network, adam, metric):
     return step
 
 
-def hand(width):
-    model = new_model(width)
+def hand(width, separate):
+    model = new_model(width, separate)
     adam = keras.optimizers.Adam(1e-3)
     adam.build(model.network.trainable_variables)
-    return globals()[f"hand_{BACKEND}"](model.network, adam, MeanAveragePrecision(CLASSES))
+    return globals()[f"hand_{BACKEND}"](model.network, adam, MeanAveragePrecision(CLASSES), separate)
 
 
 # === Measurement ===
@@ -135,8 +151,10 @@ def main():
     parser.add_argument(
         "--steps", type=int, default=40, help="steps in a round; a call of fit has some costs of its own"
     )
+    parser.add_argument("--separate", action="store_true", help="a pass of their own for generated images")
     args = parser.parse_args()
-    batches, model, step = new_batches(args.steps), new_model(args.width), hand(args.width)
+    networks = args.width, args.separate
+    batches, model, step = new_batches(args.steps), new_model(*networks), hand(*networks)
     rivals = {
         "fit": lambda: model.fit(batches, shuffle=False, verbose=0),
         "hand": lambda: loop(step, (batches[i] for i in range(args.steps))),

@@ -441,7 +441,7 @@ def test_vgg_without_a_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", offline)
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="VGG-16 has no weights 'imagenet' here: .*no route"):
+    with pytest.raises(FileNotFoundError, match="VGG16 has no weights 'imagenet' here: .*no route"):
         build_vgg_features(SIZE)
 
 

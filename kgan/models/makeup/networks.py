@@ -8,7 +8,7 @@ from keras import layers, ops
 from kgan.faces import PARTS
 from kgan.faces.mesh import MEDIAPIPE, Layout
 from kgan.faces.skin import part_shares
-from kgan.layers import SpectralConv2D, channels_last, scaled
+from kgan.layers import SpectralConv2D, application, channels_last, scaled
 
 BLOCKS = 3  # residual blocks before the makeup is put on, and after it
 
@@ -177,11 +177,6 @@ def build_vgg_features(size, weights="imagenet"):
     texture = keras.Input((size, size, 3), name="texture")
     # As keras.applications.vgg16.preprocess_input: blue, green, red from 0 to 255, less their means on ImageNet.
     pixels = (ops.flip(texture, axis=-1) + 1) * 127.5 - ops.convert_to_tensor([103.939, 116.779, 123.68])
-    try:
-        vgg = keras.applications.VGG16(include_top=False, weights=weights, input_shape=(size, size, 3))
-    except Exception as error:
-        if type(error) is not Exception:  # which Keras raises where a download fails
-            raise
-        raise FileNotFoundError(f"VGG-16 has no weights {weights!r} here: {error}") from error
+    vgg = application("VGG16", weights, input_shape=(size, size, 3))
     features = keras.Model(vgg.input, vgg.get_layer("block4_conv1").output, name="relu4_1")
     return keras.Model(texture, features(pixels), name="vgg_features")

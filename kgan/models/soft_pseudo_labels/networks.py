@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from kgan.layers import channels_last, norm_relu, scaled
+from kgan.layers import application, channels_last, norm_relu, scaled
 
 # Blocks in each stage of the pre-activation ResNets that keras.applications does not have.
 STAGES = {"resnet18_v2": (2, 2, 2, 2), "resnet34_v2": (3, 4, 6, 3)}
@@ -24,6 +24,7 @@ def build_backbone(name, image_size, weights=None):
 
     Raises:
         ValueError: the name is unknown, the backbone has no weights, or the image is too small.
+        FileNotFoundError: the weights can neither be found nor downloaded.
         ImportError: KerasCV or TensorFlow, which it needs on every backend, is not installed.
     """
     if name not in BACKBONES:
@@ -31,8 +32,7 @@ def build_backbone(name, image_size, weights=None):
     if image_size < 32:
         raise ValueError(f"image_size={image_size}: pass 32 or more")
     if name in APPLICATIONS:
-        build = getattr(keras.applications, APPLICATIONS[name])
-        return build(include_top=False, weights=weights, input_shape=(image_size, image_size, 3), pooling="avg")
+        return application(APPLICATIONS[name], weights, input_shape=(image_size, image_size, 3), pooling="avg")
     if weights is not None:
         raise ValueError(f"weights={weights!r}: {name} has none; pass None, or one of {', '.join(APPLICATIONS)}")
     return build_small(image_size) if name == "small" else _build_keras_cv(name, image_size)

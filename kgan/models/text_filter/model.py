@@ -116,6 +116,7 @@ class TextTeacher(RegionClassifier):
 
         Raises:
             ValueError: if `width` is not 1, or the network has batch normalisation.
+            FileNotFoundError: if the weights can neither be found nor downloaded.
         """
         networks.load_imagenet(self)
 

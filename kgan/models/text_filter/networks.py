@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from kgan.filter.regions import GRIDS
-from kgan.layers import channels_last, scaled
+from kgan.layers import application, channels_last, scaled
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage
@@ -175,7 +175,7 @@ def _vgg16(image, width, batch_norm):
 
 def load_imagenet(network):
     """Load the weights of `keras.applications.VGG16` into a `_vgg16` of full width without batch normalisation."""
-    pretrained = keras.applications.VGG16(weights="imagenet", include_top=False)
+    pretrained = application("VGG16", "imagenet")
     theirs = [layer for layer in pretrained.layers if isinstance(layer, layers.Conv2D)]
     ours = [layer for layer in network.layers if isinstance(layer, layers.Conv2D)][: len(theirs)]
     if any(a.kernel.shape != b.kernel.shape or not a.use_bias for a, b in zip(ours, theirs, strict=True)):
