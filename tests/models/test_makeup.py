@@ -169,6 +169,28 @@ def test_losses_of_a_step():
     assert loss == pytest.approx(sum(squares(real, 1) + squares(fake, 0) for real, fake in both), rel=1e-4)
 
 
+def test_distance_to_the_truth():
+    """Each part counts a third; brows and rims belong to the rest of the face, and holes to nothing."""
+    model = make(weights={"truth": 1.0})
+    rng = np.random.default_rng(0)
+    made_up, target = rng.uniform(-1, 1, (2, 3, SIZE, SIZE, 3))
+    face = np.clip(region("face", SIZE), 0, 1)
+    shares = part_shares(SIZE).astype("float64") * face[..., None]
+    apart = np.abs(made_up - target).mean(axis=(0, 3))
+    expected = np.mean([(apart * shares[..., i]).sum() / shares[..., i].sum() for i in range(3)])
+
+    def distance(one, other):
+        return float(model._distance_to_truth(*(ops.convert_to_tensor(x.astype("float32")) for x in (one, other))))
+
+    assert distance(made_up, target) == pytest.approx(expected, rel=1e-5)
+    brows, nothing = region("brows", SIZE) > 0.5, face == 0
+    rim = (face > 0) & (face < 0.9)
+    for place in (brows, rim, nothing):
+        changed = np.where(place[..., None], target + 0.5, target)
+        expected = ((0.5 * place)[..., None] * shares).sum(axis=(0, 1)) / shares.sum(axis=(0, 1))
+        assert place.any() and distance(changed, target) == pytest.approx(expected.mean(), rel=1e-5, abs=1e-9)
+
+
 @pytest.mark.parametrize("options", [{"adaptation": 0}, {"adaptation": 0, "repair": (), "histogram": "image"}])
 def test_histograms_of_the_paper(options):
     """Raw colours of the reference, in textures or in images, where parts differ in size."""

@@ -409,9 +409,13 @@ class MakeupGAN(AdversarialModel):
         return ops.mean(ops.square(one - other)) / (ops.mean(ops.square(one)) + 1e-6)
 
     def _distance_to_truth(self, made_up, target):
-        """Return the absolute distance in each part, averaged over the parts, so that lips count as much as skin."""
-        each = (ops.take(_flat(target - made_up), texels, axis=1) for texels in self._texels)
-        return sum(ops.mean(ops.abs(part)) for part in each) / len(self._texels)
+        """Return the absolute distance in each part, averaged over the parts, so that lips count as much as skin.
+
+        The part of the skin is the rest of the face, brows and rims included, of which histograms are not taken.
+        """
+        apart = ops.mean(ops.abs(target - made_up), axis=(0, -1))[..., None]
+        shares = self._painted * part_shares(self.size, self.uv_layout)
+        return ops.mean(ops.sum(apart * ops.convert_to_tensor(shares), axis=(0, 1)) / shares.sum(axis=(0, 1)))
 
     def _histogram_losses(self, fake, role, other, mask, batch):
         """Return eq. 6 of each part: a fake on the face of one role gets the histograms of the face in the other."""
