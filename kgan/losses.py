@@ -265,10 +265,11 @@ def asymmetric_loss(labels, logits, positive_focus=0.0, negative_focus=4.0, shif
     >>> float(asymmetric_loss(ops.zeros((1, 1)), ops.full((1, 1), -3.0)))  # a probability of 0.047
     0.0
     """
-    probabilities = ops.sigmoid(logits)
-    shifted = ops.relu(probabilities - shift)
-    positive = ops.softplus(-logits) * (1 - probabilities) ** positive_focus
-    negative = -ops.log1p(-shifted) * shifted**negative_focus
+    # Powers of 0 have no finite slope: 1 - p is taken as exp(-softplus), and what is not counted as any other number.
+    positive = ops.softplus(-logits) * ops.exp(-positive_focus * ops.softplus(logits))
+    shifted = ops.sigmoid(logits) - shift
+    counted = ops.where(shifted > 0, shifted, 0.5)
+    negative = ops.where(shifted > 0, -ops.log1p(-counted) * counted**negative_focus, 0.0)
     return ops.mean(labels * positive + (1 - labels) * negative)
 
 

@@ -317,11 +317,26 @@ def test_asymmetric_loss_without_asymmetry_is_cross_entropy():
     assert value(losses.multilabel_loss(tensor(labels), tensor(LOGITS))) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", [losses.multilabel_loss, losses.asymmetric_loss, losses.positive_loss])
-def test_multi_label_losses_of_sure_logits_are_finite(loss):
-    labels, logits = tensor([[1.0, 0.0]]), tensor([[1e4, -1e4]])
-    assert value(loss(labels, logits)) == 0
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.multilabel_loss,
+        losses.positive_loss,
+        losses.asymmetric_loss,
+        lambda labels, logits: losses.asymmetric_loss(labels, logits, 0.5, 0.5),
+        lambda labels, logits: losses.asymmetric_loss(labels, logits, 0, 0),
+    ],
+)
+@pytest.mark.parametrize("sure", [17.0, 1e4])
+def test_multi_label_losses_of_sure_logits_are_finite(loss, sure):
+    labels, logits = tensor([[1.0, 0.0]]), tensor([[sure, -sure]])
+    assert value(loss(labels, logits)) == pytest.approx(0, abs=1e-6)
     assert np.isfinite(value(loss(labels, -logits)))
+    for sign in (1, -1):
+        slope = gradient(loss, ([[1.0, 0.0]], [[sign * sure, -sign * sure]]), 1)
+        assert np.isfinite(slope).all()
+        if sign > 0:
+            np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 
 def test_the_printed_loss_rises_all_probabilities():
