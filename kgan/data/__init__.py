@@ -40,6 +40,7 @@ labels | its own if square (32 x 32 for 28 x 28), else 64 x 64; grey or RGB as s
 
 import math
 import numbers
+import warnings
 
 import numpy as np
 
@@ -213,7 +214,12 @@ def class_names(name, *, data_dir=None):
     """
     if is_text_set(name):
         return ["no_text", "text"]
-    source = _open(name, "train", None, None, None, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of what looks odd, `load` warns
+        try:
+            source = _open(name, "train", None, None, None, 0)
+        except ValueError:  # a set may have no other split than test
+            source = _open(name, "test", None, None, None, 0)
     return source.class_names if source else tfds_class_names(name, data_dir, others=_own_names())
 
 

@@ -30,7 +30,8 @@ class MixedBatches(EpochShuffledDataset):
 
     Raises:
         ValueError: images and labels differ in number, one has none, `share` is not positive, the crop is larger than
-            the images, or the labels of the two kinds have different widths.
+            the images, the labels of the two kinds have different widths, or a label is none of 1, 0 and -1 (real) or
+            not in [0, 1] (generated).
 
     Example:
 
@@ -52,6 +53,7 @@ class MixedBatches(EpochShuffledDataset):
         for kind, (_, labels, _) in kinds.items():
             if labels.ndim != 2 or labels.shape[1] != kinds["real"][1].shape[1]:
                 raise ValueError(f"labels {labels.shape} of {kind} images: pass (images, classes), as many for all")
+            check_label_values(labels, kind)
         if not 0 < share < np.inf or batch_size < 1:
             raise ValueError(f"share={share}, batch_size={batch_size}: pass numbers above 0")
         self.take = {kind: take for kind, (take, _, _) in kinds.items()}
@@ -89,7 +91,17 @@ class MixedBatches(EpochShuffledDataset):
                 for image, (y, x), mirror in zip(images, corners, mirrored, strict=True)
             ]
         )
-        return to_unit(cut), self.labels[kind][rows].astype("float32")
+        labels = np.asarray(self.labels[kind])[rows]
+        check_label_values(labels, kind)  # they may have been replaced
+        return to_unit(cut), labels.astype("float32")
+
+
+def check_label_values(labels, kind):
+    """Raises ValueError unless the labels of `"real"` images are 1, 0 or -1, or those of `"generated"` in [0, 1]."""
+    if kind == "real" and not np.isin(labels, (1, 0, -1)).all():
+        raise ValueError("Labels of real images must be 1, 0 or -1 (unspecified).")
+    if kind == "generated" and not ((labels >= 0) & (labels <= 1)).all():  # NaN is neither
+        raise ValueError("Labels of generated images must be in [0, 1].")
 
 
 def to_unit(images):
@@ -106,8 +118,7 @@ def _parts(data):
     """Returns a function of rows that returns images and their rows, the labels, and the size of the images."""
     if isinstance(data, SourceBatches):
         return data.source.readable, np.asarray(data.labels), data.source.image_size
-    images, labels = data
-    labels = np.asarray(labels)
+    images, labels = map(np.asarray, data)
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels: pass as many of both, at least one")
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:

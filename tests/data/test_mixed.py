@@ -125,6 +125,9 @@ def test_a_run_that_goes_on_repeats_one_that_did_not_stop():
         ({"real": (np.zeros((4, 8, 9, 3)), np.zeros((4, 3)))}, "pass squares"),
         ({"real": (np.zeros((4, 8, 8, 1)), np.zeros((4, 3)))}, "pass squares"),
         ({"generated": (np.zeros((4, 8, 8, 3)), np.zeros((4, 2)))}, "of generated images"),
+        ({"real": (np.zeros((4, 8, 8, 3)), np.full((4, 3), 2))}, "of real images must be 1, 0 or -1"),
+        ({"generated": (np.zeros((4, 8, 8, 3)), np.full((4, 3), 1.5))}, r"of generated images must be in \[0, 1\]"),
+        ({"generated": (np.zeros((4, 8, 8, 3)), np.full((4, 3), np.nan))}, r"of generated images must be in \[0, 1\]"),
         ({"share": 0}, "share=0"),
         ({"share": np.nan}, "share=nan"),
         ({"batch_size": 0}, "batch_size=0"),
@@ -134,6 +137,25 @@ def test_a_run_that_goes_on_repeats_one_that_did_not_stop():
 def test_what_does_not_fit_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         MixedBatches(**{"real": numbered(4), "generated": numbered(4), **options})
+
+
+def test_one_wrong_label_among_many_is_refused():
+    """The first batch, which `fit` looks at, may be right."""
+    images, labels = numbered(48)
+    wrong = labels.astype("float32")
+    wrong[47, 2] = np.nan
+    with pytest.raises(ValueError, match="generated images must be in"):
+        MixedBatches((images, labels), (images, wrong))
+    batches = MixedBatches((images, labels), (images, labels))
+    batches.labels["generated"] = wrong
+    with pytest.raises(ValueError, match="generated images must be in"):
+        [batches[i] for i in range(len(batches))]
+
+
+def test_lists_of_images():
+    images, labels = numbered(4)
+    (made, _), (expected, _) = (MixedBatches((kind, labels.tolist()))[0] for kind in (list(images), images))
+    np.testing.assert_array_equal(made, expected)
 
 
 class Recorder(MixedBatches):

@@ -240,6 +240,45 @@ def test_a_backbone_by_name_and_feature_maps():
     assert make(backbone=maps).predict(data(2)[0], verbose=0).shape == (2, 4)
 
 
+@keras.saving.register_keras_serializable("test")
+class Pooled(keras.Model):
+    """A subclassed backbone."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = keras.layers.Conv2D(5, 3, strides=4)
+
+    def call(self, images):
+        return self.convolution(images)
+
+
+@pytest.mark.parametrize("backbone", [Pooled, lambda: keras.Sequential([keras.layers.Conv2D(5, 3, strides=4)])])
+def test_a_backbone_that_is_not_built_yet(backbone, tmp_path):
+    model = make(backbone=backbone())
+    model.compile()
+    model.fit(*data(8), verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.score(data(3)[0]), model.score(data(3)[0]), rtol=1e-5)
+
+
+def test_backbones_without_features_are_refused():
+    image = keras.Input((32, 32, 3))
+    tokens = keras.Model(image, keras.layers.Reshape((16, 192))(image))
+    pair = keras.Model(image, [image, image])
+    for backbone, words in ((tokens, r"outputs of shape \(None, 16, 192\)"), (pair, "several outputs")):
+        with pytest.raises(ValueError, match=f"backbone has {words}: pass a model to features"):
+            make(backbone=backbone)
+    with pytest.raises(ValueError, match="64"):
+        make(backbone=build_small(32, 0.125), image_size=64)
+
+
+def test_no_images_have_no_tags():
+    model, images = make(), data(2)[0]
+    assert model.tag([]) == []
+    assert model.tag(list(images)) == model.tag(images)
+
+
 def test_tag_names_what_is_above_the_thresholds_most_probable_first():
     model = make(class_names=["cat", "dog", "car", "tree"])
     scores = model.score(data(5)[0])
@@ -292,6 +331,7 @@ def test_fit_refuses_what_does_not_fit(batch, words):
         ({"class_names": ["a", "b", "c"]}, "pass 4 different names"),
         ({"class_names": ["a", "b", "c", "a"]}, "pass 4 different names"),
         ({"class_names": ["a", "b", "c", ""]}, "pass 4 different names"),
+        ({"class_names": ["a", "b;c", "d", "e"]}, "'b;c': files of labels separate names by semicolons"),
         ({"thresholds": [0.5, 0.5]}, "pass one finite number or 4"),
         ({"thresholds": np.nan}, "pass one finite number or 4"),
         ({"weights": "imagenet"}, "weights='imagenet'"),

@@ -1,6 +1,8 @@
 """Image files with several labels each, and the table that gives them: `multilabel:PATH`."""
 
 import csv
+import io
+import unicodedata
 import warnings
 from pathlib import PurePosixPath
 
@@ -49,17 +51,17 @@ class MultiLabelFiles(Files):
         return images
 
 
-def select(store, files, labels, class_names, image_size, channels, count, seed, boxes=None):
+def select(store, split, files, labels, class_names, image_size, channels, count, seed, boxes=None):
     """Returns the `MultiLabelFiles` of one split, or of a random `count` of them, and warns of what looks odd."""
     labels = np.asarray(labels, "int32").reshape(len(files), len(class_names))
     kept = random_subset(len(files), count, seed)
     files, labels = [files[i] for i in kept], labels[kept]
     boxes = boxes and [boxes[i] for i in kept]
     if without := int((labels < 1).all(axis=1).sum()):
-        warnings.warn(f"{store.path}: {without} of {len(files)} images have no label", stacklevel=2)
+        warnings.warn(f"{store.path}: {without} of {len(files)} {split} images have no label", stacklevel=2)
     if absent := [name for name, column in zip(class_names, labels.T, strict=True) if not (column == 1).any()]:
         named = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
-        warnings.warn(f"{store.path}: no image has a label of {named}", stacklevel=2)
+        warnings.warn(f"{store.path}: no {split} image has a label of {named}", stacklevel=2)
     return MultiLabelFiles(store, files, labels, class_names, image_size or 64, channels or 3, boxes=boxes)
 
 
@@ -68,7 +70,8 @@ def open_multilabel(path, split, image_size, channels, count, seed):
 
     The first column of the CSV is `file`: paths relative to the CSV, or to the folder `images` beside it. Then either a
     column for each class, with 1, 0 and -1 or nothing for unspecified, or the column `labels`, with names separated by
-    semicolons. A column `split` says train, validation or test; without it, a fifth is the test split.
+    semicolons. A column `split` says train, validation or test; without it, a fifth is the test split. Where no row
+    says test, validation is the test split.
     """
     store = Store(path)
     names, labels, splits, class_names = read_table(store)
@@ -76,11 +79,13 @@ def open_multilabel(path, split, image_size, channels, count, seed):
         rows = random_split(len(names), split, seed)
     else:
         split = SPLITS.get(split.lower(), split)
+        if split == "test" and "test" not in splits and "validation" in splits:
+            split = "validation"
         check_split(split, tuple(dict.fromkeys(splits)))
         rows = np.flatnonzero(np.array(splits) == split)
     if not len(rows):
         raise ValueError(f"{path}: the {split} split has no images")
-    return select(store, [names[i] for i in rows], labels[rows], class_names, image_size, channels, count, seed)
+    return select(store, split, [names[i] for i in rows], labels[rows], class_names, image_size, channels, count, seed)
 
 
 def read_table(store):
@@ -102,8 +107,12 @@ def read_table(store):
     except UnicodeDecodeError:
         raise ValueError(f"{store.path}: {tables[0]} is not in UTF-8") from None
     place = f"{store.path}: {tables[0]}"
-    header, *rows = csv.reader(text.splitlines()) if text.strip() else [[]]
-    header, rows = [cell.strip() for cell in header], [(i, row) for i, row in enumerate(rows, 2) if any(row)]
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header, *rows = [(reader.line_num, row) for row in reader] or [(1, [])]
+    except csv.Error as error:  # such as a cell of more than 131,072 characters, because a quote has no end
+        raise ValueError(f"{place}, line {reader.line_num}: {error}") from None
+    header, rows = [cell.strip() for cell in header[1]], [(line, row) for line, row in rows if any(row)]
     if not header or header[0].lower() != "file":
         raise ValueError(f"{place}: the first column must be called 'file', not {header[:1] and header[0]!r}")
     if not rows:
@@ -130,7 +139,16 @@ def read_table(store):
         labels, class_names = _from_columns(columns, lines, place)
     if not class_names:
         raise ValueError(f"{place} names no class")
+    check_class_names(class_names, place)
     return _match(store, tables[0], files, lines, place), labels, splits, class_names
+
+
+def check_class_names(class_names, place):
+    """Raises ValueError unless all are different texts, without semicolons, which separate them in files of labels."""
+    if wrong := [name for name in class_names if not isinstance(name, str) or not name.strip() or ";" in name]:
+        raise ValueError(f"{place}: {wrong[0]!r} is no name of a class: pass a text without semicolons")
+    if twice := [name for name in class_names if class_names.count(name) > 1]:
+        raise ValueError(f"{place}: the class {twice[0]!r} occurs twice")
 
 
 def _from_names(cells):
@@ -159,7 +177,10 @@ def _match(store, table, files, lines, place):
     root = PurePosixPath(table).parent
     if any(PurePosixPath(name).is_relative_to(root / "images") for name in store.names):
         root /= "images"
-    names = [(root / file.replace("\\", "/")).as_posix() for file in files]
+    # macOS writes an accent as a character of its own.
+    composed = {unicodedata.normalize("NFC", name): name for name in store.names}
+    names = [unicodedata.normalize("NFC", (root / file.replace("\\", "/")).as_posix()) for file in files]
+    names = [composed.get(name, name) for name in names]
     first = {}
     for line, name in zip(lines, names, strict=True):
         if name in first:

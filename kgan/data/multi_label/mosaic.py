@@ -29,6 +29,8 @@ def open_mosaic(path, split, image_size, channels, count, seed):
 class Mosaic(Source):
     """Mosaics of four photos; image `i` does not depend on `count`. Labels are int32 `(n, classes)` of 0 and 1.
 
+    In place of a broken photo comes another of its class, so that the labels hold.
+
     Args:
         photos: the `Source` of the photographs, with one label each.
         count: number of mosaics.

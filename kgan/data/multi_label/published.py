@@ -10,7 +10,7 @@ import numpy as np
 
 from kgan.data.files import SPLITS
 from kgan.data.json_files import parse_json, structure
-from kgan.data.multi_label.files import select
+from kgan.data.multi_label.files import check_class_names, select
 from kgan.data.source import check_split, random_split
 from kgan.data.store import Store
 
@@ -30,6 +30,7 @@ def open_coco(path, split, image_size, channels, count, seed):
         if found := re.fullmatch(r"instances_?([a-z]*)\d*\.json", posixpath.basename(name).lower()):
             tables[SPLITS.get(found[1], found[1])].append(name)
     whole = list(tables) == [""]
+    split = SPLITS.get(split.lower(), split)
     part = "validation" if split == "test" and split not in tables else split
     of_part = tables["" if whole else part]
     if len(of_part) != 1:
@@ -37,7 +38,7 @@ def open_coco(path, split, image_size, channels, count, seed):
         raise ValueError(f"{path}: one instances_*.json of the {part} split is needed, found {found}")
     files, labels, class_names = read_instances(store, of_part[0])
     rows = random_split(len(files), split, seed) if whole else np.arange(len(files))
-    return select(store, [files[i] for i in rows], labels[rows], class_names, image_size, channels, count, seed)
+    return select(store, split, [files[i] for i in rows], labels[rows], class_names, image_size, channels, count, seed)
 
 
 def read_instances(store, table):
@@ -60,7 +61,8 @@ def read_instances(store, table):
         class_names = [name for _, name in categories]
         if not named or not class_names:
             raise ValueError(f"{place} names no image or no category")
-        if len(row) < len(named) or len(set(named)) < len(named) or len(set(class_names)) < len(class_names):
+        check_class_names(class_names, place)
+        if len(row) < len(named) or len(set(named)) < len(named) or len(column) < len(categories):
             raise ValueError(f"{place} names an image or a category twice")
         split = PurePosixPath(table).stem.rpartition("_")[2]  # such as train2014, also the name of the images' folder
         files = locate(store, named, split)
@@ -120,6 +122,7 @@ def open_wider_attribute(path, split, image_size, channels, count, seed):
     data = parse_json(store.read(tables[0], MAX_BYTES), place)
     with structure(place):
         class_names = [data["attribute_id_map"][str(i)] for i in range(len(data["attribute_id_map"]))]
+        check_class_names(class_names, place)
         people = [(image["file_name"], person) for image in data["images"] for person in image["targets"]]
         named = [name for name, _ in people]
         boxes = [tuple(map(float, person["bbox"])) for _, person in people]
@@ -132,7 +135,7 @@ def open_wider_attribute(path, split, image_size, channels, count, seed):
         raise ValueError(f"{place}: attributes must be 1, 0 (unspecified) or -1, of at least one person")
     check_there(place, named, files)
     labels = np.select([labels == 1, labels == 0], [1, -1], 0)
-    return select(store, files, labels, class_names, image_size, channels, count, seed, boxes)
+    return select(store, split, files, labels, class_names, image_size, channels, count, seed, boxes)
 
 
 def open_nus_wide(path, split, image_size, channels, count, seed):
@@ -152,6 +155,7 @@ def open_nus_wide(path, split, image_size, channels, count, seed):
         return store.read(fitting[0], MAX_BYTES).decode("utf-8", "replace").split("\n")
 
     class_names = [line.strip() for line in lines("Concepts81.txt") if line.strip()]
+    check_class_names(class_names, f"{path}: Concepts81.txt")
     # Backslashes, and names such as actor\0001_2124494179.jpg.
     named = [line.strip().replace("\\", "/") for line in lines(f"{part}Imagelist.txt") if line.strip()]
     labels = np.zeros((len(named), len(class_names)), "int32")
@@ -170,4 +174,4 @@ def open_nus_wide(path, split, image_size, channels, count, seed):
         counts = f"{missing.sum()} are not there, {(untagged & ~missing).sum()} more have no label"
         warnings.warn(f"{path}: {kept.sum()} of {len(named)} {split} images: {counts}", stacklevel=2)
     files = [files[i] for i in np.flatnonzero(kept)]
-    return select(store, files, labels[kept], class_names, image_size, channels, count, seed)
+    return select(store, split, files, labels[kept], class_names, image_size, channels, count, seed)

@@ -6,6 +6,7 @@ from keras import layers, ops
 from scipy.special import expit
 
 from kgan import losses
+from kgan.data.mixed import check_label_values
 from kgan.metrics import MeanAveragePrecision
 from kgan.models.conditional import check_images
 from kgan.models.soft_pseudo_labels.networks import build_backbone
@@ -44,7 +45,7 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
     Args:
         num_classes: number of classes, 1 or more.
         backbone: `"resnet101_v2"` (the paper's), `"resnet50_v2"`, `"resnet34_v2"`, `"resnet18_v2"`, `"small"` (for 32
-            to 64 pixels), or a `keras.Model` of images to features `(batch, n)` or feature maps.
+            to 64 pixels), or a `keras.Model` of images in [-1, 1] to features `(batch, n)` or feature maps.
         image_size: height and width in pixels, 32 or more.
         weights: initial weights of the backbone: None, or, for ResNet-50 and 101, `"imagenet"` or a weights file.
         loss: of real images, `"bce"` or `"asl"` (Ridnik et al., 2021).
@@ -58,8 +59,8 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
             example to `kgan.metrics.best_thresholds(...)`, and is saved with the model.
 
     Raises:
-        ValueError: an argument is out of range. `fit` raises it if an image is outside [-1, 1], or labels have another
-            width or values.
+        ValueError: an argument is out of range, or `backbone` takes images of another size or gives no features. `fit`
+            raises it if an image is outside [-1, 1], or labels have another width or values.
 
     Example:
 
@@ -196,6 +197,9 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         Raises:
             ValueError: the images have another shape or range.
         """
+        images = np.asarray(images)
+        if not len(images):
+            return np.zeros((0, self.num_classes), "float32")
         check_images(images, self.image_size, 3)
         return expit(self.predict(images, batch_size=batch_size, verbose=0))
 
@@ -223,13 +227,20 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
 def build_network(backbone, weights, image_size, num_classes):
     if isinstance(backbone, str):
         backbone = build_backbone(backbone, image_size, weights)
+        image, features = backbone.input, backbone.output
     elif weights is not None:
         raise ValueError(f"weights={weights!r}: load them into the keras.Model that is the backbone.")
-    features = backbone.output
-    if len(features.shape) == 4:
+    else:
+        image = keras.Input((image_size, image_size, 3), name="image")
+        features = backbone(image)  # refuses images of another size
+    shape = getattr(features, "shape", None)
+    if shape is None or len(shape) not in (2, 4):
+        what = f"outputs of shape {shape}" if shape else "several outputs"
+        raise ValueError(f"backbone has {what}: pass a model to features (batch, n) or maps (batch, height, width, n).")
+    if len(shape) == 4:
         features = layers.GlobalAveragePooling2D(data_format="channels_last")(features)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(features)
-    return keras.Model(backbone.input, logits, name="network")
+    return keras.Model(image, logits, name="network")
 
 
 def targets_of(labels):
@@ -242,6 +253,8 @@ def check_names(class_names, num_classes):
     names = list(class_names)
     if len(names) != num_classes or len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
         raise ValueError(f"class_names {names}: pass {num_classes} different names.")
+    if joined := [name for name in names if ";" in name]:
+        raise ValueError(f"class_names {joined[0]!r}: files of labels separate names by semicolons; pass another name.")
     return names
 
 
@@ -258,7 +271,4 @@ def check_multi_labels(labels, num_classes, kind="real"):
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.shape[1] != num_classes:
         raise ValueError(f"Labels of {kind} images must be (batch, {num_classes}), got {labels.shape}.")
-    if kind == "real" and not np.isin(labels, (1, 0, -1)).all():
-        raise ValueError("Labels of real images must be 1, 0 or -1 (unspecified).")
-    if kind == "generated" and not ((labels >= 0) & (labels <= 1)).all():  # NaN is neither
-        raise ValueError("Labels of generated images must be in [0, 1].")
+    check_label_values(labels, kind)

@@ -109,8 +109,8 @@ def test_a_broken_image_is_left_out_with_its_labels(tmp_path):
 @pytest.mark.parametrize(
     "text, words",
     [
-        (COLUMNS, "images have no label"),
-        ("file,cat,dog\n" + "".join(f"{file},1,0\n" for file in FILES), "no image has a label of dog"),
+        (COLUMNS, "(train|test) images have no label"),
+        ("file,cat,dog\n" + "".join(f"{file},1,0\n" for file in FILES), "no (train|test) image has a label of dog"),
     ],
 )
 def test_what_looks_odd_is_said(text, words, tmp_path):
@@ -134,6 +134,9 @@ def test_what_looks_odd_is_said(text, words, tmp_path):
         (COLUMNS.replace("cat,dog", "cat,cat"), "repeated: 'cat'"),
         (COLUMNS.replace("cat,dog", "cat,"), "empty or repeated: ''"),
         (COLUMNS.replace("file,", "path,"), "first column must be called 'file', not 'path'"),
+        (COLUMNS.replace("cat,dog", "cat;puma,dog"), "'cat;puma' is no name of a class"),
+        (COLUMNS + '"f.png,1,0\n' + 20_000 * "f.png,1,0\n", r"line \d+: field larger than field limit"),
+        (COLUMNS + '"f\n.png",1,0\nb.png,2,0\n', "line 9, column 'cat': '2'"),
         ("", "first column must be called 'file'"),
         ("file,cat,dog\n", "names no file"),
         ("file,labels\n" + "".join(f"{file},\n" for file in FILES), "names no class"),
@@ -162,6 +165,34 @@ def test_no_csv_two_csv_or_none_that_can_be_read(tmp_path):
         load(name)
     with pytest.raises(FileNotFoundError):
         load("multilabel:nowhere")
+
+
+def test_validation_is_the_test_split_of_a_set_without(tmp_path):
+    lines = COLUMNS.splitlines()
+    splits = ("train", "train", "train", "valid", "val")
+    rows = [f"{line},{split}" for line, split in zip(lines[1:], splits, strict=True)]
+    name = write(tmp_path, "\n".join([lines[0] + ",split", *rows]))
+    np.testing.assert_array_equal(load(name, "test")[1], [[1, -1], [0, 0]])
+    np.testing.assert_array_equal(load(name, "validation")[1], [[1, -1], [0, 0]])
+    write(tmp_path, "\n".join([lines[0] + ",split", *rows, "f.png,1,1,test"]), [*FILES, "f.png"])
+    np.testing.assert_array_equal(load(name, "test")[1], [[1, 1]])
+
+
+def test_class_names_of_a_set_to_test_on(tmp_path, recwarn):
+    lines = COLUMNS.splitlines()
+    name = write(tmp_path, "\n".join([lines[0] + ",split", *(line + ",test" for line in lines[1:])]))
+    assert kgan.data.class_names(name) == ["cat", "dog"]
+    assert not recwarn.list, "load says what looks odd"
+    kgan.data.load(name, "test", image_size=16)
+    assert [str(warning.message).split(": ")[-1] for warning in recwarn] == ["1 of 5 test images have no label"]
+
+
+def test_file_names_of_other_systems(tmp_path):
+    """Accents as macOS writes them, and a character that `splitlines` takes for the end of a line."""
+    files = ["u\u0308.png", "b\u2028.png", "sub/c.jpg", "d.png", "e.png"]
+    text = COLUMNS.replace("a.png", "\u00fc.png").replace("b.png", "b\u2028.png")
+    _, labels = both_splits(write(tmp_path, text, files))
+    np.testing.assert_array_equal(labels, [[1, 0], [0, 1], [1, -1], [1, -1], [0, 0]])
 
 
 def test_count_is_a_random_subset(tmp_path):

@@ -74,7 +74,8 @@ def test_coco(packed, tmp_path):
     images, labels = load(name, "test")  # of the same names, in the folder of the other split
     assert greys(images) == [10, 50]
     np.testing.assert_array_equal(labels, [[0, 0], [1, 0]])
-    np.testing.assert_array_equal(load(name, "validation")[1], labels)
+    for other in ("validation", "val"):
+        np.testing.assert_array_equal(load(name, other)[1], labels)
     assert kgan.data.class_names(name) == ["cat", "dog"]
 
 
@@ -112,7 +113,10 @@ def test_coco_has_the_labels_of_the_table_beside_it(shared_data):
         (instances() | {"images": []}, "names no image or no category"),
         (instances() | {"images": 2 * [{"id": 10, "file_name": "0.jpg"}]}, "an image or a category twice"),
         (instances() | {"images": [{"id": i, "file_name": "0.jpg"} for i in (1, 2)]}, "an image or a category twice"),
-        (instances() | {"categories": [{"id": i, "name": "cat"} for i in (3, 7)]}, "an image or a category twice"),
+        (instances() | {"categories": [{"id": 3, "name": name} for name in "ab"]}, "an image or a category twice"),
+        (instances() | {"categories": [{"id": i, "name": "cat"} for i in (3, 7)]}, "the class 'cat' occurs twice"),
+        (instances() | {"categories": [{"id": 3, "name": ""}]}, "'' is no name of a class"),
+        (instances() | {"categories": [{"id": 3, "name": 7}]}, "7 is no name of a class"),
         (instances() | {"images": [{"id": 10, "file_name": 5}]}, "unexpected structure .TypeError"),
         ([], "TypeError"),
     ],
