@@ -114,11 +114,15 @@ def open_run(options, free=()):
     return options.out
 
 
-def as_arrays(data):
-    """A whole data set as arrays, whatever `kgan.data.load` returned."""
+def as_arrays(data, convert=np.asarray):
+    """A whole data set as arrays, whatever `kgan.data.load` returned.
+
+    Args:
+        convert: function of images, applied to a batch at a time where not all fit into memory as they are.
+    """
     if isinstance(data, tuple):
-        return data
-    batches = [tuple(np.asarray(part) for part in batch) for batch in data]
+        return convert(data[0]), data[1]
+    batches = [(convert(images), np.asarray(labels)) for images, labels in data]
     return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
 

@@ -33,10 +33,12 @@ def generate(name, seed, folder, images, held_out, count, options):
     The GAN and its samples are kept in the folder.
     """
     images, held_out = resized(images, options.gan_size), resized(held_out, options.gan_size)
+    components = principal_components(held_out)
+    real = components(held_out)
 
     def distance(model):
         generated = to_pixels(model.generate(len(images), seed=1))
-        return metrics.frechet_distance(*components(held_out, generated))
+        return metrics.frechet_distance(real, components(generated))
 
     def train():
         print(f"--- {GANS[name]}, seed {seed}")
@@ -57,16 +59,21 @@ def generate(name, seed, folder, images, held_out, count, options):
         return model
 
     model = common.keep(folder / "model.keras", train, options)
-    made_by = {"gan": name, "seed": seed, "epochs": options.gan_epochs, "size": options.gan_size}
+    made_by = {name: value for name, value in vars(options).items() if name.startswith("gan_")}
+    made_by |= {"gan": name, "seed": seed, "data": options.data, "images": len(images)}
+    made_by["latent_dim"] = options.latent_dim
     generated = generate_samples(folder / "generated", model.generate, count, made_by)
-    features = components(held_out, generated[: len(images)])
+    features = real, components(generated[: len(images)])
     numbers = {"frechet_distance": metrics.frechet_distance(*features), "coverage": 100 * metrics.coverage(*features)}
     return generated, numbers
 
 
-def components(real, generated):
-    """Both in the 48 principal components of the real images: small sets allow no network's features."""
-    flat = [to_unit(images).reshape(len(images), -1) for images in (real, generated)]
-    mean = flat[0].mean(axis=0)
-    directions = np.linalg.svd(flat[0] - mean, full_matrices=False)[2][: min(48, len(real) // 2)]
-    return [(values - mean) @ directions.T for values in flat]
+def principal_components(images):
+    """A function that projects images on the 48 first ones of these: small sets allow no network's features."""
+
+    def flat(images):
+        return to_unit(images).reshape(len(images), -1)
+
+    mean = flat(images).mean(axis=0)
+    directions = np.linalg.svd(flat(images) - mean, full_matrices=False)[2][: min(48, len(images) // 2)]
+    return lambda images: (flat(images) - mean) @ directions.T

@@ -88,6 +88,11 @@ ROWS = {
     # What the paper does not have.
     "spl_softmax": Row("SPL, softmax loss", soft, options=SOFTMAX),
     "spl_tenth": Row("SPL, weight 0.1", soft, options={"generated_weight": 0.1}),
+    "spl_weight_half": Row("SPL, weight 0.5", soft, options={"generated_weight": 0.5}),
+    "spl_weight_double": Row("SPL, weight 2", soft, options={"generated_weight": 2.0}),
+    "spl_few": Row("SPL, a tenth as many", soft, share=0.1),
+    "spl_half": Row("SPL, half as many", soft, share=0.5),
+    "spl_double": Row("SPL, twice as many", soft, share=2.0),
     "spl_apart": Row("SPL, own pass", soft, options=APART),
     "spl_positive": Row("SPL, eq. 3 for generated images", soft, options={"generated_loss": "positive"}),
     "spl_logits": Row("SPL of logits", soft_of_logits),
@@ -96,6 +101,9 @@ ROWS = {
     "confidence": Row("Confidences", confidence),
     "confidence_apart": Row("Confidences, own pass", confidence, options=APART),
     "confidence_tenth": Row("Confidences, weight 0.1", confidence, options={"generated_weight": 0.1}),
+    "confidence_weight_half": Row("Confidences, weight 0.5", confidence, options={"generated_weight": 0.5}),
+    "confidence_weight_double": Row("Confidences, weight 2", confidence, options={"generated_weight": 2.0}),
+    "confidence_few": Row("Confidences, a tenth as many", confidence, share=0.1),
     "confidence_half": Row("Confidences, half as many", confidence, share=0.5),
     "confidence_double": Row("Confidences, twice as many", confidence, share=2.0),
     "confidence_anew": Row("Confidences, anew each epoch", confidence, anew=True),
@@ -219,12 +227,13 @@ def main():
 
 
 def load(options, split, count):
-    images, labels = common.as_arrays(
-        kgan.data.load(options.data, split, image_size=options.image_size, channels=3, count=count, seed=options.seed)
+    data = kgan.data.load(
+        options.data, split, image_size=options.image_size, channels=3, count=count, seed=options.seed
     )
+    images, labels = common.as_arrays(data, to_pixels)  # a quarter of the memory
     if labels is None or labels.ndim != 2:
         raise ValueError(f"{options.data} has no labels (images, classes): pass multilabel:PATH or another such set.")
-    return to_pixels(images), labels  # uint8 takes a quarter of the memory
+    return images, labels
 
 
 def load_training(options):

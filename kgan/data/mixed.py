@@ -118,7 +118,10 @@ def _parts(data):
     """Returns a function of rows that returns images and their rows, the labels, and the size of the images."""
     if isinstance(data, SourceBatches):
         return data.source.readable, np.asarray(data.labels), data.source.image_size
-    images, labels = map(np.asarray, data)
+    images, labels = data
+    labels = np.asarray(labels)
+    if isinstance(images, (list, tuple)):  # `Samples` stay on disk
+        images = np.asarray(images)
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels: pass as many of both, at least one")
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:

@@ -12,6 +12,7 @@ import spl_scores
 from PIL import Image
 from scipy import stats
 
+from kgan import callbacks
 from kgan.data.samples import Samples
 from kgan.metrics import multilabel_metrics
 
@@ -33,6 +34,10 @@ def test_run_and_resume(start, tmp_path):
     for key, by_seed in metrics.items():
         assert f"| {recipe.title(key)} |" in table and f"{by_seed['0']['mAP']:.1f}" in table
     assert "| SPL (WGAN-GP) | 73.5 |" in table
+    baseline = metrics["baseline"]["0"]
+    all_of_it = " / ".join(f"{baseline[name]:.1f}" for name in ("f1_c_mean", "p_c", "r_c", "f1_o", "p_o", "r_o"))
+    assert f"| Baseline | 65.8 / 79.8 / 58.6 / 71.8 / 81.9 / 63.8 | {all_of_it} |" in table
+    assert "| CNN-RNN, reported only | - / - / - / - / - / - | - | 60.4 / 66.0 /" in table
     assert metrics["spl/dcgan"]["0"]["frechet_distance"] > 0 and 0 <= metrics["spl/dcgan"]["0"]["coverage"] <= 100
 
     seed = run / "seed0"
@@ -62,6 +67,42 @@ def test_run_and_resume(start, tmp_path):
     assert status == 2 and "gan_epochs was 1, is 2" in error
 
 
+@pytest.mark.only_on("torch")
+def test_a_run_killed_in_each_of_its_parts_comes_to_the_same_figures(start, tmp_path, monkeypatch):
+    arguments = [*TINY, "--epochs", "2", "--gan-epochs", "3", "--rows", "baseline", "spl", "--gans", "wgan_gp"]
+    assert start(*arguments, "--out", tmp_path / "straight")[0] == 0
+    run = tmp_path / "run"
+    saved, made, first = callbacks.Checkpoint.on_epoch_end, spl_images.generate_samples, ["--out", run]
+    for at in ("baseline", "wgan_gp", "generated", "spl"):
+        epochs = []
+
+        def stop_after_one(self, epoch, logs=None, at=at, epochs=epochs):
+            saved(self, epoch, logs)
+            epochs.append(epoch)
+            if self.folder.parent.name == at:
+                raise KeyboardInterrupt
+
+        def stop_before(*args, at=at):
+            if at == "generated":
+                raise KeyboardInterrupt
+            return made(*args)
+
+        monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", stop_after_one)
+        monkeypatch.setattr(spl_images, "generate_samples", stop_before)
+        status, error = start(*arguments, *first)
+        assert status == 130 and "--resume continues" in error
+        assert epochs == {"baseline": [0], "wgan_gp": [1, 0], "generated": [1, 2], "spl": [0]}[at]
+        first = ["--out", run, "--resume"]
+    monkeypatch.undo()
+    assert start(*arguments, *first)[0] == 0
+    expected, found = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("straight", "run"))
+    for key in ("baseline", "spl/wgan_gp"):
+        for numbers in (expected[key]["0"], found[key]["0"]):
+            del numbers["seconds"]
+        np.testing.assert_allclose(found[key]["0"].pop("ap"), expected[key]["0"].pop("ap"), rtol=1e-5)
+        assert found[key]["0"] == pytest.approx(expected[key]["0"], rel=1e-5)
+
+
 @pytest.mark.backend_free
 @pytest.mark.parametrize(
     "arguments, words",
@@ -69,6 +110,7 @@ def test_run_and_resume(start, tmp_path):
         (["--data", "synthetic/flowers"], "has no labels (images, classes)"),
         (["--data", "multilabel:nowhere"], "nowhere"),
         (["--rows", "spl"], "--rows needs baseline"),
+        (["--backbone", "resnet50_v2", "--weights", "nowhere.h5"], "nowhere.h5"),
         (["--folds", "1"], "--folds 1: pass 2 or more"),
         (["--gan-size", "48"], "--gan-size 48: pass one of 32, 64"),
         (["--gan-width", "5"], "--gan-width 5.0: pass a number above 0"),
