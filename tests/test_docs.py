@@ -57,6 +57,11 @@ def photos(folder):
             path = folder / "photos" / f"{i}.jpg"
             PIL.Image.effect_noise((80, 60), 30 + i).convert("RGB").save(path)
             archive.write(path, path.name)
+    (folder / "tagged").mkdir()
+    for i in range(10):
+        (folder / "tagged" / f"{i}.jpg").write_bytes(path.read_bytes())
+    rows = "".join(f"{i}.jpg,{i % 2},{i % 3 // 2}\n" for i in range(10))
+    (folder / "tagged" / "labels.csv").write_text(f"file,cat,dog\n{rows}")
     (folder / "photo.jpg").write_bytes(path.read_bytes())
     for name in ("portrait.jpg", "reference.jpg"):
         PIL.Image.fromarray(skimage.data.astronaut()).save(folder / name)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from kgan.cli import main
 from kgan.models.soft_pseudo_labels.networks import build_small
@@ -75,6 +76,9 @@ def test_rows(model, photos, tmp_path, capsys):
         table = list(csv.DictReader(file))
     assert [row["labels"] for row in table] == [*(label or "" for label in LABELS), "blue"]
 
+    assert tag(model, photos, photos.with_suffix(".zip"), "--out", out.with_suffix(".parquet")) == 0
+    assert parquet.read_table(out.with_suffix(".parquet")).to_pylist() == rows
+
 
 @pytest.mark.parametrize(
     "options, labels",
@@ -119,13 +123,17 @@ def test_more_images_than_a_batch(model, tmp_path, capsys):
         (["MODEL", "*.nothing"], "no file matches"),
         (["BROKEN", "."], "is not a model file"),
         (["OTHER", "."], "holds a Functional, not a MultiLabelClassifier"),
+        (["FAILED", "."], "has weights that are no numbers"),
     ],
 )
 def test_one_line_for_what_does_not_fit(arguments, words, model, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.keras").write_bytes(b"PK no model")
     build_small(32, 0.125).save(tmp_path / "other.keras")
-    places = {"MODEL": model, "BROKEN": tmp_path / "broken.keras", "OTHER": tmp_path / "other.keras"}
+    failed = keras.saving.load_model(model)
+    failed.network.get_layer("logits").set_weights([np.full((3, 3), np.nan), np.zeros(3)])
+    failed.save(tmp_path / "failed.keras")
+    places = {name.upper(): tmp_path / f"{name}.keras" for name in ("broken", "other", "failed")} | {"MODEL": model}
     assert tag(*(places.get(argument, argument) for argument in arguments)) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
