@@ -15,8 +15,8 @@ If SOURCE is one photo, OUT may be a file or a folder, and its row is printed if
 folder, and OUT/makeup.jsonl has a row for each photo: path, the file written, status, and how many faces were found
 and painted. In OUT, a file that is in the way is kept, and the new one is numbered: a-2.jpg.
 
-Pixels outside the face are not painted. Format, size, transparency, EXIF data and colour profile are kept; JPEG and
-lossy WebP files change a little wherever they are written again, and 16 bits become 8.
+Pixels outside the face are not painted. Format, size, transparency, EXIF data and colour profile are kept; JPEG, lossy
+WebP, AVIF, HEIC and GIF files change a little wherever they are written again, and 16 bits become 8.
 """ + STATUSES.format(
     ok="the face was made up",
     more="""
@@ -46,11 +46,12 @@ def add_arguments(parser):
     add("--faces", choices=("largest", "all"), default="largest", help="faces to make up (default: %(default)s)")
     add("--side-by-side", action="store_true", help="also write NAME.side-by-side.png: source, reference and result")
     add("--save-look", metavar="FILE", help="also write the makeup of the reference to this .npz file, to use again")
-    add("--frames", action="store_true", help="the photos are frames of a film, by name: follow the largest face")
+    frames = "the photos are frames of a film, in order of their names, or as in the archive: follow the largest face"
+    add("--frames", action="store_true", help=frames)
     limit_arguments(parser)
 
 
-def check_places(options, paths, suffixes):
+def check_places(options, paths, suffixes, sheet):
     """Returns whether --out is a file; raises a ValueError for a SOURCE, --out or --save-look that cannot be used."""
     source, out, look = options.source, options.out, options.save_look
     if paths == [source] and not os.path.lexists(source):
@@ -65,21 +66,36 @@ def check_places(options, paths, suffixes):
     # Of a pattern such as "photos/**/*.jpg", what an earlier run wrote would be sources, too.
     if any(Path(path).resolve().is_relative_to(Path(out).resolve()) for path in paths):
         raise ValueError(f"--out {out} is or holds a source: pass another name")
-    if to_file and os.path.exists(out) and not options.overwrite:
-        raise ValueError(f"{out} exists: pass --overwrite to replace it, or another --out")
+    if to_file and os.path.realpath(out) == os.path.realpath(options.reference):
+        raise ValueError(f"--out {out} is the reference: pass another name")
+    for place in [out, *[out + sheet] * options.side_by_side] if to_file else ():
+        if os.path.exists(place) and not options.overwrite:
+            raise ValueError(f"{place} exists: pass --overwrite to replace it, or another --out")
     if look:
         if not look.lower().endswith(".npz"):
             raise ValueError(f"--save-look {look}: pass a name that ends in .npz")
         if not os.path.isdir(os.path.dirname(look) or "."):
             raise ValueError(f"--save-look {look}: there is no folder {os.path.dirname(look)}")
-        if os.path.exists(look) and not options.overwrite:
-            raise ValueError(f"{look} exists: pass --overwrite to replace it, or another --save-look")
     return to_file
+
+
+def keep_look(path, look, overwrite):
+    """Writes a look, unless a file is in the way that holds another one: a continued run has written it before."""
+    from kgan.faces.look import load_look, save_look
+    from kgan.faces.makeup import digest
+
+    if os.path.exists(path) and not overwrite:
+        try:
+            same = digest(load_look(path)) == digest(look)
+        except ValueError:
+            same = False
+        if not same:
+            raise ValueError(f"{path} exists: pass --overwrite to replace it, or another --save-look")
+    save_look(path, look)
 
 
 def execute(options):
     from kgan.faces import makeup  # needs SciPy, which the filter does without
-    from kgan.faces.look import save_look
     from kgan.faces.photo import SUFFIXES
 
     limits = check_limits(options)
@@ -90,10 +106,10 @@ def execute(options):
     if options.frames and every:
         raise ValueError("--frames follows the largest face: leave out --faces all")
     paths, out = expand(options.source), options.out
-    to_file = check_places(options, paths, SUFFIXES)
+    to_file = check_places(options, paths, SUFFIXES, makeup.SHEET)
     look, reference = makeup.read_reference(options.reference, limits)
     if options.save_look:
-        save_look(options.save_look, look)
+        keep_look(options.save_look, look, options.overwrite)
     options.out = None if to_file else os.path.join(out, makeup.JOURNAL)
     if not to_file:
         os.makedirs(out, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,8 @@ from kgan.runtime.files import write_whole
 
 SIZE = 512  # of textures
 SMALLEST = 24  # pixels of a face
+CUT = 0.01  # share of a face's points outside the photo from which it is cut off
+GREY = 8  # most difference between the colours of a pixel in a photo without colours
 SHOWN = 0.6  # least share of the face that has to be turned to the camera
 FORMAT = 1
 
@@ -43,11 +46,20 @@ def check(face):
         raise Unsuitable("turned_away", f"{shown:.0%} of its face is turned to the camera: {SHOWN:.0%} is needed")
 
 
-def look_of(photo):
+def outside(face, size):
+    """Returns the share of a face's points that lie outside a photo of `(width, height)`."""
+    points = face.points[:, :2]
+    return np.mean(((points < 0) | (points > size)).any(axis=1))
+
+
+def look_of(photo, name="the reference"):
     """Takes the makeup of the largest face in a photograph.
+
+    Warns where the photo has several faces, cuts this one off, or has no colours.
 
     Args:
         photo: `PIL.Image.Image`.
+        name: what warnings call it.
 
     Returns:
         A `Texture`, its shadows and hidden parts repaired from the other side of the face.
@@ -65,7 +77,15 @@ def look_of(photo):
     if not faces:
         raise Unsuitable("no_face", "no face was found")
     check(faces[0])
-    look = repaired(read_texture(photo.convert("RGB"), faces[0].points, SIZE))
+    photo = photo.convert("RGB")
+    for odd, what in (
+        (len(faces) > 1, f"has {len(faces)} faces: the makeup is that of the largest"),
+        (outside(faces[0], photo.size) > CUT, "cuts the face off: what is missing of it is not transferred"),
+        (np.ptp(np.asarray(photo), axis=-1).max() <= GREY, "has no colours: neither will the makeup"),
+    ):
+        if odd:
+            warnings.warn(f"{name} {what}", stacklevel=2)
+    look = repaired(read_texture(photo, faces[0].points, SIZE))
     return Texture(*_read(**_written(look)))  # rounded as in a file, so that both give the same
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kgan.faces import PARTS
 from kgan.faces.finder import around, find_faces, mesh_in
-from kgan.faces.look import SIZE, Unsuitable, check, load_look, look_of
+from kgan.faces.look import CUT, SIZE, Unsuitable, check, load_look, look_of, outside
 from kgan.faces.photo import Photo
 from kgan.faces.texture import read_texture
 from kgan.faces.transfer import colour_transfer
@@ -27,7 +27,6 @@ JOURNAL = "makeup.jsonl"  # in the folder of the photos
 SHEET = ".side-by-side.png"  # after the name of the photo
 OPTIONS = ("shade", *PARTS, "keep-skin-tone", "faces", "side-by-side", "frames")  # that rows depend on
 COLUMNS = {"path": str, "out": str, "status": str, "found": float, "painted": float}
-CUT = 0.01  # share of a face's points outside the photo from which it is `partial`
 # Of a frame's points, the share that is new where a face is still, and the movement, as a share of the face, from which
 # all of it is.
 STILL, MOVED = 0.25, 0.02
@@ -154,12 +153,6 @@ def make_up(photo, look, wish, found=None):
     return photo.painted(painted), Result(status, len(found), len(painted))
 
 
-def outside(face, size):
-    """Returns the share of a face's points that lie outside a photo of `(width, height)`."""
-    points = face.points[:, :2]
-    return np.mean(((points < 0) | (points > size)).any(axis=1))
-
-
 # === Runs ===
 
 
@@ -180,7 +173,7 @@ def read_reference(path, limits):
         return load_look(path), None
     try:
         photo = Photo.read(read_file(path, limits.bytes), limits.pixels).rgb
-        return look_of(photo), photo
+        return look_of(photo, os.fspath(path)), photo
     except (Undecodable, Unsuitable) as error:
         if os.path.isdir(path):
             raise ValueError(f"reference {os.fspath(path)!r} is a folder: pass one photo, or an .npz file") from None
@@ -191,11 +184,16 @@ def read_reference(path, limits):
 def remove_earlier(out):
     """Removes what the rows of an earlier run say that it wrote to a folder, and nothing else."""
     try:
-        rows = [json.loads(line) for line in Path(out, JOURNAL).read_bytes().splitlines()]
-        written = [row["out"] for row in rows if row["out"]]
-    except (OSError, ValueError, TypeError, KeyError):
+        lines = Path(out, JOURNAL).read_bytes().splitlines()
+    except OSError:
         return
-    for name in written:
+    for line in lines:
+        try:
+            name = json.loads(line)["out"]
+        except (ValueError, TypeError, KeyError):  # of a run that was killed as it wrote
+            continue
+        if not isinstance(name, str):
+            continue
         path = Path(out, name)
         if path.resolve().is_relative_to(Path(out).resolve()):
             for file in filter(Path.is_file, (path, path.with_name(path.name + SHEET))):
@@ -296,7 +294,7 @@ def run(paths, journal, *, out, suffix=None, look, reference, wish, frames=False
     Raises:
         ValueError: the photos have changed since the earlier run.
     """
-    ours = {os.path.abspath(path) for path in (*(journal.files if journal else ()), out)}
+    ours = [*(journal.files if journal else ()), out]
     inputs = find(paths, ours)
     done = 0
     for row in continued(inputs, journal):
@@ -317,8 +315,10 @@ def run(paths, journal, *, out, suffix=None, look, reference, wish, frames=False
             written = os.path.basename(out)
         elif result.file is not None:
             written = os.path.relpath(put(out, found.place, result.file), out)
-        if result.beside:
-            put(os.path.dirname(out) if suffix else out, written + SHEET, result.beside)
+        if result.beside and suffix:
+            write_whole(Path(out + SHEET), result.beside)
+        elif result.beside:
+            put(out, written + SHEET, result.beside)
         row = dict(zip(COLUMNS, (found.name, written, result.status, result.found, result.painted), strict=True))
         if journal:
             journal.append(row)

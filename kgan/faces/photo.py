@@ -108,7 +108,7 @@ class Photo:
         own = sniff(self.data[:HEAD]) if self.data else None
         kind = SUFFIXES[suffix.lower()] if suffix else own
         said = {key: value for key, value in self._said().items() if key in KEPT}
-        if image.mode == "CMYK" and kind != "JPEG" or image.mode == "RGBA" and kind in ("JPEG", "BMP"):
+        if image.mode == "CMYK" and kind not in ("JPEG", "TIFF") or image.mode == "RGBA" and kind in ("JPEG", "BMP"):
             image = image.convert("RGB")
         if image.mode.removesuffix("A") not in (
             self.stored.mode.removesuffix("A"),
@@ -129,7 +129,7 @@ class Photo:
             else:
                 options = {"quality": 95, "subsampling": 0}
         elif kind == "WEBP":
-            options = {"quality": 95, "lossless": own != "WEBP" or b"VP8L" in self.data[:64]}
+            options = {"quality": 95, "lossless": own != "WEBP" or _is_lossless(self.data)}
         elif kind in ("AVIF", "HEIF"):
             options = {"quality": 95}
         elif kind == "TIFF":
@@ -194,6 +194,14 @@ def add(pixels, changed, points, difference):
         part = pixels[top + row : min(top + row + STRIP, below), left:right]
         part[here] = np.rint(lab_to_rgb(rgb_to_lab(part[here]) + strip[here])).astype("uint8")
     changed[top:below, left:right] |= at
+
+
+def _is_lossless(webp):
+    """Whether the picture of a WebP file, which may follow a profile of any length, is lossless."""
+    at = 12
+    while webp[at : at + 4] not in (b"VP8L", b"VP8 ", b""):
+        at += 8 + int.from_bytes(webp[at + 4 : at + 8], "little") + 1 & ~1
+    return webp[at : at + 4] == b"VP8L"
 
 
 def _upright_exif(exif):

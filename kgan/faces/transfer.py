@@ -29,6 +29,7 @@ LIGHT = 0.04  # coarseness of light, as a share of the texture
 MAKEUP = {"eyes": (0.5, 1, 1), "skin": (0, 0.6, 0.2)}
 LOCAL_LIGHT = 0.5  # how much of the light around the lips is taken for light
 TONE_LIGHT = 0.5  # how much of the difference between two skin tones
+SHOWN = 0.3  # share of the reference's lips that has to be seen
 SEEN = 0.3  # visibility from which a texel's colour is trusted
 
 
@@ -105,20 +106,25 @@ def _coarse_change(source, look, strengths, keep_skin_tone):
             makeup = (_contrast(look, part) - _contrast(source, part)) * np.float32(share)
             change += strength * (areas[part] * trusted)[..., None] * makeup
     if not keep_skin_tone:
-        everywhere = np.clip(areas["eyes"] + areas["skin"], 0, 1)
         tones = _without_light(look.tone) - _without_light(source.tone)
-        change += strengths.get("skin", 0) * everywhere[..., None] * tones
+        change += strengths.get("skin", 0) * areas["tone"][..., None] * tones
     return change
 
 
 @functools.cache
 def _areas(size):
-    """Returns where the eyes' and the skin's colours go: soft, and 0 at the border of the face and on the brows."""
+    """Returns where the colours of eyes and skin and the skin's tone go: soft, and 0 at the border of the face.
+
+    Brows have no makeup, but the tone of the skin around them. The tone fades slowly on the forehead, of which the mesh
+    leaves out the upper part.
+    """
     inward = ndimage.distance_transform_edt(inside(size)) / size
-    holes = region("mouth", size) + region("eyes", size)
-    open_ = np.clip(inward / 0.05, 0, 1) * (1 - np.clip(holes, 0, 1)) * (1 - _brows(size))
+    face = 1 - np.clip(region("mouth", size) + region("eyes", size), 0, 1)
+    open_ = np.clip(inward / 0.05, 0, 1) * face * (1 - _brows(size))
     eyes = _soft(around_eyes(size), 0.012)
-    return {"eyes": eyes * open_, "skin": (1 - eyes) * open_}
+    fading = np.interp(np.arange(size) / size, (0.1, 0.4), (0.15, 0.02))[:, None]
+    tone = np.clip(inward / fading, 0, 1) * face
+    return {"eyes": eyes * open_, "skin": (1 - eyes) * open_, "tone": tone}
 
 
 @functools.cache
@@ -210,10 +216,14 @@ def _lip_change(source, look, lips):
     """Returns what to add to the colours of the source's lips, `(size, size, 3)`, from matching their hues by rank.
 
     Lightness is shifted as a whole, so that lips keep their relief: to that of the reference, in the source's light.
+    Lips of the reference that are hidden change nothing.
     """
     change = np.zeros_like(source.lab)
-    box = _lip_places(len(lips))[0]
-    inside, theirs = lips[box] > 0.5, lip_mask(look)[box] > 0.5
+    box, signed, *_ = _lip_places(len(lips))
+    seen = look.visible[box] > SEEN
+    if np.mean(seen[signed > 0]) < SHOWN:
+        return change
+    inside, theirs = lips[box] > 0.5, (lip_mask(look)[box] > 0.5) & seen
     if inside.any() and theirs.any():
         own, colours = (_without_light(t.lab[box])[at] for t, at in ((source, inside), (look, theirs)))
         matched = match_values(own, colours)

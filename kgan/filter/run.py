@@ -5,7 +5,6 @@ the same as those of an uninterrupted run. Images may have been added after the 
 the list of images is an error.
 """
 
-import os
 import warnings
 
 from kgan.filter.regions import NUM_REGIONS
@@ -40,7 +39,7 @@ def run(text_filter, paths, journal, *, threshold, regions, copy_to, overlay, pr
         ValueError: the images have changed since the earlier run.
     """
     ours = [*(journal.files if journal else ()), copy_to, overlay, *ours]
-    inputs = find(paths, {os.path.abspath(path) for path in ours if path})
+    inputs = find(paths, filter(None, ours))
     yield from ((old, True) for old in continued(inputs, journal))
     for found, data, result in text_filter.results(inputs, processes, limits, overlay is not None):
         new = row(found, result, threshold, regions)

@@ -69,11 +69,12 @@ def find(paths, leave_out=()):
 
     Args:
         paths: iterable of paths.
-        leave_out: absolute paths of files and folders to skip when folders are searched.
+        leave_out: paths of files and folders to skip when folders are searched, by whatever links they are reached.
 
     Yields:
         `Input` objects.
     """
+    leave_out = {in_real_folder(path) for path in leave_out}
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
             yield from walk(path, leave_out)
@@ -83,14 +84,21 @@ def find(paths, leave_out=()):
             yield Input(path, os.path.basename(path), path)
 
 
+def in_real_folder(path):
+    """Returns the absolute path of a file or folder by none but its own link, if it is one."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
+
+
 def walk(root, leave_out):
+    real = os.path.realpath(root)  # whose subfolders are real, too: links to folders are not followed
     # An explicit stack, because a hostile folder tree can exceed Python's recursion limit.
     folders = [listing(root, "")]
     while folders:
         entry = next(folders[-1], None)
         if entry is None:
             folders.pop()
-        elif os.path.abspath(entry.name) in leave_out:
+        elif os.path.join(real, entry.place) in leave_out:
             continue
         elif entry.read is None and os.path.isdir(entry.path) and not os.path.islink(entry.path):
             folders.append(listing(entry.path, entry.place + "/"))

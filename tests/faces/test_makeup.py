@@ -13,8 +13,8 @@ from PIL import Image
 import kgan
 from kgan.cli import main
 from kgan.faces.finder import Face, find_faces
-from kgan.faces.look import Unsuitable, check, look_of, save_look
-from kgan.faces.makeup import CUT, Track, outside
+from kgan.faces.look import CUT, Unsuitable, check, look_of, outside, save_look
+from kgan.faces.makeup import Track
 from kgan.faces.mesh import POINTS
 
 pytestmark = pytest.mark.backend_free

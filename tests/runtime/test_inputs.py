@@ -49,6 +49,10 @@ def test_folders_are_walked_in_order_and_links_not_followed(tmp_path):
     assert names(root, leave_out={f"{root}/out"}) == expected
     assert names(f"{root}/", leave_out={f"{root}/out"}) == expected
     assert [found.place for found in find([root], {f"{root}/out"})][1] == "b/10.png"
+    (tmp_path / "link").symlink_to("root")
+    link = f"{tmp_path}/link"
+    assert names(root, leave_out=[f"{link}/out"]) == expected, "by another way"
+    assert names(link, leave_out=[f"{root}/out"]) == [name.replace(root, link) for name in expected]
     assert names(f"{root}/a.png", f"{root}/a.png", f"{root}/none") == [f"{root}/a.png"] * 2 + [f"{root}/none"]
 
 

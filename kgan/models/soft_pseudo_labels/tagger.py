@@ -81,7 +81,7 @@ class Tagger:
         Raises:
             ValueError: the images have changed since the earlier run.
         """
-        inputs = find(paths, {os.path.abspath(path) for path in (journal.files if journal else ())})
+        inputs = find(paths, journal.files if journal else ())
         yield from ((row, True) for row in continued(inputs, journal))
         options = self.model.image_size, limits
         calls = spread(Shrinker, options, grouped(inputs, limits.bytes), processes or processors(), ("crashed", None))
