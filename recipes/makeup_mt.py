@@ -209,7 +209,7 @@ def run_of_seed(seed, folder, training, test, options):
     if "reference_shade" in test:
         yield "masks", makeup_scores.of_masks(light, test), None
     models = {}
-    for key in [key for key in options.rows if key in ROWS]:
+    for key in [key for key in ROWS if key in options.rows]:  # in this order: some need the models of others
         numbers = {}
         if ROWS[key].options is not None:
             train = partial(train_row, key, seed, folder / key, light, training, options)

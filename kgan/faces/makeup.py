@@ -14,8 +14,8 @@ from kgan.faces import PARTS
 from kgan.faces.finder import around, find_faces, mesh_in
 from kgan.faces.look import CUT, SIZE, Unsuitable, check, load_look, look_of, outside
 from kgan.faces.photo import Photo
-from kgan.faces.texture import read_texture
-from kgan.faces.transfer import colour_transfer
+from kgan.faces.texture import Texture, read_texture
+from kgan.faces.transfer import colour_transfer, network_transfer
 from kgan.runtime.examiner import Examiner
 from kgan.runtime.files import Undecodable, put, read_file, write_whole
 from kgan.runtime.inputs import find, grouped
@@ -62,7 +62,7 @@ class Result:
     beside: bytes | None = None
 
 
-def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=True, faces="largest"):
+def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=True, faces="largest", model=None):
     """Transfers the makeup of one photograph to another.
 
     Only the face is painted: pixels outside it, and in its eyes and mouth, keep their values. At `shade` 0 all do.
@@ -74,13 +74,15 @@ def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=Tru
         parts: sequence of `"lips"`, `"eyes"` and `"skin"`, or a dict from these to how much of each, in [0, 1].
         keep_skin_tone: whether to keep the source's skin tone, and not to take the reference's.
         faces: `"largest"` or `"all"` of the source.
+        model: a trained `kgan.MakeupGAN` that paints in place of the transfer by colour; it decides itself about skin
+            tones.
 
     Returns:
         `PIL.Image.Image`, upright; RGB, RGBA or CMYK.
 
     Raises:
         Unsuitable: a photo has no face, or one that is too small or turned away; `status` says which.
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, `source` is no image, or `model` does not paint textures.
 
     Example:
 
@@ -100,8 +102,12 @@ def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=Tru
     if faces not in ("largest", "all"):
         raise ValueError(f'faces={faces!r}: pass "largest" or "all"')
     look = look_of(Photo.of(reference).rgb) if isinstance(reference, Image.Image) else reference
+    for name, given, wanted in (("source", source, Image.Image), ("reference", look, Texture)):
+        if not isinstance(given, wanted):
+            looks = ", or a look from load_look" if wanted is Texture else ""
+            raise ValueError(f"{name}={given!r}: pass a PIL.Image.Image{looks}")
     photo = Photo.of(source)
-    painted, _ = make_up(photo, look, Wish(shade, strengths, keep_skin_tone, faces == "all"))
+    painted, _ = make_up(photo, look, Wish(shade, strengths, keep_skin_tone, faces == "all"), model=model)
     if photo.turn in UPRIGHT:
         painted = painted.transpose(UPRIGHT[photo.turn])
         painted.info.pop("exif", None)  # which would turn it again
@@ -117,7 +123,7 @@ def check_strengths(shade, strengths):
             raise ValueError(f"{name} {share}: pass a share from 0 to 1")
 
 
-def make_up(photo, look, wish, found=None):
+def make_up(photo, look, wish, found=None, model=None):
     """Makes up the faces of a `Photo`.
 
     Args:
@@ -125,6 +131,7 @@ def make_up(photo, look, wish, found=None):
         look: `Texture` from `look_of` or `load_look`.
         wish: a `Wish`.
         found: list of `Face`, the largest first; None to find them.
+        model: as for `transfer_photo`.
 
     Returns:
         `(image, Result)`: the painted `PIL.Image.Image`, and what was found.
@@ -145,7 +152,10 @@ def make_up(photo, look, wish, found=None):
         if outside(face, photo.rgb.size) > CUT:
             status = "partial"
         texture = read_texture(photo.rgb, face.points, SIZE)
-        difference = colour_transfer(texture, look, wish.strengths, wish.keep_skin_tone)
+        if model:
+            difference = network_transfer(model, texture, look, wish.strengths)
+        else:
+            difference = colour_transfer(texture, look, wish.strengths, wish.keep_skin_tone)
         painted.append((face.points, wish.shade * difference))
     if not painted:
         reason.found = len(found)

@@ -90,8 +90,8 @@ def uncovered(lab, visible, layout=MEDIAPIPE.layout):
     small = ndimage.median_filter(resized(lab, GRID), (5, 5, 1))
     seen = resized(visible, GRID)
     at = cheeks & (seen >= min(0.5, seen[cheeks].max()))
-    # No skin is blue or green, in any but coloured light.
-    human = at & (small[..., 1] > -3) & (small[..., 2] > 0)
+    # No skin is blue or green, in any but coloured light, or black.
+    human = at & (small[..., 0] > 15) & (small[..., 1] > -3) & (small[..., 2] > 0)
     at = human if human.sum() > 0.1 * at.sum() else at
     colours, places = small[at], terms[at]
     middle = np.median(colours, axis=0)

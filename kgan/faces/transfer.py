@@ -15,7 +15,8 @@ from scipy import ndimage
 from scipy.special import expit
 
 from kgan.faces import PARTS
-from kgan.faces.mesh import inside, region
+from kgan.faces.colour import lab_to_rgb, rgb_to_lab
+from kgan.faces.mesh import MEDIAPIPE, inside, region
 from kgan.faces.raster import resized
 from kgan.faces.skin import around_eyes, skin_area
 from kgan.faces.texture import Texture
@@ -79,6 +80,28 @@ def colour_transfer(source, look, strengths=None, keep_skin_tone=True):
         change += strength * lips[..., None] * _lip_change(source, look, lips)
     changed = np.where(change.any(axis=-1, keepdims=True), _with_light(colours + change), source.lab)
     return (changed - source.lab) * source.visible[..., None]
+
+
+def network_transfer(model, source, look, strengths=None):
+    """Returns what to add to the source's colours, in Lab, by a trained network in place of `colour_transfer`.
+
+    Args:
+        model: `kgan.MakeupGAN` of textures in this package's layout.
+        source, look, strengths: as for `colour_transfer`.
+
+    Returns:
+        As `colour_transfer`.
+
+    Raises:
+        ValueError: the model paints images in place of textures, or textures in another layout.
+    """
+    if model.image_space or model.uv_layout.name != MEDIAPIPE.layout.name:
+        raise ValueError(f"the model paints images, or not in the layout {MEDIAPIPE.layout.name!r}: pass one that does")
+    textures = [lab_to_rgb(resized(texture.lab, model.uv_size)) / np.float32(127.5) - 1 for texture in (source, look)]
+    before, theirs = (np.clip(texture, -1, 1)[None] for texture in textures)
+    after = model.transfer(before, theirs, parts=strengths)
+    change = np.subtract(*(rgb_to_lab((colours[0] + 1) * np.float32(127.5)) for colours in (after, before)))
+    return resized(change, len(source.lab)) * source.visible[..., None]
 
 
 def _without_light(lab):
@@ -220,10 +243,10 @@ def _lip_change(source, look, lips):
     """
     change = np.zeros_like(source.lab)
     box, signed, *_ = _lip_places(len(lips))
-    seen = look.visible[box] > SEEN
+    shown, seen = (texture.visible[box] > SEEN for texture in (source, look))
     if np.mean(seen[signed > 0]) < SHOWN:
         return change
-    inside, theirs = lips[box] > 0.5, (lip_mask(look)[box] > 0.5) & seen
+    inside, theirs = (lips[box] > 0.5) & shown, (lip_mask(look)[box] > 0.5) & seen
     if inside.any() and theirs.any():
         own, colours = (_without_light(t.lab[box])[at] for t, at in ((source, inside), (look, theirs)))
         matched = match_values(own, colours)

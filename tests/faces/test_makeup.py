@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 import zipfile
 
 import numpy as np
@@ -15,7 +16,7 @@ from kgan.cli import main
 from kgan.faces.finder import Face, find_faces
 from kgan.faces.look import CUT, Unsuitable, check, look_of, outside, save_look
 from kgan.faces.makeup import Track
-from kgan.faces.mesh import POINTS
+from kgan.faces.mesh import MEDIAPIPE, POINTS, region
 
 pytestmark = pytest.mark.backend_free
 
@@ -130,6 +131,57 @@ def test_files_in_the_way_and_sources_are_kept(photos, look, tmp_path, capsys):
     assert (photos / "a.png").read_bytes() == before
 
 
+def test_a_sheet_belongs_to_its_photo(photos, look, tmp_path, capsys):
+    out = tmp_path / "p.png"
+    assert makeup(photos / "a.png", look, "--out", out, "--side-by-side") == 0
+    first = (tmp_path / "p.png.side-by-side.png").read_bytes()
+    assert makeup(photos / "a.png", look, "--out", out, "--side-by-side", "--shade", "0.3", "--overwrite") == 0
+    assert (tmp_path / "p.png.side-by-side.png").read_bytes() != first
+    assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.png", "p.png.side-by-side.png"]
+    out.unlink()
+    assert makeup(photos / "a.png", look, "--out", out, "--side-by-side") == 2
+    assert "p.png.side-by-side.png exists: pass --overwrite" in capsys.readouterr().err and not out.exists()
+
+
+def test_the_reference_is_never_replaced(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    before = (photos / "more" / "a.png").read_bytes()
+    assert makeup("a.png", "more/a.png", "--out", "./more/a.png", "--overwrite") == 2
+    assert "--out ./more/a.png is the reference" in capsys.readouterr().err
+    assert (photos / "more" / "a.png").read_bytes() == before
+
+
+def test_results_that_a_link_leads_to_are_no_sources(photos, look, tmp_path):
+    (tmp_path / "link").symlink_to("photos")
+    for _ in range(2):
+        assert makeup(photos / "more", look, "--out", tmp_path / "link" / "more" / "out") == 0
+    assert [row["out"] for row in rows_of(photos / "more" / "out")] == ["a.png"]
+
+
+def test_overwriting_after_a_kill(photos, look, tmp_path):
+    out = tmp_path / "out"
+    assert makeup(photos / "a.png", look, "--out", out) == 0
+    with (out / "makeup.jsonl").open("a") as file:
+        file.write('{"path": "b.j')
+    assert makeup(photos / "a.png", look, "--out", out, "--overwrite") == 0
+    assert sorted(path.name for path in out.iterdir() if path.suffix == ".png") == ["a.png"]
+
+
+def test_what_is_odd_about_a_reference_is_said(portrait, red_lips):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        look_of(red_lips)
+    two = Image.new("RGB", (600, 300), "navy")
+    two.paste(portrait, (20, 30))
+    two.paste(portrait.resize((150, 180)), (400, 60))
+    with pytest.warns(UserWarning, match="^here.jpg has 2 faces: the makeup is that of the largest"):
+        look_of(two, "here.jpg")
+    with pytest.warns(UserWarning, match="cuts the face off"):
+        look_of(portrait.crop((60, 20, 130, 200)).resize((210, 540)))
+    with pytest.warns(UserWarning, match="the reference has no colours: neither will the makeup"):
+        look_of(red_lips.convert("L"))
+
+
 def test_a_journal_cannot_name_files_elsewhere(photos, look, tmp_path):
     out = tmp_path / "out"
     assert makeup(photos / "a.png", look, "--out", out) == 0
@@ -200,7 +252,7 @@ def test_shade_parts_and_faces(photos, look, tmp_path):
     assert changed("a.png", "--no-keep-skin-tone", "--parts", "skin").sum() != changed("a.png", "--parts", "skin").sum()
 
 
-def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path):
+def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path, capsys):
     red_lips.save(tmp_path / "reference.png")
     saved = tmp_path / "saved.npz"
     arguments = ("--side-by-side", "--save-look", saved)
@@ -214,6 +266,10 @@ def test_side_by_side_and_a_saved_look(photos, red_lips, tmp_path):
     np.testing.assert_array_equal(one, two)
     # The same look, so the run goes on.
     assert makeup(photos / "a.png", saved, "--out", tmp_path / "one", "--side-by-side") == 0
+    assert makeup(photos / "a.png", tmp_path / "reference.png", "--out", tmp_path / "one", *arguments) == 0
+    (tmp_path / "reference.png").write_bytes((photos / "a.png").read_bytes())
+    assert makeup(photos / "a.png", tmp_path / "reference.png", "--out", tmp_path / "three", *arguments) == 2
+    assert f"{saved} exists: pass --overwrite to replace it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -324,6 +380,37 @@ def test_transfer_photo(portrait, red_lips, look):
             kgan.makeup.transfer_photo(portrait, red_lips, **options)
     with pytest.raises(Unsuitable, match="no face was found"):
         kgan.makeup.transfer_photo(Image.new("RGB", (90, 90)), red_lips)
+    for wrong in (("a.jpg", red_lips), (portrait, "b.jpg")):
+        with pytest.raises(ValueError, match=r"\.jpg': pass a PIL.Image.Image"):
+            kgan.makeup.transfer_photo(*wrong)
+
+
+class Painter:
+    """In place of a `MakeupGAN`: blue lips, whatever the reference."""
+
+    uv_size, image_space, uv_layout = 64, False, MEDIAPIPE.layout
+
+    def transfer(self, source, reference, shade=1.0, parts=None):
+        assert source.shape == reference.shape == (1, 64, 64, 3) and abs(source).max() <= 1
+        lips = region("lips", 64)[..., None] * dict(parts).get("lips", 0)
+        return source * (1 - lips) + np.array([-1, -1, 1]) * lips
+
+
+def test_transfer_photo_with_a_network(portrait, red_lips, look):
+    painted = kgan.makeup.transfer_photo(portrait, red_lips, model=Painter(), parts="lips")
+    coloured = kgan.makeup.transfer_photo(portrait, red_lips, parts="lips")
+    before, blue, red = (np.asarray(image, int) for image in (portrait, painted, coloured))
+    lips = (abs(red - before).max(axis=-1) > 10) & (abs(blue - before).max(axis=-1) > 10)
+    assert lips.sum() > 100 and (blue - before)[lips, 2].mean() > 20 and (blue - before)[lips, 0].mean() < -60
+    assert np.all(blue[:20] == before[:20]), "far from the lips nothing changes"
+    half = np.asarray(kgan.makeup.transfer_photo(portrait, red_lips, 0.5, "lips", model=Painter()), int)
+    assert 0.3 < abs(half - before)[lips].mean() / abs(blue - before)[lips].mean() < 0.7
+    same = kgan.makeup.transfer_photo(portrait, kgan.makeup.load_look(look), model=Painter(), parts="lips")
+    assert same.tobytes() == painted.tobytes()
+    other = Painter()
+    other.image_space = True
+    with pytest.raises(ValueError, match="the model paints images, or not in the layout"):
+        kgan.makeup.transfer_photo(portrait, red_lips, model=other)
 
 
 def test_outside(face):

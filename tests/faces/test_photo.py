@@ -129,6 +129,25 @@ def test_another_format(astronaut, reddened):
     assert paint(cmyk, reddened).mode == "CMYK" and paint(cmyk, reddened, ".png").mode == "RGB"
 
 
+@pytest.mark.parametrize("profile", [b"", SRGB, SRGB + bytes(1), bytes(100_001)])
+def test_lossless_webp_stays_lossless_behind_a_profile(profile, astronaut, reddened, painted_area):
+    for lossless in (True, False):
+        data = encode(astronaut, "WEBP", lossless=lossless, quality=80, icc_profile=profile)
+        before, after = (
+            np.asarray(image.convert("RGB"), int) for image in (Image.open(io.BytesIO(data)), paint(data, reddened))
+        )
+        changed = (before != after).any(axis=-1)
+        assert changed[painted_area].mean() > 0.9
+        assert (changed[~painted_area].mean() < 0.01) == lossless
+
+
+def test_a_tiff_of_inks_stays_one(astronaut, reddened, painted_area):
+    data = encode(astronaut.convert("CMYK"), "TIFF", icc_profile=SRGB)
+    before, after = Image.open(io.BytesIO(data)), paint(data, reddened)
+    assert after.mode == "CMYK" and after.info["icc_profile"] == SRGB
+    np.testing.assert_array_equal(np.asarray(after)[300:], np.asarray(before)[300:])
+
+
 def test_animations_are_refused(astronaut):
     frames = [astronaut.quantize(16), astronaut.quantize(16).rotate(90)]
     gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])

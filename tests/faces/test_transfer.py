@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 from skimage.exposure import match_histograms
 
 from kgan.faces.colour import lab_to_rgb, rgb_to_lab
-from kgan.faces.mesh import region
+from kgan.faces.mesh import MOUTH, region
 from kgan.faces.skin import around_eyes, skin_tone
 from kgan.faces.texture import Texture, read_texture
 from kgan.faces.transfer import colour_transfer, lip_mask, match_values, repaired
@@ -84,6 +85,25 @@ def test_holes_and_hidden_texels_are_left_alone(bare, made_up):
     assert not difference[:, SIZE // 2 :].any()
 
 
+@pytest.mark.parametrize("colour", [(30, 60, 200), (20, 20, 20), (40, 180, 60)])
+def test_hidden_lips_of_a_reference_are_not_transferred(colour, bare, red_lips, face):
+    box = Image.new("RGB", red_lips.size, colour)
+    mouth = face.points[list(MOUTH), :2]
+    mask = Image.new("L", red_lips.size)
+    ImageDraw.Draw(mask).rectangle([*(mouth.min(axis=0) - 12).tolist(), *(mouth.max(axis=0) + 12).tolist()], 255)
+    covered = repaired(read_texture(Image.composite(box, red_lips, mask), face.points, SIZE))
+    assert not colour_transfer(bare, covered, {"lips": 1}).any()
+    # Where half of the mouth is hidden, the other half tells.
+    half = mask.copy()
+    half.paste(0, (0, 0, int(mouth[:, 0].mean()), mask.height))
+    seen = repaired(read_texture(Image.composite(box, red_lips, half), face.points, SIZE))
+    whole = repaired(read_texture(red_lips, face.points, SIZE))
+    lips = lip_mask(bare) > 0.9
+    found, expected = (colour_transfer(bare, look, {"lips": 1})[lips].mean(axis=0) for look in (seen, whole))
+    np.testing.assert_allclose(found, expected, atol=8)
+    assert np.linalg.norm(expected) > 30
+
+
 def relit(texture, factor):
     """The same face with so many times the light, by way of linear colours."""
     rgb = (lab_to_rgb(texture.lab) / 255.0) ** 2.2 * factor
@@ -96,6 +116,11 @@ def test_skin_tone_can_be_taken(bare, made_up):
     cheeks = (slice(int(0.5 * SIZE), int(0.6 * SIZE)), slice(int(0.25 * SIZE), int(0.35 * SIZE)))
     kept, taken = (colour_transfer(bare, darker, keep_skin_tone=keep)[cheeks] for keep in (True, False))
     np.testing.assert_allclose((taken - kept).mean(axis=(0, 1)), darker.tone - bare.tone, atol=2.5)
+    # No band around the brows: they get as much as the skin below them.
+    change = (colour_transfer(bare, darker, keep_skin_tone=False) - colour_transfer(bare, darker))[..., 0]
+    brows = region("brows", SIZE) > 0.9
+    share = np.median((change / bare.lab[..., 0])[brows]) / np.median((change / bare.lab[..., 0])[cheeks])
+    assert share == pytest.approx(1, abs=0.25)
 
 
 def test_the_light_of_the_reference_is_left_behind(bare, made_up):

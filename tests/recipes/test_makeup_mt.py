@@ -29,7 +29,7 @@ def pairs():
 def test_run_and_resume(start, tmp_path, monkeypatch):
     textures, labels = kgan.data.load("synthetic/faces", image_size=32, count=40)
     monkeypatch.setattr(kgan.data, "load", lambda *args, **options: (textures, labels))
-    run, rows = tmp_path / "run", ["untouched", "colour", "image", "single", "calibrated", "even", "truth"]
+    run, rows = tmp_path / "run", ["untouched", "colour", "image", "single", "even", "calibrated", "truth"]
     arguments = [*TINY, "--rows", *rows, "--out", run]
     assert start(*arguments, "--survey")[0] == 0
     metrics = json.loads((run / "metrics.json").read_text())

@@ -237,7 +237,7 @@ class MakeupGAN(AdversarialModel):
     # === Data ===
 
     def check_batch(self, batch, labels=None):
-        if not isinstance(batch, dict):
+        if labels is not None or not isinstance(batch, dict):
             raise ValueError("MakeupGAN takes the dict that kgan.data.load_makeup returns: call fit(pairs).")
         missing = [name for name in self.needed() if name not in batch]
         if missing:
@@ -258,6 +258,10 @@ class MakeupGAN(AdversarialModel):
             ):
                 _check_shape(batch[name], shape, name)
             check_range(batch["source_index"], 0, self.uv_size**2 - 1, "source_index")
+            if not np.issubdtype(np.asarray(batch["source_index"]).dtype, np.integer):
+                raise ValueError("source_index must be integers: the numbers of texels.")
+            for role in ROLES:
+                check_range(batch[f"{role}_visibility"], 0, 1, f"{role}_visibility")
             self._check_layout(*(np.asarray(batch[f"source_{name}"]) for name in ("index", "weight", "alpha")))
         if self.histogram == "image":
             for role in ROLES:
@@ -531,7 +535,7 @@ class MakeupGAN(AdversarialModel):
 
     def _share(self, shade, parts):
         """Return how much of the makeup each texel gets, `(size, size, 1)`."""
-        strengths = dict.fromkeys(PARTS, 1.0) if parts is None else parts
+        strengths = PARTS if parts is None else [parts] if isinstance(parts, str) else parts
         strengths = strengths if isinstance(strengths, dict) else dict.fromkeys(strengths, 1.0)
         if unknown := set(strengths) - set(PARTS):
             raise ValueError(f"parts={sorted(unknown)}: pass only {', '.join(PARTS)}.")
@@ -549,9 +553,11 @@ def _weights(given, image_space):
     given = dict(given or {})
     if unknown := set(given) - set(WEIGHTS):
         raise ValueError(f"weights of {', '.join(sorted(unknown))}: pass only {', '.join(WEIGHTS)}.")
-    if low := [name for name, value in given.items() if value < 0]:
-        raise ValueError(f"weights[{low[0]!r}]={given[low[0]]}: pass a number of at least 0.")
+    if low := [name for name, value in given.items() if not 0 <= value < float("inf")]:
+        raise ValueError(f"weights[{low[0]!r}]={given[low[0]]}: pass a finite number of at least 0.")
     weights = {**WEIGHTS, **given}
+    if not any(weights.values()):
+        raise ValueError("All weights are 0: there is nothing to learn.")
     if image_space:
         if weights["truth"]:
             raise ValueError("The truth is a texture: pass it a weight of 0 in image space.")
