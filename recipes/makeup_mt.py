@@ -15,7 +15,10 @@ For photographs the target is unknown, so that only measures without one are rep
 learns from drawn faces.
 
 A row is a way to transfer makeup. Those beyond the paper have masks of light that are calibrated, come from asymmetry,
-or are a half everywhere (the control); or images in place of textures; or learn from the truth itself.
+or are a half everywhere (the control); or images in place of textures; or learn from the truth itself. Some settle what
+the paper leaves open: whose histograms eq. 6 takes, and whether the removal of makeup has all terms, too.
+
+A pair takes 9.4 MB at 256 texels: --preset paper needs 25 GB of memory for the 2,500 pairs of its tables.
 
 With --compare NAME:FOLDER, another method is a row: give it pairs/source_0000.png, pairs/reference_0000.png and so on,
 let it write 0000.png and so on, of the same size, to the folder, and resume the run with the name in --rows. --survey
@@ -62,6 +65,8 @@ ROWS = {
     "asymmetry": Row("Masks of asymmetry", {"attention": "asymmetry"}),
     "single": Row("Calibrated, one layer (w/o MLA)", {"layers": (2,)}),
     "calibrated": Row("Calibrated masks", {}),
+    "repaired": Row("Calibrated, histograms of the repaired reference", {"histogram_reference": "repaired"}),
+    "removal": Row("Calibrated, all terms for removal, too", {"both_directions": True}),
     "even": Row("Calibrated, reference in even light"),  # the bound of what repair can do
     "truth": Row("Calibrated, learned from the truth", {"weights": dict.fromkeys(WEIGHTS, 0.0) | {"truth": 10.0}}),
 }
