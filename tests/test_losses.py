@@ -78,6 +78,20 @@ def test_histogram_loss_is_the_distance_to_histogram_matching(norm):
     assert far == pytest.approx(histogram_distance(values + 1000, references, norm), rel=1e-3)
 
 
+def test_histogram_loss_of_values_that_occur_often():
+    """Colours in 256 levels: a rank for each value, where histogram matching has one for all that are equal."""
+    rng = np.random.default_rng(0)
+    values, references = (np.clip(rng.normal(m, 25, (1, 1500, 1)).round(), 0, 255) for m in (110, 150))
+    matched = match_histograms(values[0], references[0], channel_axis=-1)
+    ours = np.empty_like(matched)
+    ours[np.argsort(values[0, :, 0], kind="stable")] = np.sort(references[0], axis=0)
+    apart = np.abs(ours - matched)
+    assert 0 < apart.max() <= 3
+    loss = value(losses.histogram_loss(tensor(values), tensor(references)))
+    assert loss == pytest.approx(np.mean((values[0] - ours) ** 2), rel=1e-4)
+    assert loss**0.5 == pytest.approx(np.mean((values[0] - matched) ** 2) ** 0.5, abs=3)
+
+
 def test_histogram_loss_of_what_is_seen_alone():
     """What is not seen is as if it were not there; regions of different sizes are compared at the same quantiles."""
     values, references = numbers(1, 20, 3), numbers(1, 30, 3, seed=1)

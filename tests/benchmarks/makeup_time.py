@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kgan.faces.finder import find_faces
 from kgan.faces.look import SIZE, look_of
+from kgan.faces.makeup import Track, Wish, make_up
 from kgan.faces.mesh import TRIANGLES
 from kgan.faces.photo import Photo
 from kgan.faces.raster import rasterise
@@ -48,3 +49,15 @@ for step, seconds in taken.items():
     print(f"{step:18} {1000 * statistics.median(seconds):6.0f} ms")
 whole = [sum(taken[step][i] for step in taken if step[0] not in "(de") for i in range(len(taken["decode"]))]
 print(f"{'without files':18} {1000 * statistics.median(whole):6.0f} ms, median of {len(whole)} photos")
+
+# As `--frames` does, one after another; each photo in four sizes, as if it came nearer.
+track, seconds = Track(), []
+for path in options.photos:
+    photo = Photo.read(path.read_bytes())
+    for reduced in (1.0, 0.98, 0.96, 0.94):
+        width, height = (round(side * reduced) for side in photo.rgb.size)
+        frame = Photo.of(photo.rgb.resize((width, height)))
+        started = time.perf_counter()
+        make_up(frame, look, Wish(), track(frame.rgb))
+        seconds.append(time.perf_counter() - started)
+print(f"{'frames':18} {1 / statistics.median(seconds):6.1f} a second, without files, median of {len(seconds)}")

@@ -307,6 +307,8 @@ def test_repair_reads_the_other_side_of_the_reference():
         ({"image_space": True}, "needs repair="),
         ({"weights": {"style": 1}}, "weights of style"),
         ({"weights": {"lips": -1}}, "weights.'lips'.=-1"),
+        ({"weights": {"lips": np.nan}}, "weights.'lips'.=nan: pass a finite number"),
+        ({"weights": dict.fromkeys(WEIGHTS, 0)}, "All weights are 0: there is nothing to learn"),
         ({"image_space": True, "repair": (), "histogram": "image", "weights": {"truth": 1}}, "truth is a texture"),
         (
             {"image_space": True, "repair": (), "histogram": "image", "weights": {"texture_adversarial": 1}},
@@ -338,6 +340,8 @@ def test_sizes_that_do_not_fit():
         ({"source_alpha": np.zeros((4, 16, 16, 1))}, "source_alpha must be"),
         ({"reference_visibility": np.zeros((4, 64, 64, 1))}, "reference_visibility must be"),
         ({"source_index": np.full((4, 1024, 4), 4000)}, "source_index must be in"),
+        ({"source_index": np.zeros((4, 1024, 4))}, "source_index must be integers"),
+        ({"source_visibility": np.full((4, 32, 32, 1), 5.0)}, r"source_visibility must be in \[0, 1\]"),
     ],
 )
 def test_batches_that_do_not_fit(change, words):
@@ -345,6 +349,8 @@ def test_batches_that_do_not_fit(change, words):
     model.compile()
     with pytest.raises(ValueError, match=words):
         model.fit(data(4) | change, verbose=0)
+    with pytest.raises(ValueError, match="call fit\\(pairs\\)"):
+        model.fit(data(4), np.zeros(4), verbose=0)
 
 
 def test_another_layout(tmp_path):

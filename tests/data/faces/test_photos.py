@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,5 +200,11 @@ def test_bad_input(tmp_path, faces):
         for i in range(2):
             Image.new("RGB", (80, 80), "green").save(empty / folder / f"{i}.png")
         (empty / folder / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.warns(UserWarning, match="left out 4 of 4"), pytest.raises(ValueError, match="whose face can be used"):
+    left_out = "left out 4 of 4.* and others, all in .*left-out.txt"
+    with pytest.warns(UserWarning, match=left_out) as seen, pytest.raises(ValueError, match="whose face can be used"):
         load_makeup(f"makeup:{empty}")
+    listed = Path(str(seen[0].message).rpartition(" ")[2]).read_text().splitlines()
+    assert len(set(listed)) == 4
+    for line in listed:
+        status, name = line.split("\t")
+        assert status == ("damaged" if name.endswith("/2.png") else "no_face") and (empty / name).exists()
