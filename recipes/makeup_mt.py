@@ -16,7 +16,8 @@ learns from drawn faces.
 
 A row is a way to transfer makeup. Those beyond the paper have masks of light that are calibrated, come from asymmetry,
 or are a half everywhere (the control); or images in place of textures; or learn from the truth itself. Some settle what
-the paper leaves open: whose histograms eq. 6 takes, and whether the removal of makeup has all terms, too.
+the paper leaves open: whose histograms eq. 6 takes, whether the removal of makeup has all terms, too, and whether the
+norms of eq. 6 and 8 are squared.
 
 A pair takes 9.4 MB at 256 texels: --preset paper needs 25 GB of memory for the 2,500 pairs of its tables.
 
@@ -55,6 +56,8 @@ class Row(NamedTuple):
     options: dict = None
 
 
+# With which norms have the slopes that the default weights give mean squares at the end of training.
+AS_NORMS = {"perceptual": 0.04, "lips": 1.4, "eyes": 0.2, "skin": 0.0014}
 ROWS = {
     "untouched": Row("Untouched source"),
     "colour": Row("Colours alone, without a network"),
@@ -67,6 +70,7 @@ ROWS = {
     "calibrated": Row("Calibrated masks", {}),
     "repaired": Row("Calibrated, histograms of the repaired reference", {"histogram_reference": "repaired"}),
     "removal": Row("Calibrated, all terms for removal, too", {"both_directions": True}),
+    "norm": Row("Calibrated, norms in eq. 6 and 8", {"norm": True, "weights": AS_NORMS}),
     "even": Row("Calibrated, reference in even light"),  # the bound of what repair can do
     "truth": Row("Calibrated, learned from the truth", {"weights": dict.fromkeys(WEIGHTS, 0.0) | {"truth": 10.0}}),
 }
