@@ -271,7 +271,9 @@ def asymmetric_loss(labels, logits, positive_focus=0.0, negative_focus=4.0, shif
     positive = ops.softplus(-logits) * ops.exp(-positive_focus * ops.softplus(logits))
     shifted = ops.sigmoid(logits) - shift
     counted = ops.where(shifted > 0, shifted, 0.5)
-    negative = ops.where(shifted > 0, -ops.log1p(-counted) * counted**negative_focus, 0.0)
+    # -log(1 - q), which must not take the logarithm of 0.
+    surprise = -ops.log(ops.minimum(ops.sigmoid(-logits) + shift, 1.0)) if shift else ops.softplus(logits)
+    negative = ops.where(shifted > 0, surprise * counted**negative_focus, 0.0)
     return ops.mean(labels * positive + (1 - labels) * negative)
 
 

@@ -56,7 +56,7 @@ class Row(NamedTuple):
     options: dict = None
 
 
-# With which norms have the slopes that the default weights give mean squares at the end of training.
+# With these, norms have the gradients, at the end of training, that mean squares have with the default weights.
 AS_NORMS = {"perceptual": 0.04, "lips": 1.4, "eyes": 0.2, "skin": 0.0014}
 ROWS = {
     "untouched": Row("Untouched source"),

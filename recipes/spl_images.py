@@ -59,7 +59,7 @@ def generate(name, seed, folder, images, held_out, count, options):
         return model
 
     model = common.keep(folder / "model.keras", train, options)
-    made_by = {name: value for name, value in vars(options).items() if name.startswith("gan_")}
+    made_by = {key: value for key, value in vars(options).items() if key.startswith("gan_")}
     made_by |= {"gan": name, "seed": seed, "data": options.data, "images": len(images)}
     made_by["latent_dim"] = options.latent_dim
     generated = generate_samples(folder / "generated", model.generate, count, made_by)

@@ -339,6 +339,8 @@ def test_asymmetric_loss_without_asymmetry_is_cross_entropy():
         losses.asymmetric_loss,
         lambda labels, logits: losses.asymmetric_loss(labels, logits, 0.5, 0.5),
         lambda labels, logits: losses.asymmetric_loss(labels, logits, 0, 0),
+        lambda labels, logits: losses.asymmetric_loss(labels, logits, 0, 4, 0),
+        lambda labels, logits: losses.asymmetric_loss(labels, logits, 0, 0, 0),
     ],
 )
 @pytest.mark.parametrize("sure", [17.0, 1e4])

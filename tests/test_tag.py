@@ -124,6 +124,7 @@ def test_more_images_than_a_batch(model, tmp_path, capsys):
         (["BROKEN", "."], "is not a model file"),
         (["OTHER", "."], "holds a Functional, not a MultiLabelClassifier"),
         (["FAILED", "."], "has weights that are no numbers"),
+        (["JOINED", "."], "has the class 'green;blue', but semicolons separate labels"),
     ],
 )
 def test_one_line_for_what_does_not_fit(arguments, words, model, tmp_path, monkeypatch, capsys):
@@ -133,7 +134,11 @@ def test_one_line_for_what_does_not_fit(arguments, words, model, tmp_path, monke
     failed = keras.saving.load_model(model)
     failed.network.get_layer("logits").set_weights([np.full((3, 3), np.nan), np.zeros(3)])
     failed.save(tmp_path / "failed.keras")
-    places = {name.upper(): tmp_path / f"{name}.keras" for name in ("broken", "other", "failed")} | {"MODEL": model}
+    joined = keras.saving.load_model(model)
+    joined.class_names = ["red", "green;blue", "blue"]
+    joined.save(tmp_path / "joined.keras")
+    names = ("broken", "other", "failed", "joined")
+    places = {name.upper(): tmp_path / f"{name}.keras" for name in names} | {"MODEL": model}
     assert tag(*(places.get(argument, argument) for argument in arguments)) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1

@@ -66,14 +66,19 @@ def check_places(options, paths, suffixes, sheet):
     # Of a pattern such as "photos/**/*.jpg", what an earlier run wrote would be sources, too.
     if any(Path(path).resolve().is_relative_to(Path(out).resolve()) for path in paths):
         raise ValueError(f"--out {out} is or holds a source: pass another name")
-    if to_file and os.path.realpath(out) == os.path.realpath(options.reference):
-        raise ValueError(f"--out {out} is the reference: pass another name")
     for place in [out, *[out + sheet] * options.side_by_side] if to_file else ():
+        for name, other in ("SOURCE", source), ("REFERENCE", options.reference):
+            if os.path.realpath(place) == os.path.realpath(other):
+                raise ValueError(f"--out {out} would replace {name} {other}: pass another name")
         if os.path.exists(place) and not options.overwrite:
             raise ValueError(f"{place} exists: pass --overwrite to replace it, or another --out")
+    if not to_file and options.overwrite and Path(options.reference).resolve().is_relative_to(Path(out).resolve()):
+        raise ValueError(f"--out {out} holds REFERENCE {options.reference}, which --overwrite may remove: move it")
     if look:
         if not look.lower().endswith(".npz"):
             raise ValueError(f"--save-look {look}: pass a name that ends in .npz")
+        if os.path.isdir(look):
+            raise ValueError(f"--save-look {look} is a folder: pass another name")
         if not os.path.isdir(os.path.dirname(look) or "."):
             raise ValueError(f"--save-look {look}: there is no folder {os.path.dirname(look)}")
     return to_file

@@ -218,8 +218,11 @@ def class_names(name, *, data_dir=None):
         warnings.simplefilter("ignore", UserWarning)  # of what looks odd, `load` warns
         try:
             source = _open(name, "train", None, None, None, 0)
-        except ValueError:  # a set may have no other split than test
-            source = _open(name, "test", None, None, None, 0)
+        except ValueError as error:  # a set may have no other split than test
+            try:
+                source = _open(name, "test", None, None, None, 0)
+            except ValueError:
+                raise error from None
     return source.class_names if source else tfds_class_names(name, data_dir, others=_own_names())
 
 

@@ -18,7 +18,7 @@ from kgan.runtime.files import write_whole
 SIZE = 512  # of textures
 SMALLEST = 24  # pixels of a face
 CUT = 0.01  # share of a face's points outside the photo from which it is cut off
-GREY = 8  # most difference between the colours of a pixel in a photo without colours
+GREY = 3  # a and b of Lab that hardly a texel exceeds in a photo without colours
 SHOWN = 0.6  # least share of the face that has to be turned to the camera
 FORMAT = 1
 
@@ -52,14 +52,43 @@ def outside(face, size):
     return np.mean(((points < 0) | (points > size)).any(axis=1))
 
 
-def look_of(photo, name="the reference"):
-    """Takes the makeup of the largest face in a photograph.
+def texture_of(photo, name="the reference"):
+    """Reads the largest face of a reference photograph.
 
     Warns where the photo has several faces, cuts this one off, or has no colours.
 
     Args:
         photo: `PIL.Image.Image`.
         name: what warnings call it.
+
+    Returns:
+        A `Texture`.
+
+    Raises:
+        Unsuitable: it has no face, or one that is too small or turned away.
+    """
+    faces = find_faces(photo, small=False)
+    if not faces:
+        raise Unsuitable("no_face", "no face was found")
+    check(faces[0])
+    photo = photo.convert("RGB")
+    texture = read_texture(photo, faces[0].points, SIZE)
+    colours = np.abs(texture.lab[..., 1:][texture.visible > 0])
+    for odd, what in (
+        (len(faces) > 1, f"has {len(faces)} faces: the makeup is that of the largest"),
+        (outside(faces[0], photo.size) > CUT, "cuts the face off: what is missing of it is not transferred"),
+        (len(colours) and np.quantile(colours, 0.95) < GREY, "has no colours: neither will the makeup"),
+    ):
+        if odd:
+            warnings.warn(f"{name} {what}", stacklevel=2)
+    return texture
+
+
+def look_of(photo, name="the reference"):
+    """Takes the makeup of the largest face in a photograph.
+
+    Args:
+        photo, name: as for `texture_of`, which warns of what is odd about them.
 
     Returns:
         A `Texture`, its shadows and hidden parts repaired from the other side of the face.
@@ -73,19 +102,7 @@ def look_of(photo, name="the reference"):
     look = look_of(PIL.Image.open("reference.jpg").convert("RGB"))
     ```
     """
-    faces = find_faces(photo, small=False)
-    if not faces:
-        raise Unsuitable("no_face", "no face was found")
-    check(faces[0])
-    photo = photo.convert("RGB")
-    for odd, what in (
-        (len(faces) > 1, f"has {len(faces)} faces: the makeup is that of the largest"),
-        (outside(faces[0], photo.size) > CUT, "cuts the face off: what is missing of it is not transferred"),
-        (np.ptp(np.asarray(photo), axis=-1).max() <= GREY, "has no colours: neither will the makeup"),
-    ):
-        if odd:
-            warnings.warn(f"{name} {what}", stacklevel=2)
-    look = repaired(read_texture(photo, faces[0].points, SIZE))
+    look = repaired(texture_of(photo, name))
     return Texture(*_read(**_written(look)))  # rounded as in a file, so that both give the same
 
 

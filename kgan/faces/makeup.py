@@ -12,10 +12,10 @@ from PIL import Image
 
 from kgan.faces import PARTS
 from kgan.faces.finder import around, find_faces, mesh_in
-from kgan.faces.look import CUT, SIZE, Unsuitable, check, load_look, look_of, outside
+from kgan.faces.look import CUT, SIZE, Unsuitable, check, load_look, look_of, outside, texture_of
 from kgan.faces.photo import Photo
 from kgan.faces.texture import Texture, read_texture
-from kgan.faces.transfer import colour_transfer, network_transfer
+from kgan.faces.transfer import check_model, colour_transfer, network_transfer
 from kgan.runtime.examiner import Examiner
 from kgan.runtime.files import Undecodable, put, read_file, write_whole
 from kgan.runtime.inputs import find, grouped
@@ -82,7 +82,8 @@ def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=Tru
 
     Raises:
         Unsuitable: a photo has no face, or one that is too small or turned away; `status` says which.
-        ValueError: an argument is out of range, `source` is no image, or `model` does not paint textures.
+        ValueError: an argument is out of range, `source` or `reference` is of another type, or `model` does not paint
+            textures.
 
     Example:
 
@@ -101,11 +102,16 @@ def transfer_photo(source, reference, shade=1.0, parts=PARTS, keep_skin_tone=Tru
     check_strengths(shade, strengths)
     if faces not in ("largest", "all"):
         raise ValueError(f'faces={faces!r}: pass "largest" or "all"')
-    look = look_of(Photo.of(reference).rgb) if isinstance(reference, Image.Image) else reference
-    for name, given, wanted in (("source", source, Image.Image), ("reference", look, Texture)):
-        if not isinstance(given, wanted):
-            looks = ", or a look from load_look" if wanted is Texture else ""
-            raise ValueError(f"{name}={given!r}: pass a PIL.Image.Image{looks}")
+    if not isinstance(source, Image.Image):
+        raise ValueError(f"source is a {type(source).__name__}: pass a PIL.Image.Image")
+    if not isinstance(reference, (Image.Image, Texture)):
+        raise ValueError(f"reference is a {type(reference).__name__}: pass a PIL.Image.Image, or a look from load_look")
+    if model is not None:
+        check_model(model)
+    look = reference
+    if isinstance(reference, Image.Image):
+        # A network repairs the reference's light itself.
+        look = (look_of if model is None else texture_of)(Photo.of(reference).rgb)
     photo = Photo.of(source)
     painted, _ = make_up(photo, look, Wish(shade, strengths, keep_skin_tone, faces == "all"), model=model)
     if photo.turn in UPRIGHT:
@@ -152,7 +158,7 @@ def make_up(photo, look, wish, found=None, model=None):
         if outside(face, photo.rgb.size) > CUT:
             status = "partial"
         texture = read_texture(photo.rgb, face.points, SIZE)
-        if model:
+        if model is not None:
             difference = network_transfer(model, texture, look, wish.strengths)
         else:
             difference = colour_transfer(texture, look, wish.strengths, wish.keep_skin_tone)
@@ -204,9 +210,8 @@ def remove_earlier(out):
             continue
         if not isinstance(name, str):
             continue
-        path = Path(out, name)
-        if path.resolve().is_relative_to(Path(out).resolve()):
-            for file in filter(Path.is_file, (path, path.with_name(path.name + SHEET))):
+        for file in (Path(out, name), Path(out, name + SHEET)):
+            if file.is_file() and file.resolve().is_relative_to(Path(out).resolve()):
                 file.unlink()
 
 

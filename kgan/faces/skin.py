@@ -90,7 +90,7 @@ def uncovered(lab, visible, layout=MEDIAPIPE.layout):
     small = ndimage.median_filter(resized(lab, GRID), (5, 5, 1))
     seen = resized(visible, GRID)
     at = cheeks & (seen >= min(0.5, seen[cheeks].max()))
-    # No skin is blue or green, in any but coloured light, or black.
+    # No skin is black, and none is blue or green but in coloured light.
     human = at & (small[..., 0] > 15) & (small[..., 1] > -3) & (small[..., 2] > 0)
     at = human if human.sum() > 0.1 * at.sum() else at
     colours, places = small[at], terms[at]

@@ -30,7 +30,7 @@ LIGHT = 0.04  # coarseness of light, as a share of the texture
 MAKEUP = {"eyes": (0.5, 1, 1), "skin": (0, 0.6, 0.2)}
 LOCAL_LIGHT = 0.5  # how much of the light around the lips is taken for light
 TONE_LIGHT = 0.5  # how much of the difference between two skin tones
-SHOWN = 0.3  # share of the reference's lips that has to be seen
+LIPS_SHOWN = 0.3  # share of the reference's lips that has to be seen
 SEEN = 0.3  # visibility from which a texel's colour is trusted
 
 
@@ -82,21 +82,24 @@ def colour_transfer(source, look, strengths=None, keep_skin_tone=True):
     return (changed - source.lab) * source.visible[..., None]
 
 
+def check_model(model):
+    """Raises ValueError unless a model paints textures in this package's layout."""
+    layout = getattr(getattr(model, "uv_layout", None), "name", None)
+    if layout != MEDIAPIPE.layout.name or model.image_space:
+        what = f"textures in the layout {MEDIAPIPE.layout.name!r}"
+        raise ValueError(f"model is a {type(model).__name__}: pass a kgan.MakeupGAN that paints {what}")
+
+
 def network_transfer(model, source, look, strengths=None):
     """Returns what to add to the source's colours, in Lab, by a trained network in place of `colour_transfer`.
 
     Args:
-        model: `kgan.MakeupGAN` of textures in this package's layout.
+        model: `kgan.MakeupGAN`, checked by `check_model`.
         source, look, strengths: as for `colour_transfer`.
 
     Returns:
         As `colour_transfer`.
-
-    Raises:
-        ValueError: the model paints images in place of textures, or textures in another layout.
     """
-    if model.image_space or model.uv_layout.name != MEDIAPIPE.layout.name:
-        raise ValueError(f"the model paints images, or not in the layout {MEDIAPIPE.layout.name!r}: pass one that does")
     textures = [lab_to_rgb(resized(texture.lab, model.uv_size)) / np.float32(127.5) - 1 for texture in (source, look)]
     before, theirs = (np.clip(texture, -1, 1)[None] for texture in textures)
     after = model.transfer(before, theirs, parts=strengths)
@@ -244,7 +247,7 @@ def _lip_change(source, look, lips):
     change = np.zeros_like(source.lab)
     box, signed, *_ = _lip_places(len(lips))
     shown, seen = (texture.visible[box] > SEEN for texture in (source, look))
-    if np.mean(seen[signed > 0]) < SHOWN:
+    if np.mean(seen[signed > 0]) < LIPS_SHOWN:
         return change
     inside, theirs = (lips[box] > 0.5) & shown, (lip_mask(look)[box] > 0.5) & seen
     if inside.any() and theirs.any():

@@ -74,7 +74,7 @@ def find(paths, leave_out=()):
     Yields:
         `Input` objects.
     """
-    leave_out = {in_real_folder(path) for path in leave_out}
+    leave_out = {place for path in leave_out for place in (in_real_folder(path), os.path.realpath(path))}
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
             yield from walk(path, leave_out)
@@ -85,7 +85,7 @@ def find(paths, leave_out=()):
 
 
 def in_real_folder(path):
-    """Returns the absolute path of a file or folder by none but its own link, if it is one."""
+    """Returns the absolute path of a file or folder, with the links in its parents resolved, but not its own."""
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
 

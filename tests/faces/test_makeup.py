@@ -147,14 +147,24 @@ def test_the_reference_is_never_replaced(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(photos)
     before = (photos / "more" / "a.png").read_bytes()
     assert makeup("a.png", "more/a.png", "--out", "./more/a.png", "--overwrite") == 2
-    assert "--out ./more/a.png is the reference" in capsys.readouterr().err
+    assert "--out ./more/a.png would replace REFERENCE more/a.png" in capsys.readouterr().err
+    assert makeup("a.png", "more/a.png", "--out", "more", "--overwrite") == 2
+    assert "--out more holds REFERENCE more/a.png" in capsys.readouterr().err
     assert (photos / "more" / "a.png").read_bytes() == before
+    # Nor does the sheet replace anything.
+    sheet = photos / "q.png.side-by-side.png"
+    sheet.write_bytes(before)
+    for source, reference, name in (("a.png", sheet.name, "REFERENCE"), (sheet.name, "a.png", "SOURCE")):
+        assert makeup(source, reference, "--out", "q.png", "--side-by-side", "--overwrite") == 2
+        assert f"would replace {name} {sheet.name}" in capsys.readouterr().err
+    assert sheet.read_bytes() == before
 
 
 def test_results_that_a_link_leads_to_are_no_sources(photos, look, tmp_path):
     (tmp_path / "link").symlink_to("photos")
-    for _ in range(2):
-        assert makeup(photos / "more", look, "--out", tmp_path / "link" / "more" / "out") == 0
+    (tmp_path / "direct").symlink_to("photos/more/out")
+    for out in ("link/more/out", "link/more/out", "direct"):
+        assert makeup(photos / "more", look, "--out", tmp_path / out) == 0
     assert [row["out"] for row in rows_of(photos / "more" / "out")] == ["a.png"]
 
 
@@ -169,7 +179,7 @@ def test_overwriting_after_a_kill(photos, look, tmp_path):
 
 def test_what_is_odd_about_a_reference_is_said(portrait, red_lips):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         look_of(red_lips)
     two = Image.new("RGB", (600, 300), "navy")
     two.paste(portrait, (20, 30))
@@ -179,7 +189,9 @@ def test_what_is_odd_about_a_reference_is_said(portrait, red_lips):
     with pytest.warns(UserWarning, match="cuts the face off"):
         look_of(portrait.crop((60, 20, 130, 200)).resize((210, 540)))
     with pytest.warns(UserWarning, match="the reference has no colours: neither will the makeup"):
-        look_of(red_lips.convert("L"))
+        grey = red_lips.convert("L").convert("RGB")
+        grey.putpixel((0, 0), (255, 0, 0))  # such as of a date
+        look_of(grey)
 
 
 def test_a_journal_cannot_name_files_elsewhere(photos, look, tmp_path):
@@ -187,9 +199,12 @@ def test_a_journal_cannot_name_files_elsewhere(photos, look, tmp_path):
     assert makeup(photos / "a.png", look, "--out", out) == 0
     (tmp_path / "mine.png").write_bytes(b"mine")
     journal = out / "makeup.jsonl"
-    journal.write_text(journal.read_text().replace('"out": "a.png"', '"out": "../mine.png"'))
-    assert makeup(photos / "a.png", look, "--out", out, "--overwrite") == 0
-    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+    row, beside = journal.read_text(), tmp_path / "out.side-by-side.png"
+    beside.write_bytes(b"mine")
+    for name in ("../mine.png", "", "."):
+        journal.write_text(row.replace('"out": "a.png"', f'"out": "{name}"'))
+        assert makeup(photos / "a.png", look, "--out", out, "--overwrite") == 0
+        assert (tmp_path / "mine.png").read_bytes() == beside.read_bytes() == b"mine"
 
 
 def test_two_photos_of_one_name(photos, portrait, look, tmp_path):
@@ -380,12 +395,13 @@ def test_transfer_photo(portrait, red_lips, look):
             kgan.makeup.transfer_photo(portrait, red_lips, **options)
     with pytest.raises(Unsuitable, match="no face was found"):
         kgan.makeup.transfer_photo(Image.new("RGB", (90, 90)), red_lips)
-    for wrong in (("a.jpg", red_lips), (portrait, "b.jpg")):
-        with pytest.raises(ValueError, match=r"\.jpg': pass a PIL.Image.Image"):
-            kgan.makeup.transfer_photo(*wrong)
+    with pytest.raises(ValueError, match=r"source is a ndarray: pass a PIL.Image.Image"):
+        kgan.makeup.transfer_photo(np.asarray(portrait), red_lips)
+    with pytest.raises(ValueError, match=r"reference is a str: pass a PIL.Image.Image, or a look from load_look"):
+        kgan.makeup.transfer_photo(portrait, "b.jpg")
 
 
-class Painter:
+class BluePainter:
     """In place of a `MakeupGAN`: blue lips, whatever the reference."""
 
     uv_size, image_space, uv_layout = 64, False, MEDIAPIPE.layout
@@ -397,20 +413,21 @@ class Painter:
 
 
 def test_transfer_photo_with_a_network(portrait, red_lips, look):
-    painted = kgan.makeup.transfer_photo(portrait, red_lips, model=Painter(), parts="lips")
+    painted = kgan.makeup.transfer_photo(portrait, red_lips, model=BluePainter(), parts="lips")
     coloured = kgan.makeup.transfer_photo(portrait, red_lips, parts="lips")
     before, blue, red = (np.asarray(image, int) for image in (portrait, painted, coloured))
     lips = (abs(red - before).max(axis=-1) > 10) & (abs(blue - before).max(axis=-1) > 10)
     assert lips.sum() > 100 and (blue - before)[lips, 2].mean() > 20 and (blue - before)[lips, 0].mean() < -60
     assert np.all(blue[:20] == before[:20]), "far from the lips nothing changes"
-    half = np.asarray(kgan.makeup.transfer_photo(portrait, red_lips, 0.5, "lips", model=Painter()), int)
+    half = np.asarray(kgan.makeup.transfer_photo(portrait, red_lips, 0.5, "lips", model=BluePainter()), int)
     assert 0.3 < abs(half - before)[lips].mean() / abs(blue - before)[lips].mean() < 0.7
-    same = kgan.makeup.transfer_photo(portrait, kgan.makeup.load_look(look), model=Painter(), parts="lips")
+    same = kgan.makeup.transfer_photo(portrait, kgan.makeup.load_look(look), model=BluePainter(), parts="lips")
     assert same.tobytes() == painted.tobytes()
-    other = Painter()
+    other = BluePainter()
     other.image_space = True
-    with pytest.raises(ValueError, match="the model paints images, or not in the layout"):
-        kgan.makeup.transfer_photo(portrait, red_lips, model=other)
+    for model, kind in ((other, "BluePainter"), ("model.keras", "str")):
+        with pytest.raises(ValueError, match=f"model is a {kind}: pass a kgan.MakeupGAN that paints textures in the"):
+            kgan.makeup.transfer_photo(portrait, red_lips, model=model)
 
 
 def test_outside(face):

@@ -331,7 +331,6 @@ def test_fit_refuses_what_does_not_fit(batch, words):
         ({"class_names": ["a", "b", "c"]}, "pass 4 different names"),
         ({"class_names": ["a", "b", "c", "a"]}, "pass 4 different names"),
         ({"class_names": ["a", "b", "c", ""]}, "pass 4 different names"),
-        ({"class_names": ["a", "b;c", "d", "e"]}, "'b;c': files of labels separate names by semicolons"),
         ({"thresholds": [0.5, 0.5]}, "pass one finite number or 4"),
         ({"thresholds": np.nan}, "pass one finite number or 4"),
         ({"weights": "imagenet"}, "weights='imagenet'"),

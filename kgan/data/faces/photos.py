@@ -34,7 +34,6 @@ MAPS = ("segs", "seg", "seg1", "parsing")  # folders of parsing maps, in place o
 # Test photos of each kind in MT (section 4.1), and their share in other sets.
 MT_TEST = {"non-makeup": 100, "makeup": 250}
 TEST = 0.1
-LEFT_OUT = "left-out.txt"  # of the last set that was read, in the cache
 
 
 class Labels(NamedTuple):
@@ -69,9 +68,10 @@ def load_photos(kind, path, split, uv_size, image_size, count, seed, geometry=No
             faces.setdefault(role, []).append(found)
     if failures:
         each = ", ".join(f"{status} {n}" for status, n in Counter(failures.values()).most_common())
-        first = ", ".join(list(failures)[:3]) + (f" and others, all in {cache / LEFT_OUT}" if len(failures) > 3 else "")
-        cache.mkdir(parents=True, exist_ok=True)
-        write_whole(cache / LEFT_OUT, "".join(f"{status}\t{name}\n" for name, status in failures.items()).encode())
+        first = ", ".join(list(failures)[:3])
+        if len(failures) > 3:
+            place = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]
+            first += f" and others, all in {_list(cache / f'left-out-{split}-{place}.txt', failures)}"
         warnings.warn(f"{path}: left out {len(failures)} of {len(everything)} photos ({each}): {first}", stacklevel=3)
     for role, folder in KINDS.items():
         if role not in faces:
@@ -97,6 +97,13 @@ def stacked(pair, count):
                 whole[key] = np.empty((count, *np.shape(value)), np.asarray(value).dtype)
             whole[key][i] = value
     return whole
+
+
+def _list(path, failures):
+    """Writes the status and the name of photos that were left out, one to a line, and returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, b"".join(os.fsencode(f"{status}\t{name}\n") for name, status in failures.items()))
+    return path
 
 
 def _split(kind, store, folder, split, seed):

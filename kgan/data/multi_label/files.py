@@ -1,5 +1,6 @@
 """Image files with several labels each, and the table that gives them: `multilabel:PATH`."""
 
+import collections
 import csv
 import io
 import unicodedata
@@ -147,8 +148,9 @@ def check_class_names(class_names, place):
     """Raises ValueError unless all are different texts, without semicolons, which separate them in files of labels."""
     if wrong := [name for name in class_names if not isinstance(name, str) or not name.strip() or ";" in name]:
         raise ValueError(f"{place}: {wrong[0]!r} is no name of a class: pass a text without semicolons")
-    if twice := [name for name in class_names if class_names.count(name) > 1]:
-        raise ValueError(f"{place}: the class {twice[0]!r} occurs twice")
+    name, count = collections.Counter(class_names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{place}: the class {name!r} occurs twice")
 
 
 def _from_names(cells):
@@ -179,14 +181,14 @@ def _match(store, table, files, lines, place):
         root /= "images"
     # macOS writes an accent as a character of its own.
     composed = {unicodedata.normalize("NFC", name): name for name in store.names}
-    names = [unicodedata.normalize("NFC", (root / file.replace("\\", "/")).as_posix()) for file in files]
-    names = [composed.get(name, name) for name in names]
+    present = set(store.names)
+    names = [(root / file.replace("\\", "/")).as_posix() for file in files]
+    names = [name if name in present else composed.get(unicodedata.normalize("NFC", name), name) for name in names]
     first = {}
     for line, name in zip(lines, names, strict=True):
         if name in first:
             raise ValueError(f"{place}: {name} twice, in lines {first[name]} and {line}")
         first[name] = line
-    present = set(store.names)
     missing = [name for name in names if name not in present]
     inside = [name for name in store.names if PurePosixPath(name).is_relative_to(root) and name not in first]
     unnamed = [name for name in inside if name != table and store.is_picture(name)]

@@ -198,6 +198,7 @@ class MakeupGAN(AdversarialModel):
                 np.clip(sum(region(name, uv_size, layout) for name in names), 0, 1)[..., None]
                 for names in (("face",), ("face", "eyes", "mouth"))
             )
+        self._shares = self._painted * part_shares(self.size, layout)
         parts = part_map(uv_size, layout).ravel()
         self._texels = [np.flatnonzero(parts == number).astype("int32") for number in range(1, len(PARTS) + 1)]
 
@@ -418,8 +419,8 @@ class MakeupGAN(AdversarialModel):
         The part of the skin is the rest of the face, brows and rims included, of which histograms are not taken.
         """
         apart = ops.mean(ops.abs(target - made_up), axis=(0, -1))[..., None]
-        shares = self._painted * part_shares(self.size, self.uv_layout)
-        return ops.mean(ops.sum(apart * ops.convert_to_tensor(shares), axis=(0, 1)) / shares.sum(axis=(0, 1)))
+        shares = ops.convert_to_tensor(self._shares)
+        return ops.mean(ops.sum(apart * shares, axis=(0, 1)) / ops.sum(shares, axis=(0, 1)))
 
     def _histogram_losses(self, fake, role, other, mask, batch):
         """Return eq. 6 of each part: a fake on the face of one role gets the histograms of the face in the other."""
@@ -556,14 +557,14 @@ def _weights(given, image_space):
     if low := [name for name, value in given.items() if not 0 <= value < float("inf")]:
         raise ValueError(f"weights[{low[0]!r}]={given[low[0]]}: pass a finite number of at least 0.")
     weights = {**WEIGHTS, **given}
-    if not any(weights.values()):
-        raise ValueError("All weights are 0: there is nothing to learn.")
     if image_space:
         if weights["truth"]:
             raise ValueError("The truth is a texture: pass it a weight of 0 in image space.")
         if given.get("texture_adversarial"):
             raise ValueError("There are no textures in image space: pass texture_adversarial a weight of 0.")
         weights["texture_adversarial"] = 0.0
+    if not any(weights.values()):
+        raise ValueError("All weights are 0: there is nothing to learn.")
     return weights
 
 

@@ -253,8 +253,6 @@ def check_names(class_names, num_classes):
     names = list(class_names)
     if len(names) != num_classes or len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
         raise ValueError(f"class_names {names}: pass {num_classes} different names.")
-    if joined := [name for name in names if ";" in name]:
-        raise ValueError(f"class_names {joined[0]!r}: files of labels separate names by semicolons; pass another name.")
     return names
 
 

@@ -31,8 +31,8 @@ class Tagger:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file holds no `MultiLabelClassifier` or one with weights that are not finite, or `top_k` exceeds
-            its classes.
+        ValueError: the file holds no `MultiLabelClassifier`, or one with weights that are not finite or semicolons in
+            the names of its classes; or `top_k` exceeds its classes.
     """
 
     def __init__(self, path, threshold=None, top_k=None):
@@ -46,6 +46,8 @@ class Tagger:
             raise ValueError(f"{path} holds a {type(self.model).__name__}, not a MultiLabelClassifier")
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             raise ValueError(f"{path} has weights that are no numbers: its training failed")
+        if joined := [name for name in self.model.class_names if ";" in name]:
+            raise ValueError(f"{path} has the class {joined[0]!r}, but semicolons separate labels: change class_names")
         self.digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         classes = self.model.num_classes
         if top_k is not None and not 1 <= top_k <= classes:
