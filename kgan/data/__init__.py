@@ -40,7 +40,6 @@ labels | its own if square (32 x 32 for 28 x 28), else 64 x 64; grey or RGB as s
 
 import math
 import numbers
-import warnings
 
 import numpy as np
 
@@ -214,15 +213,13 @@ def class_names(name, *, data_dir=None):
     """
     if is_text_set(name):
         return ["no_text", "text"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of what looks odd, `load` warns
+    try:
+        source = _open(name, "train", None, None, None, 0)
+    except ValueError as error:  # a set may have no other split than test
         try:
-            source = _open(name, "train", None, None, None, 0)
-        except ValueError as error:  # a set may have no other split than test
-            try:
-                source = _open(name, "test", None, None, None, 0)
-            except ValueError:
-                raise error from None
+            source = _open(name, "test", None, None, None, 0)
+        except ValueError:
+            raise error from None
     return source.class_names if source else tfds_class_names(name, data_dir, others=_own_names())
 
 

@@ -22,12 +22,31 @@ class MultiLabelFiles(Files):
     A broken file is left out with its labels.
 
     Args:
+        split: what warnings call these files.
         boxes: for each label, the part of the file that it describes, as in `decode`; None for whole files.
     """
 
-    def __init__(self, *args, boxes=None):
+    def __init__(self, *args, split, boxes=None):
         super().__init__(*args)
+        self.split = split
         self.boxes = boxes
+
+    def arrays(self):
+        self._say_what_is_odd()
+        return super().arrays()
+
+    def batches(self, batch_size, seed):
+        self._say_what_is_odd()
+        return super().batches(batch_size, seed)
+
+    def _say_what_is_odd(self):
+        path, split = self.store.path, self.split
+        if without := int((self.labels < 1).all(axis=1).sum()):
+            warnings.warn(f"{path}: {without} of {len(self.labels)} {split} images have no label", stacklevel=4)
+        some = (self.labels == 1).any(axis=0)
+        if absent := [name for name, found in zip(self.class_names, some, strict=True) if not found]:
+            named = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+            warnings.warn(f"{path}: no {split} image has a label of {named}", stacklevel=4)
 
     def _decoded(self, index):
         box = None if self.boxes is None else self.boxes[index]
@@ -53,17 +72,13 @@ class MultiLabelFiles(Files):
 
 
 def select(store, split, files, labels, class_names, image_size, channels, count, seed, boxes=None):
-    """Returns the `MultiLabelFiles` of one split, or of a random `count` of them, and warns of what looks odd."""
+    """Returns the `MultiLabelFiles` of one split, or of a random `count` of them."""
     labels = np.asarray(labels, "int32").reshape(len(files), len(class_names))
     kept = random_subset(len(files), count, seed)
     files, labels = [files[i] for i in kept], labels[kept]
     boxes = boxes and [boxes[i] for i in kept]
-    if without := int((labels < 1).all(axis=1).sum()):
-        warnings.warn(f"{store.path}: {without} of {len(files)} {split} images have no label", stacklevel=2)
-    if absent := [name for name, column in zip(class_names, labels.T, strict=True) if not (column == 1).any()]:
-        named = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
-        warnings.warn(f"{store.path}: no {split} image has a label of {named}", stacklevel=2)
-    return MultiLabelFiles(store, files, labels, class_names, image_size or 64, channels or 3, boxes=boxes)
+    options = image_size or 64, channels or 3
+    return MultiLabelFiles(store, files, labels, class_names, *options, split=split, boxes=boxes)
 
 
 def open_multilabel(path, split, image_size, channels, count, seed):
