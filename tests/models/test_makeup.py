@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import kgan
 from kgan import backend
-from kgan.data.faces.painter import draw_shape
+from kgan.data.faces.heads import draw_head
 from kgan.faces.mesh import inside, region
 from kgan.faces.prnet import read_mesh
 from kgan.faces.skin import part_map, part_shares
@@ -515,7 +515,7 @@ def test_gradient_of_a_texture(pairs):
 @pytest.mark.every_backend
 def test_unwrapped_is_what_numpy_unwraps(pairs):
     images = np.random.default_rng(0).random((2, 40, 50, 3)).astype("float32")
-    heads = [draw_shape(np.random.default_rng(seed)) * (2, 2, 2) + (25, 20, 0) for seed in range(2)]
+    heads = [draw_head(np.random.default_rng(seed)) * (2, 2, 2) + (25, 20, 0) for seed in range(2)]
     tables = [unwrap_table(points, (40, 50), 32) for points in heads]
     found = unwrap(images, *(np.stack(parts) for parts in zip(*tables, strict=True)))
     expected = [read(image, points, 32) for image, points in zip(images, heads, strict=True)]

@@ -7,17 +7,20 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from kgan.data.faces.painter import LIGHTS, FacePainter, draw_shape, lit, made_up
+from kgan.data.faces.heads import draw_head
+from kgan.data.faces.painter import LIGHTS, FacePainter, Layer, covered, lit, made_up
 from kgan.data.faces.photos import load_photos, stacked
 from kgan.data.source import Source, check_split
+from kgan.faces.mesh import MOUTH, TRIANGLES
+from kgan.faces.raster import rasterise
 from kgan.faces.skin import part_map
 from kgan.faces.texture import nearest_texels, render_table, visibility
 
 COUNTS = {"train": 2000, "test": 500}
 # Skins, makeups, lights and poses are drawn once and recombined; lights of each class.
 SKINS, MAKEUPS, LIGHTS_OF_A_CLASS, POSES = 150, 150, 40, 200
-FRINGES = 0.2  # share of faces with hair in front
 EVEN = 0.9  # shade of even light
+TEETH, THROAT = (0.85, 0.82, 0.76), (0.25, 0.08, 0.08)
 
 
 def open_faces(split, image_size, channels, count, seed):
@@ -85,20 +88,37 @@ class Bank:
 class Pose(NamedTuple):
     """A head in an image: its `render_table`s with and without eyes and mouth, and its `visibility`.
 
-    `nearest` is the texel nearest to each pixel, -1 where there is no face.
+    The table with them is solid up to its edge. `nearest` is the texel nearest to each pixel, -1 where there is no face
+    and in its holes. `mouth` is what an open mouth shows, which has no place in a texture: a `Layer` in the image.
     """
 
     whole: tuple
     table: tuple
     visibility: np.ndarray
     nearest: np.ndarray
+    mouth: Layer
 
 
 def _draw_pose(size, image_size, rng):
     points, shape = _posed(rng, image_size), (image_size, image_size)
-    whole = render_table(points, shape, size, holes=True)
-    nearest = nearest_texels(*whole[:2], shape)
-    return Pose(whole, render_table(points, shape, size), visibility(points, shape, size), nearest)
+    table = render_table(points, shape, size)
+    seen = visibility(points, shape, size)
+    index, weight, _ = render_table(points, shape, size, holes=True)
+    solid = weight.any(axis=1).reshape(shape).astype("float32")
+    solid *= np.clip(2 * ndimage.gaussian_filter(solid, 1) - 0.5, 0, 1)
+    return Pose((index, weight, solid), table, seen, nearest_texels(*table[:2], shape), _mouth(points, shape))
+
+
+def _mouth(points, shape):
+    """Draws what is between the lips: upper teeth, unless the mouth is hardly open, and the dark below them."""
+    height = np.zeros(len(points))
+    height[list(MOUTH)] = [0.5, *[0] * 9, 0.5, *[1] * 9]  # 0 at the lower lip and 1 at the upper one
+    triangle, weights = rasterise(points, TRIANGLES, shape)
+    at = (triangle >= 0) & np.isin(TRIANGLES, MOUTH).all(axis=1)[triangle]
+    high = np.einsum("ijk,ijk->ij", weights, height[TRIANGLES[triangle]])
+    corner, lower, other, upper = points[[MOUTH[i] for i in (0, 5, 10, 15)], :2]
+    teeth = (high > 0.55) & (np.linalg.norm(upper - lower) > 0.12 * np.linalg.norm(other - corner))
+    return Layer(at.astype("float64"), np.where(teeth[..., None], TEETH, THROAT))
 
 
 def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, seed=0, geometry=None):
@@ -177,26 +197,32 @@ def _pair(bank, index, image_size):
     skins, makeup = [bank.skin(rng), bank.skin(rng)], bank.makeup(rng)
     kinds = rng.integers(len(LIGHTS), size=2)
     lights = [bank.light(rng, kind) for kind in kinds]
-    truth = made_up(skins[0], makeup)
-    textures = {"source": lit(skins[0].texture, lights[0]), "reference": lit(made_up(skins[1], makeup), lights[1])}
+    covers = [bank.painter.draw_cover(rng, skin.tone) for skin in skins]
+    bare, truth, reference = (  # makeup does not go onto what is in front of the face
+        covered(texture, cover)
+        for texture, cover in (
+            (skins[0].texture, covers[0]),
+            (made_up(skins[0], makeup), covers[0]),
+            (made_up(skins[1], makeup), covers[1]),
+        )
+    )
     even = lights[0]._replace(shade=np.full_like(lights[0].shade, EVEN), gloss=0 * lights[0].gloss, tint=np.ones(3))
-    pair = {"target_texture": lit(truth, lights[0]), "even_texture": lit(truth, even)}
-    pair["reference_even_texture"] = lit(made_up(skins[1], makeup), even)
+    pair = {
+        "source_texture": lit(bare, lights[0]),
+        "target_texture": lit(truth, lights[0]),
+        "even_texture": lit(truth, even),
+        "reference_texture": lit(reference, lights[1]),
+        "reference_even_texture": lit(reference, even),
+    }
     size = bank.painter.size
-    for role, texture in textures.items():
-        fringe = bank.painter.draw_fringe(rng) if rng.random() < FRINGES else None
-        if fringe:
-            cover = fringe.alpha[..., None]
-            texture = texture * (1 - cover) + fringe.colour * cover
-            for key in ("target_texture", "even_texture") if role == "source" else ("reference_even_texture",):
-                pair[key] = pair[key] * (1 - cover) + fringe.colour * cover  # makeup does not go onto hair
+    for role, cover, light in zip(("source", "reference"), covers, lights, strict=True):
         pose = bank.pose(rng, image_size)
-        pair[f"{role}_texture"] = texture
-        pair[f"{role}_shade"] = lights[0 if role == "source" else 1].shade[..., None]
-        pair[f"{role}_image"] = _drawn(texture, pose.whole, _ground(rng, image_size))
-        parts = part_map(size) * (fringe.alpha < 0.5) if fringe else part_map(size)
+        hidden = cover.alpha if cover else np.zeros((size, size))
+        pair[f"{role}_shade"] = light.shade[..., None]
+        pair[f"{role}_image"] = _drawn(pair[f"{role}_texture"], hidden, pose, _ground(rng, image_size))
+        parts = part_map(size) * (hidden < 0.5)
         pair[f"{role}_parts"] = np.where(pose.nearest >= 0, parts.ravel()[pose.nearest], 0)
-        pair[f"{role}_visibility"] = (pose.visibility * (1 - fringe.alpha) if fringe else pose.visibility)[..., None]
+        pair[f"{role}_visibility"] = (pose.visibility * (1 - hidden))[..., None]
         if role == "source":
             index_, weight, alpha = pose.table
             pair |= {"source_index": index_, "source_weight": weight, "source_alpha": alpha[..., None]}
@@ -208,17 +234,19 @@ def _pair(bank, index, image_size):
     return pair | {"source_light": source_light, "reference_light": reference_light, "source_tone": tone}
 
 
-def _drawn(texture, table, ground):
-    """Draws a texture before a ground, by a `render_table`."""
-    index, weight, alpha = table
-    face = (texture.reshape(-1, 3)[index] * weight[..., None]).sum(axis=1).reshape(ground.shape)
-    return ground + alpha[..., None] * (face - ground)
+def _drawn(texture, hidden, pose, ground):
+    """Draws a texture before a ground; `hidden` says of each texel how much of it something is in front of."""
+    index, weight, solid = pose.whole
+    face = (texture.reshape(-1, 3)[index] * weight[..., None]).sum(axis=1)
+    open_mouth = pose.mouth.alpha.reshape(-1, 1) * (1 - (hidden.ravel()[index] * weight).sum(axis=1, keepdims=True))
+    face += open_mouth * (pose.mouth.colour.reshape(-1, 3) - face)
+    return ground + solid[..., None] * (face.reshape(ground.shape) - ground)
 
 
 def _posed(rng, image_size):
     """Draws a head in a pose, in pixels of an image."""
     turn = Rotation.from_euler("yxz", rng.normal(size=3) * (18, 8, 6), degrees=True)
-    points = draw_shape(rng)
+    points = draw_head(rng)
     points = turn.apply(points - points.mean(axis=0))
     scale = rng.uniform(0.65, 0.85) * image_size / np.ptp(points[:, :2], axis=0).max()
     middle = image_size / 2 + rng.normal(size=2) * 0.03 * image_size

@@ -10,13 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from kgan.faces.mesh import EYES, PLACES, POINTS, TRIANGLES, interpolated, region
+from kgan.data.faces.heads import draw_head
+from kgan.faces.mesh import EYES, PLACES, TRIANGLES, interpolated, region
 from kgan.faces.raster import rasterise, sample
 from kgan.faces.texture import normals
 
 LIGHTS = ("front", "left", "right", "top", "bottom")  # where the light comes from, in the picture
 GAMMA = 2.2
 DARKEST, LIGHTEST = np.array((0.36, 0.22, 0.15)), np.array((0.93, 0.76, 0.68))  # skin
+# The shares of faces with something in front of them.
+COVERS = {"fringe": 0.2, "glasses": 0.12, "hand": 0.08}
 CHEEKS = (50, 280)  # points in the middle of the cheeks
 
 
@@ -119,8 +122,17 @@ class FacePainter:
             layers.append(Layer(rng.uniform(0.45, 0.95) * region("lips", self.size), lipstick))
         return layers
 
-    def draw_fringe(self, rng):
-        """Draws hair over a part of the forehead and perhaps of one side: a `Layer`."""
+    # === What is in front of a face ===
+
+    def draw_cover(self, rng, tone):
+        """Draws hair, glasses or a hand in front of a face of some skin tone: a `Layer`; None for most faces."""
+        kind = rng.choice([*COVERS, None], p=[*COVERS.values(), 1 - sum(COVERS.values())])
+        if kind == "hand":
+            return self._hand(rng, tone)
+        return kind and {"fringe": self._fringe, "glasses": self._glasses}[kind](rng)
+
+    def _fringe(self, rng):
+        """Draws hair over a part of the forehead and perhaps of one side."""
         side, low = rng.choice((-1, 1)), rng.uniform(0.12, 0.26)
         edge = low + 0.05 * self.noise(rng, 0.05) + 0.12 * side * (self.right - 0.5)
         alpha = np.clip((edge - self.down) / 0.015, 0, 1)
@@ -131,11 +143,45 @@ class FacePainter:
         strands = 1 + 0.15 * self.noise(rng, 0.004)
         return Layer(alpha, np.clip(hair * strands[..., None], 0, 1))
 
+    def _glasses(self, rng):
+        """Draws a frame with clear lenses, or dark ones in front of one face in three."""
+        wide, high, bow = rng.uniform(0.08, 0.11), rng.uniform(0.06, 0.09), rng.uniform(0.006, 0.018)
+        roundness, drop = rng.uniform(2, 5), rng.uniform(0, 0.02)
+        edge = np.full((self.size, self.size), np.inf)  # distance to the edge of the nearer lens, below 0 inside
+        for x, y in self.eyes:
+            across, down = np.abs(self.right - x) / wide, np.abs(self.down - y - drop) / high
+            edge = np.minimum(edge, ((across**roundness + down**roundness) ** (1 / roundness) - 1) * min(wide, high))
+        frame = np.clip((bow - np.abs(edge)) / 0.006, 0, 1)
+        level = np.mean([y for _, y in self.eyes]) + drop - 0.3 * high
+        bar = np.clip((0.8 * bow - np.abs(self.down - level)) / 0.006, 0, 1) * (edge > 0)
+        tint = rng.uniform(0.5, 0.95) if rng.random() < 1 / 3 else 0
+        lens = tint * np.clip(-edge / 0.006, 0, 1)
+        colours = [_colour(rng.random(), rng.uniform(0, 0.7), rng.uniform(0.05, top)) for top in (0.6, 0.25)]
+        solid = np.maximum(frame, bar)
+        return Layer(np.maximum(solid, lens), _over(np.broadcast_to(colours[1], (*lens.shape, 3)), solid, colours[0]))
+
+    def _hand(self, rng, tone):
+        """Draws two to four fingers that come from below or from one side, with the skin of the face."""
+        side, angle = rng.choice((-1, 1)), rng.uniform(0.3, 1.4)
+        along = np.array((side * np.cos(angle), np.sin(angle)))  # from the tips to the hand
+        tip = np.array((0.5 + side * rng.uniform(0.05, 0.3), rng.uniform(0.55, 0.85)))
+        width = rng.uniform(0.035, 0.05)
+        skin = np.clip(tone * (1 + 0.06 * rng.normal()), 0, 1)
+        alpha, relief = np.zeros((2, self.size, self.size))
+        for number in range(rng.integers(2, 5)):
+            start = tip + 1.9 * number * width * np.array((-along[1], along[0])) + 0.05 * rng.normal() * along
+            x, y = self.right - start[0], self.down - start[1]
+            on = np.clip(x * along[0] + y * along[1], 0, None)
+            off = np.hypot(x - on * along[0], y - on * along[1]) / width
+            alpha = np.maximum(alpha, np.clip((1 - off) * width / 0.008, 0, 1))
+            relief = np.maximum(relief, 1 - 0.45 * np.minimum(off, 1) ** 2)
+        return Layer(alpha, skin * relief[..., None])
+
     # === Light ===
 
     def draw_light(self, rng, kind):
-        """Draws a light from one of `LIGHTS`, on a face of a shape of its own, with shadows that it casts on itself."""
-        shape = draw_shape(rng)
+        """Draws a light from one of `LIGHTS`, on a head of its own, with shadows that it casts on itself."""
+        shape = draw_head(rng)
         outwards = interpolated(normals(shape), self.size)
         across, up = rng.uniform(0.7, 1.6), rng.uniform(-0.2, 0.5)
         if kind in ("left", "right"):
@@ -170,16 +216,6 @@ class FacePainter:
         return ndimage.gaussian_filter(1 - covered, 0.012 * self.size)
 
 
-def draw_shape(rng):
-    """Draws the points of a head, `(468, 3)` in centimetres: x to the right, y down, z away from the camera."""
-    shape = POINTS * (1, -1, -1) * rng.uniform((0.9, 0.9, 0.8), (1.1, 1.1, 1.25))
-    for _ in range(4):
-        centre, height = POINTS[rng.integers(len(POINTS))], 0.35 * rng.normal()
-        for side in (1, -1):  # a bump or a hollow, the same on both sides
-            shape[:, 2] += height * np.exp(-((POINTS - centre * (side, 1, 1)) ** 2).sum(axis=1) / 8)
-    return shape
-
-
 def _colour(hue, saturation, value):
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
 
@@ -198,6 +234,11 @@ def made_up(skin, layers):
         relief = np.clip(0.55 + 0.45 * skin.texture.mean(axis=-1, keepdims=True) / max(skin.tone.mean(), 0.05), 0, 1.2)
         texture = _over(texture, layer.alpha, layer.colour * relief)
     return np.clip(texture, 0, 1)
+
+
+def covered(texture, cover):
+    """Returns a texture behind a `Layer` that is in front of the face, or behind nothing if that is None."""
+    return _over(texture, cover.alpha, cover.colour) if cover else texture
 
 
 def lit(texture, light):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import kgan
-from kgan.data.faces.drawn import EVEN, Bank, load_makeup
-from kgan.data.faces.painter import DARKEST, LIGHTEST, LIGHTS, FacePainter, Light, draw_shape, lit, made_up
-from kgan.faces.mesh import MIRROR, region
+from kgan.data.faces.drawn import EVEN, Bank, _draw_pose, load_makeup
+from kgan.data.faces.heads import draw_head, expressed
+from kgan.data.faces.painter import COVERS, DARKEST, LIGHTEST, LIGHTS, FacePainter, Light, lit, made_up
+from kgan.faces.mesh import EYES, LIPS, MIRROR, MOUTH, OVAL, PLACES, POINTS, TRIANGLES, region
 from kgan.faces.texture import render, render_table
 
 pytestmark = pytest.mark.backend_free
@@ -85,9 +86,102 @@ def test_makeup_is_symmetric_and_stays_on_its_part(painter):
 
 
 def test_heads_are_symmetric():
-    shape = draw_shape(np.random.default_rng(3))
+    shape = draw_head(np.random.default_rng(3))
     np.testing.assert_allclose(shape[MIRROR] * (-1, 1, 1), shape, atol=1e-9)
-    assert np.abs(shape - draw_shape(np.random.default_rng(4))).max() > 0.3
+    assert np.abs(shape - draw_head(np.random.default_rng(4))).max() > 0.3
+
+
+def test_expressions_move_what_they_are_of():
+    """An open mouth, shut eyes, raised brows and a smile, each against the face at rest; foreheads and ears stay."""
+    rest = expressed()
+    upper, lower, corner = MOUTH[15], MOUTH[5], LIPS[0]
+    lid, below = EYES[0][12], EYES[0][4]
+
+    def gap(points, one, other):
+        return points[one, 1] - points[other, 1]
+
+    assert abs(gap(expressed(opening=0), upper, lower)) < 0.05
+    assert gap(expressed(opening=1), upper, lower) > 2
+    assert abs(gap(expressed(shut=1), lid, below)) < 0.05 and gap(expressed(shut=-0.2), lid, below) > gap(
+        rest, lid, below
+    )
+    smiling = expressed(smile=1)[corner] - rest[corner]
+    assert smiling[0] < -0.4 and smiling[1] > 0.3  # outwards and up
+    assert expressed(brows=1)[105, 1] - rest[105, 1] > 0.4
+    for options in ({"opening": 1}, {"smile": 1}, {"brows": 1}, {"shut": 1}):
+        moved = np.linalg.norm(expressed(**options) - rest, axis=1)
+        assert moved[[OVAL[0], 234, 454]].max() < 0.4 and moved.max() < 3.5
+        np.testing.assert_allclose(expressed(**options)[MIRROR] * (-1, 1, 1), expressed(**options), atol=1e-9)
+    assert np.abs(expressed(opening=0.2) - POINTS).max() < 0.1  # about what the canonical face has
+
+
+def test_expressions_fold_no_triangle():
+    """Triangles that face the camera in the canonical face do so with any expression but shut lids."""
+    a, b, c = np.moveaxis(POINTS[TRIANGLES], 1, 0)
+    front = np.cross(b - a, c - a)
+    facing = front[:, 2] > 0.3 * np.linalg.norm(front, axis=1)
+    for options in (
+        {"opening": 1},
+        {"opening": 0},
+        {"smile": 1},
+        {"brows": 1},
+        {"opening": 1, "smile": 1, "brows": -0.7},
+    ):
+        a, b, c = np.moveaxis(expressed(**options)[TRIANGLES], 1, 0)
+        assert (np.cross(b - a, c - a)[facing, 2] < -0.02).mean() < 0.01, options
+
+
+def test_covers_are_as_frequent_as_said(painter):
+    drawn = [painter.draw_cover(np.random.default_rng(seed), np.array((0.7, 0.5, 0.4))) for seed in range(400)]
+    share = np.mean([cover is not None for cover in drawn])
+    assert abs(share - sum(COVERS.values())) < 0.1
+    for cover in filter(None, drawn):
+        assert 0 <= cover.alpha.min() and 0.5 < cover.alpha.max() <= 1 and cover.alpha.shape == (SIZE, SIZE)
+        colour = np.broadcast_to(cover.colour, (SIZE, SIZE, 3))
+        assert 0 <= colour.min() and colour.max() <= 1
+
+
+def test_glasses_leave_the_cheeks_and_hands_the_hair_line(painter):
+    at_cheek = tuple((PLACES[50][::-1] * SIZE).astype(int))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        glasses, hand = painter._glasses(rng), painter._hand(rng, np.array((0.7, 0.5, 0.4)))
+        assert not glasses.alpha[at_cheek] and not glasses.alpha[: SIZE // 5].any()
+        assert 0.005 < glasses.alpha.mean() < 0.3
+        assert not hand.alpha[: SIZE // 5].any() and 0.005 < hand.alpha.mean() < 0.3
+
+
+def test_nothing_is_painted_onto_what_is_in_front():
+    """Where hair, glasses or a hand cover the source, no texel is visible, and source and target are equal."""
+    pairs, bank = load_makeup(NAME, count=60), Bank(64, "train", 0)
+    change = np.abs(pairs["target_texture"] - pairs["source_texture"]).max(axis=-1)
+    covers = 0
+    for index in range(60):
+        rng = bank.generator("pair", index)  # draws what the pair is made of once more
+        tone = bank.skin(rng).tone
+        bank.skin(rng), bank.makeup(rng)
+        for kind in rng.integers(len(LIGHTS), size=2):
+            bank.light(rng, kind)
+        cover = bank.painter.draw_cover(rng, tone)
+        if cover and (hidden := cover.alpha > 0.999).any():
+            covers += 1
+            assert change[index][hidden].max() < 1e-6
+            assert pairs["source_visibility"][index, ..., 0][hidden].max() < 0.01
+    assert covers > 10
+
+
+def test_open_mouths_show_teeth():
+    """An open mouth is light above and dark below, and no part of the face: nothing is painted there."""
+    wide, teeth = 0, 0
+    for seed in range(40):
+        pose = _draw_pose(64, 128, np.random.default_rng(seed))
+        mouth = pose.mouth.alpha > 0
+        if mouth.sum() > 60:
+            wide += 1
+            light, rows = pose.mouth.colour.mean(axis=-1)[mouth] > 0.5, np.nonzero(mouth)[0]
+            teeth += light.any() and rows[light].mean() < rows[~light].mean()
+            assert (pose.nearest[mouth] == -1).all()
+    assert wide > 5 and teeth == wide
 
 
 def test_pairs(pairs):
@@ -178,7 +272,7 @@ def test_the_table_renders_as_the_renderer_does(pairs):
 
     rng = np.random.default_rng(0)
     texture = rng.random((32, 32, 3)).astype("float32")
-    points = draw_shape(rng) * 3 + (40, 40, 0)
+    points = draw_head(rng) * 3 + (40, 40, 0)
     index, weight, _ = render_table(points, (80, 80), 32)
     by_table = (texture.reshape(-1, 3)[index] * weight[..., None]).sum(axis=1).reshape(80, 80, 3)
     expected, covered = render(texture, points, (80, 80))
