@@ -12,7 +12,7 @@ order of their names: constants were chosen on the even ones.
 - Covers: the area under the ROC curve of `uncovered` for background, glasses, hair, hats and clothes, among these, skin
   and nose, on the skin of the mesh, over the texels of all photographs together.
 - Drawn covers: the intersection over union of what `uncovered` says is hidden with a rectangle that was drawn on
-  forehead, cheek or chin, in ten colours in turn.
+  forehead, cheek or chin, in ten colours in turn; and the same with hair, glasses and a hand as drawn faces have them.
 """
 
 import argparse
@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from kgan.data.faces.painter import FacePainter
 from kgan.data.store import Store
-from kgan.faces.colour import rgb_to_lab
+from kgan.faces.colour import lab_to_rgb, rgb_to_lab
 from kgan.faces.finder import find_faces
 from kgan.faces.look import SIZE
 from kgan.faces.mesh import interpolated, region
@@ -61,16 +62,28 @@ def measure(photo, parsing, number):
         labels = parsing[row, column]
         at = skin_area(SIZE) & (visibility(points, shape, SIZE) > 0.5) & np.isin(labels, (*SKIN, *COVERS))
         found["covers"] = np.isin(labels[at], COVERS)[::16], -texture.visible[at][::16]
+    covers = {}
+    rng, painter = np.random.default_rng(number), FacePainter(SIZE)
+    tone = lab_to_rgb(texture.tone[None])[0] / 255
+    for what, layer in (
+        ("hair", painter.draw_fringe(rng)),
+        ("glasses", painter.draw_glasses(rng)),
+        ("hand", painter.draw_hand(rng, tone)),
+    ):
+        covers[what] = layer.alpha > 0.5, 255 * layer.colour
     place, box = list(PLACES.items())[number % len(PLACES)]
     left, top, right, below = (int(edge * SIZE) for edge in box)
     mask = np.zeros((SIZE, SIZE), bool)
     mask[top:below, left:right] = True
-    seen = visibility(points, shape, SIZE)
-    rgb = unwrap(pixels, points, SIZE)
-    rgb[mask] = np.array(Image.new("RGB", (1, 1), COLOURS[number % len(COLOURS)])).reshape(3)
-    before = uncovered(rgb_to_lab(unwrap(pixels, points, SIZE)), seen) > 0.5
-    at = skin_area(SIZE) & (seen > 0.5) & before
-    found["drawn covers, IoU"] = overlap((uncovered(rgb_to_lab(rgb), seen) < 0.5) & at, mask & at)
+    colour = np.array(Image.new("RGB", (1, 1), COLOURS[number % len(COLOURS)])).reshape(3)
+    covers["rectangle"] = mask, np.broadcast_to(colour, (SIZE, SIZE, 3))
+    seen, rgb = visibility(points, shape, SIZE), unwrap(pixels, points, SIZE)
+    at = skin_area(SIZE) & (seen > 0.5) & (uncovered(rgb_to_lab(rgb), seen) > 0.5)
+    for what, (mask, colours) in covers.items():
+        drawn_over = np.where(mask[..., None], colours, rgb)
+        hidden = uncovered(rgb_to_lab(drawn_over), seen) < 0.5
+        if (mask & at).any():
+            found[f"drawn {what}, IoU"] = overlap(hidden & at, mask & at)
     return found
 
 

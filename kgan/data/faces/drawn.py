@@ -144,7 +144,7 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
 
         - `source_texture`, `reference_texture`: `(n, uv_size, uv_size, 3)`.
         - `source_visibility`, `reference_visibility`: float32 `(n, uv_size, uv_size, 1)` in [0, 1], 0 where the
-          image does not show the texel, or hair is in front of it.
+          image does not show the texel, or something is in front of it.
         - `source_image`, `reference_image`: `(n, image_size, image_size, 3)`, the faces in a pose, before a background.
         - `source_index`, `source_weight`: int32 and float32 `(n, image_size * image_size, 4)`, the four texels of each
           pixel of the source and their weights; `source_alpha`: float32 `(n, image_size, image_size, 1)`, how much of

@@ -128,10 +128,10 @@ class FacePainter:
         """Draws hair, glasses or a hand in front of a face of some skin tone: a `Layer`; None for most faces."""
         kind = rng.choice([*COVERS, None], p=[*COVERS.values(), 1 - sum(COVERS.values())])
         if kind == "hand":
-            return self._hand(rng, tone)
-        return kind and {"fringe": self._fringe, "glasses": self._glasses}[kind](rng)
+            return self.draw_hand(rng, tone)
+        return kind and {"fringe": self.draw_fringe, "glasses": self.draw_glasses}[kind](rng)
 
-    def _fringe(self, rng):
+    def draw_fringe(self, rng):
         """Draws hair over a part of the forehead and perhaps of one side."""
         side, low = rng.choice((-1, 1)), rng.uniform(0.12, 0.26)
         edge = low + 0.05 * self.noise(rng, 0.05) + 0.12 * side * (self.right - 0.5)
@@ -143,7 +143,7 @@ class FacePainter:
         strands = 1 + 0.15 * self.noise(rng, 0.004)
         return Layer(alpha, np.clip(hair * strands[..., None], 0, 1))
 
-    def _glasses(self, rng):
+    def draw_glasses(self, rng):
         """Draws a frame with clear lenses, or dark ones in front of one face in three."""
         wide, high, bow = rng.uniform(0.08, 0.11), rng.uniform(0.06, 0.09), rng.uniform(0.006, 0.018)
         roundness, drop = rng.uniform(2, 5), rng.uniform(0, 0.02)
@@ -160,7 +160,7 @@ class FacePainter:
         solid = np.maximum(frame, bar)
         return Layer(np.maximum(solid, lens), _over(np.broadcast_to(colours[1], (*lens.shape, 3)), solid, colours[0]))
 
-    def _hand(self, rng, tone):
+    def draw_hand(self, rng, tone):
         """Draws two to four fingers that come from below or from one side, with the skin of the face."""
         side, angle = rng.choice((-1, 1)), rng.uniform(0.3, 1.4)
         along = np.array((side * np.cos(angle), np.sin(angle)))  # from the tips to the hand

@@ -27,7 +27,7 @@ WEIGHTS = {
     "skin": 0.1,
     "truth": 0.0,
 }
-MOST = 4096  # texels of a part whose histograms are matched in a step
+MOST = 4096  # texels or pixels of a part whose histograms are matched in a step
 BESIDE = 0.05  # share of the texels in images that may lie beside the face, at its border
 
 
@@ -443,7 +443,13 @@ class MakeupGAN(AdversarialModel):
         def part_of(colours, side, number):
             """Return the colours of a part on the face of the role (side 0) or the other (1), and which are seen."""
             if kind == "image":
-                return colours, maps[side] == number + 1
+                seen = maps[side] == number + 1
+                if seen.shape[1] <= MOST:
+                    return colours, seen
+                # Some of the part's pixels, from all over it.
+                order = np.random.default_rng(0).permutation(seen.shape[1]).astype("float32") + 1
+                some = ops.top_k(ops.where(seen, order, 0.0), MOST)[1]
+                return ops.take_along_axis(colours, some[..., None], axis=1), ops.take_along_axis(seen, some, axis=1)
             texels = self._texels[number]
             some = texels[:: -(-len(texels) // MOST)]
             return (ops.take(x, some, axis=1) for x in (colours, maps[side]))

@@ -145,7 +145,7 @@ def test_glasses_leave_the_cheeks_and_hands_the_hair_line(painter):
     at_cheek = tuple((PLACES[50][::-1] * SIZE).astype(int))
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        glasses, hand = painter._glasses(rng), painter._hand(rng, np.array((0.7, 0.5, 0.4)))
+        glasses, hand = painter.draw_glasses(rng), painter.draw_hand(rng, np.array((0.7, 0.5, 0.4)))
         assert not glasses.alpha[at_cheek] and not glasses.alpha[: SIZE // 5].any()
         assert 0.005 < glasses.alpha.mean() < 0.3
         assert not hand.alpha[: SIZE // 5].any() and 0.005 < hand.alpha.mean() < 0.3
