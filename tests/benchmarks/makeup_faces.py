@@ -11,8 +11,9 @@ order of their names: constants were chosen on the even ones.
   mesh alone.
 - Covers: the area under the ROC curve of `uncovered` for background, glasses, hair, hats and clothes, among these, skin
   and nose, on the skin of the mesh, over the texels of all photographs together.
-- Drawn covers: the intersection over union of what `uncovered` says is hidden with a rectangle that was drawn on
-  forehead, cheek or chin, in ten colours in turn; and the same with hair, glasses and a hand as drawn faces have them.
+- Drawn covers: the intersection over union of what `uncovered` says is hidden with what was drawn over the texture: a
+  rectangle on forehead, cheek or chin in one of ten colours; and hair, glasses and a hand as drawn faces have them, but
+  not in the photo's light, which makes them easier to find. Photos where it hides no visible skin do not count.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from kgan.data.faces.painter import FacePainter
+from kgan.data.faces.painter import FacePainter, Layer, behind
 from kgan.data.store import Store
 from kgan.faces.colour import lab_to_rgb, rgb_to_lab
 from kgan.faces.finder import find_faces
@@ -62,7 +63,7 @@ def measure(photo, parsing, number):
         labels = parsing[row, column]
         at = skin_area(SIZE) & (visibility(points, shape, SIZE) > 0.5) & np.isin(labels, (*SKIN, *COVERS))
         found["covers"] = np.isin(labels[at], COVERS)[::16], -texture.visible[at][::16]
-    covers = {}
+    layers = {}
     rng, painter = np.random.default_rng(number), FacePainter(SIZE)
     tone = lab_to_rgb(texture.tone[None])[0] / 255
     for what, layer in (
@@ -70,18 +71,18 @@ def measure(photo, parsing, number):
         ("glasses", painter.draw_glasses(rng)),
         ("hand", painter.draw_hand(rng, tone)),
     ):
-        covers[what] = layer.alpha > 0.5, 255 * layer.colour
+        layers[what] = layer
     place, box = list(PLACES.items())[number % len(PLACES)]
     left, top, right, below = (int(edge * SIZE) for edge in box)
     mask = np.zeros((SIZE, SIZE), bool)
     mask[top:below, left:right] = True
     colour = np.array(Image.new("RGB", (1, 1), COLOURS[number % len(COLOURS)])).reshape(3)
-    covers["rectangle"] = mask, np.broadcast_to(colour, (SIZE, SIZE, 3))
+    layers["rectangle"] = Layer(mask, colour / 255)
     seen, rgb = visibility(points, shape, SIZE), unwrap(pixels, points, SIZE)
     at = skin_area(SIZE) & (seen > 0.5) & (uncovered(rgb_to_lab(rgb), seen) > 0.5)
-    for what, (mask, colours) in covers.items():
-        drawn_over = np.where(mask[..., None], colours, rgb)
-        hidden = uncovered(rgb_to_lab(drawn_over), seen) < 0.5
+    for what, layer in layers.items():
+        mask = layer.alpha > 0.5
+        hidden = uncovered(rgb_to_lab(255 * behind(rgb / 255, layer)), seen) < 0.5
         if (mask & at).any():
             found[f"drawn {what}, IoU"] = overlap(hidden & at, mask & at)
     return found

@@ -214,14 +214,14 @@ def test_histograms_of_the_paper(options):
 @pytest.mark.every_backend
 def test_few_of_the_pixels_of_large_parts_are_matched(monkeypatch):
     """Of a part with more pixels than are sorted in a step, some stand for all; smaller parts are matched whole."""
-    model, batch = make(repair=(), histogram="image", adaptation=0), data(2)
+    model, batch = make(repair=(), histogram="image"), data(2)
     for role in ("source", "reference"):
         batch[f"{role}_parts"] = np.where(np.arange(SIZE)[:, None] < 4, 1, 3)[None].repeat(2, 0).repeat(SIZE, 2)
     batch["reference_image"] = 0.3 * batch["reference_image"] - 0.5
     tensors = {key: ops.convert_to_tensor(value) for key, value in batch.items()}
     found = {}
     for most in (SIZE**2, 400):
-        monkeypatch.setattr("kgan.models.makeup.model.MOST", most)
+        monkeypatch.setattr("kgan.models.makeup.model.MOST_MATCHED", most)
         terms = model._histogram_losses(tensors["source_texture"], "source", "reference", None, tensors)
         found[most] = {part: float(ops.convert_to_numpy(value)) for part, value in terms.items()}
     assert found[400]["lips"] == pytest.approx(found[SIZE**2]["lips"], rel=1e-5)

@@ -1,1 +1,1 @@
-"""Drawn faces with the truth: skin, makeup and light apart, so that what a transfer of makeup should give is known."""
+"""Drawn faces with the truth: skin, makeup, covers and light apart, so that what a transfer should give is known."""

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from kgan.data.faces.heads import draw_head
-from kgan.data.faces.painter import LIGHTS, FacePainter, Layer, covered, lit, made_up
+from kgan.data.faces.heads import draw_expression, draw_head
+from kgan.data.faces.painter import LIGHTS, FacePainter, Light, behind, lit, made_up
 from kgan.data.faces.photos import load_photos, stacked
 from kgan.data.source import Source, check_split
 from kgan.faces.mesh import MOUTH, TRIANGLES
@@ -17,10 +17,12 @@ from kgan.faces.skin import part_map
 from kgan.faces.texture import nearest_texels, render_table, visibility
 
 COUNTS = {"train": 2000, "test": 500}
-# Skins, makeups, lights and poses are drawn once and recombined; lights of each class.
+# Skins, makeups, lights and poses are drawn once and recombined; lights of each class. What is in front of a face, and
+# the ground behind it, are drawn for each pair.
 SKINS, MAKEUPS, LIGHTS_OF_A_CLASS, POSES = 150, 150, 40, 200
 EVEN = 0.9  # shade of even light
-TEETH, THROAT = (0.85, 0.82, 0.76), (0.25, 0.08, 0.08)
+THROAT, TEETH = 1, 2  # what an open mouth shows
+MOUTH_COLOURS = np.array([(0, 0, 0), (0.25, 0.08, 0.08), (0.85, 0.82, 0.76)])
 
 
 def open_faces(split, image_size, channels, count, seed):
@@ -88,15 +90,17 @@ class Bank:
 class Pose(NamedTuple):
     """A head in an image: its `render_table`s with and without eyes and mouth, and its `visibility`.
 
-    The table with them is solid up to its edge. `nearest` is the texel nearest to each pixel, -1 where there is no face
-    and in its holes. `mouth` is what an open mouth shows, which has no place in a texture: a `Layer` in the image.
+    `whole` has, in place of the table's alpha, one that does not fade where the face turns away, so that the ground
+    does not shine through beside the nose. `nearest` is the texel nearest to each pixel, -1 where there is no face and
+    in its holes. `mouth` is int8 `(height, width)`: what an open mouth shows, `THROAT` or `TEETH`, for which textures
+    have no place.
     """
 
     whole: tuple
     table: tuple
     visibility: np.ndarray
     nearest: np.ndarray
-    mouth: Layer
+    mouth: np.ndarray
 
 
 def _draw_pose(size, image_size, rng):
@@ -106,19 +110,19 @@ def _draw_pose(size, image_size, rng):
     index, weight, _ = render_table(points, shape, size, holes=True)
     solid = weight.any(axis=1).reshape(shape).astype("float32")
     solid *= np.clip(2 * ndimage.gaussian_filter(solid, 1) - 0.5, 0, 1)
-    return Pose((index, weight, solid), table, seen, nearest_texels(*table[:2], shape), _mouth(points, shape))
+    return Pose((index, weight, solid), table, seen, nearest_texels(*table[:2], shape), _open_mouth(points, shape))
 
 
-def _mouth(points, shape):
-    """Draws what is between the lips: upper teeth, unless the mouth is hardly open, and the dark below them."""
+def _open_mouth(points, shape):
+    """Returns what is seen between the lips: upper teeth, unless the mouth is hardly open, and the dark below them."""
     height = np.zeros(len(points))
     height[list(MOUTH)] = [0.5, *[0] * 9, 0.5, *[1] * 9]  # 0 at the lower lip and 1 at the upper one
     triangle, weights = rasterise(points, TRIANGLES, shape)
-    at = (triangle >= 0) & np.isin(TRIANGLES, MOUTH).all(axis=1)[triangle]
-    high = np.einsum("ijk,ijk->ij", weights, height[TRIANGLES[triangle]])
+    between = (triangle >= 0) & np.isin(TRIANGLES, MOUTH).all(axis=1)[triangle]
+    high = np.einsum("ijk,ijk->ij", weights, height[TRIANGLES[triangle]]) > 0.55
     corner, lower, other, upper = points[[MOUTH[i] for i in (0, 5, 10, 15)], :2]
-    teeth = (high > 0.55) & (np.linalg.norm(upper - lower) > 0.12 * np.linalg.norm(other - corner))
-    return Layer(at.astype("float64"), np.where(teeth[..., None], TEETH, THROAT))
+    high &= np.linalg.norm(upper - lower) > 0.12 * np.linalg.norm(other - corner)
+    return np.where(between, np.where(high, TEETH, THROAT), 0).astype("int8")
 
 
 def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, seed=0, geometry=None):
@@ -155,7 +159,8 @@ def load_makeup(name, split="train", *, uv_size=64, image_size=64, count=None, s
         Of drawn faces alone:
 
         - The truth: `target_texture`, the source with the reference's makeup in its own light;
-          `even_texture`, the same in even light; `reference_even_texture`, the reference in even light.
+          `even_texture`, the same in even light; `reference_even_texture`, the reference in even light. Hair, glasses
+          or a hand in front of a face are not made up.
         - `source_shade`, `reference_shade`: float32 `(n, uv_size, uv_size, 1)`, what the light multiplied colours by.
         - `source_light`, `reference_light`: int32 `(n,)`, the class of the light, of `class_names("synthetic/faces")`.
         - `source_tone`: float32 `(n,)` in [0, 1], the mean of red, green and blue of the source's skin.
@@ -198,14 +203,9 @@ def _pair(bank, index, image_size):
     kinds = rng.integers(len(LIGHTS), size=2)
     lights = [bank.light(rng, kind) for kind in kinds]
     covers = [bank.painter.draw_cover(rng, skin.tone) for skin in skins]
-    bare, truth, reference = (  # makeup does not go onto what is in front of the face
-        covered(texture, cover)
-        for texture, cover in (
-            (skins[0].texture, covers[0]),
-            (made_up(skins[0], makeup), covers[0]),
-            (made_up(skins[1], makeup), covers[1]),
-        )
-    )
+    # Makeup does not go onto what is in front of a face, which is in the same light.
+    bare, truth = (behind(texture, covers[0]) for texture in (skins[0].texture, made_up(skins[0], makeup)))
+    reference = behind(made_up(skins[1], makeup), covers[1])
     even = lights[0]._replace(shade=np.full_like(lights[0].shade, EVEN), gloss=0 * lights[0].gloss, tint=np.ones(3))
     pair = {
         "source_texture": lit(bare, lights[0]),
@@ -217,9 +217,9 @@ def _pair(bank, index, image_size):
     size = bank.painter.size
     for role, cover, light in zip(("source", "reference"), covers, lights, strict=True):
         pose = bank.pose(rng, image_size)
-        hidden = cover.alpha if cover else np.zeros((size, size))
+        hidden = np.zeros((size, size)) if cover is None else cover.alpha
         pair[f"{role}_shade"] = light.shade[..., None]
-        pair[f"{role}_image"] = _drawn(pair[f"{role}_texture"], hidden, pose, _ground(rng, image_size))
+        pair[f"{role}_image"] = _drawn(pair[f"{role}_texture"], cover, light, pose, _ground(rng, image_size))
         parts = part_map(size) * (hidden < 0.5)
         pair[f"{role}_parts"] = np.where(pose.nearest >= 0, parts.ravel()[pose.nearest], 0)
         pair[f"{role}_visibility"] = (pose.visibility * (1 - hidden))[..., None]
@@ -234,19 +234,27 @@ def _pair(bank, index, image_size):
     return pair | {"source_light": source_light, "reference_light": reference_light, "source_tone": tone}
 
 
-def _drawn(texture, hidden, pose, ground):
-    """Draws a texture before a ground; `hidden` says of each texel how much of it something is in front of."""
+def _drawn(texture, cover, light, pose, ground):
+    """Draws a texture before a ground. What an open mouth shows is drawn in the light, behind the cover if any."""
     index, weight, solid = pose.whole
-    face = (texture.reshape(-1, 3)[index] * weight[..., None]).sum(axis=1)
-    open_mouth = pose.mouth.alpha.reshape(-1, 1) * (1 - (hidden.ravel()[index] * weight).sum(axis=1, keepdims=True))
-    face += open_mouth * (pose.mouth.colour.reshape(-1, 3) - face)
-    return ground + solid[..., None] * (face.reshape(ground.shape) - ground)
+
+    def rendered(values):
+        return (values.reshape(size * size, -1)[index] * weight[..., None]).sum(axis=1)
+
+    size, mouth = len(texture), pose.mouth.ravel()
+    shade = rendered(light.shade)[:, 0]
+    inside = lit(MOUTH_COLOURS[mouth], Light(shade, 0 * shade, light.tint))
+    if cover is not None:
+        front = lit(np.broadcast_to(cover.colour, texture.shape), light)
+        inside += rendered(cover.alpha) * (rendered(front) - inside)
+    face = np.where(mouth[:, None] > 0, inside, rendered(texture)).reshape(ground.shape)
+    return ground + solid[..., None] * (face - ground)
 
 
 def _posed(rng, image_size):
     """Draws a head in a pose, in pixels of an image."""
     turn = Rotation.from_euler("yxz", rng.normal(size=3) * (18, 8, 6), degrees=True)
-    points = draw_head(rng)
+    points = draw_head(rng, **draw_expression(rng))
     points = turn.apply(points - points.mean(axis=0))
     scale = rng.uniform(0.65, 0.85) * image_size / np.ptp(points[:, :2], axis=0).max()
     middle = image_size / 2 + rng.normal(size=2) * 0.03 * image_size

@@ -1,20 +1,24 @@
-"""Heads: the points of a face in a shape and with an expression of its own, both the same on both sides."""
+"""Heads: the points of a face with a shape and an expression of its own, both mirror-symmetric."""
 
 import numpy as np
 
-from kgan.faces.mesh import POINTS
+from kgan.faces.mesh import EYES, MOUTH, POINTS
 
-# In centimetres on the canonical face, x to one side and y up; what is on the other side mirrors it.
+# In centimetres on the canonical face: distance from the middle, and height. What is on one side is on the other, too.
 BETWEEN_LIPS, LIP_CORNER = -4.27, (2.3, -4.3)
-JAW_JOINT = (0.5, -2.0)  # y and z; z is towards the camera
-CLOSED, WIDE = -0.08, 0.27  # the angle of the jaw in radians: lips that meet, and a mouth as wide open as drawn here
 CHEEK, BROW = (4.3, -1.0), (3.4, 4.7)
-EYE, EYE_WIDTH, LID = (3.16, 2.6), 1.3, 2.95  # of the last the height of the upper lid, which is 0.67 above the lower
+JAW_JOINT = (0.5, -2.0)  # height, and z towards the camera
+WIDE = 0.27  # radians that the jaw turns to open the mouth wide
 
 
-def draw_head(rng):
-    """Draws the points of a head, `(468, 3)` in centimetres: x to the right, y down, z away from the camera."""
-    head = expressed(*_draw_expression(rng)) * (1, -1, -1) * rng.uniform((0.9, 0.9, 0.8), (1.1, 1.1, 1.25))
+def draw_head(rng, **expression):
+    """Draws the points of a head, `(468, 3)` in centimetres: x to the right, y down, z away from the camera.
+
+    Args:
+        rng: `np.random.Generator`.
+        expression: arguments of `expressed`.
+    """
+    head = expressed(**expression) * (1, -1, -1) * rng.uniform((0.9, 0.9, 0.8), (1.1, 1.1, 1.25))
     for _ in range(4):
         centre, height = POINTS[rng.integers(len(POINTS))], 0.35 * rng.normal()
         for side in (1, -1):  # a bump or a hollow, the same on both sides
@@ -22,18 +26,21 @@ def draw_head(rng):
     return head
 
 
-def _draw_expression(rng):
-    """Draws the arguments of `expressed`: half of the mouths are closed, and one in ten faces has its eyes shut."""
-    opening = max(0, rng.uniform(-1, 1))
-    shut = 1 if rng.random() < 0.1 else np.clip(0.2 * rng.normal(), -0.2, 0.5)
-    return opening, rng.uniform(-0.3, 1), np.clip(0.4 * rng.normal(), -0.7, 1), shut
+def draw_expression(rng):
+    """Draws arguments of `expressed`; half of the mouths are closed, and one face in ten has its eyes shut."""
+    return {
+        "opening": rng.uniform(-0.5, 1) if rng.random() < 0.5 else -1,
+        "smile": rng.uniform(-0.3, 1),
+        "brows": np.clip(0.4 * rng.normal(), -0.7, 1),
+        "shut": 1 if rng.random() < 0.1 else np.clip(0.2 * rng.normal(), -0.2, 0.5),
+    }
 
 
-def expressed(opening=0.2, smile=0, brows=0, shut=0):
+def expressed(opening=0, smile=0, brows=0, shut=0):
     """Returns the points of the canonical face with an expression, `(468, 3)` in its own axes.
 
     Args:
-        opening: of the mouth, from 0, lips that meet, to 1, wide open.
+        opening: of the mouth, from -1, lips that meet, to 1, wide open; the lips of the canonical face are just apart.
         smile: from -0.3, corners of the mouth drawn inwards and down, to 1, drawn outwards and up.
         brows: from -0.7, lowered, to 1, raised.
         shut: how far the lids are shut, from -0.2, wide open, to 1.
@@ -45,17 +52,38 @@ def expressed(opening=0.2, smile=0, brows=0, shut=0):
     def near(place, width):
         return np.exp(-0.5 * ((across - place[0]) ** 2 + (up - place[1]) ** 2) / width**2)
 
-    lid = np.clip(1 - ((across - EYE[0]) / EYE_WIDTH) ** 2, 0, None) * np.exp(-(((up - LID) / 0.35) ** 2))
-    points[:, 1] += 0.6 * brows * near(BROW, 1.5) - 0.67 * shut * lid * (up > EYE[1])
+    points[:, 1] += 0.6 * brows * near(BROW, 1.5) - shut * _fall_of_lids(across, up)
     corner, cheek = smile * near(LIP_CORNER, 1.2), smile * near(CHEEK, 1.5)
     points[:, 0] += 0.6 * corner * outwards
     points[:, 1] += 0.5 * corner + 0.3 * cheek
     points[:, 2] += -0.35 * corner + 0.25 * cheek
-    # The jaw turns; what is beside the mouth follows less and less sharply.
-    soft = 0.1 + 0.6 * np.clip(across - LIP_CORNER[0], 0, None)
-    share = 1 / (1 + np.exp((up - BETWEEN_LIPS) / soft))
-    angle = share * (CLOSED + opening * (WIDE - CLOSED))
-    y, z = points[:, 1] - JAW_JOINT[0], points[:, 2] - JAW_JOINT[1]
+    # Between the lips, what the jaw moves ends at once; towards the ears it fades over centimetres, as cheeks stretch.
+    share = 1 / (1 + np.exp((up - BETWEEN_LIPS) / (0.1 + 0.6 * np.clip(across - LIP_CORNER[0], 0, None))))
+    if opening < 0:  # without the jaw, which would push the lower lip forwards
+        points[:, 1] -= opening * _closing_of_lips(across, up, share)
+        return points
+    y, z, angle = points[:, 1] - JAW_JOINT[0], points[:, 2] - JAW_JOINT[1], share * opening * WIDE
     points[:, 1] += (np.cos(angle) - 1) * y - np.sin(angle) * z
     points[:, 2] += (np.cos(angle) - 1) * z + np.sin(angle) * y
     return points
+
+
+def _fall_of_lids(across, up):
+    """Returns how far points fall when the eyes are shut: upper lids to the lower ones, what is above them less."""
+    upper, lower = list(EYES[0][9:16]), list(EYES[0][7:0:-1])
+    gap, height = (
+        np.interp(across, across[upper], values, 0, 0)
+        for values in (up[upper] - up[lower], (up[upper] + up[lower]) / 2)
+    )
+    above = np.clip(up - height - gap / 2, 0, None)
+    return gap * np.exp(-((above / 0.35) ** 2)) * (up > height)
+
+
+def _closing_of_lips(across, up, share):
+    """Returns how far points rise when the mouth is shut: lower lips rise, and upper ones fall, until they meet."""
+    upper, lower = list(MOUTH[15:9:-1]), list(MOUTH[5::-1])
+    rise = (2 * share - 1) * np.exp(-0.5 * (np.clip(np.abs(up - BETWEEN_LIPS) - 0.3, 0, None) / 0.8) ** 2)
+    gap = up[upper] - up[lower]
+    needed = np.where(gap > 0, gap / np.maximum(rise[lower] - rise[upper], 1e-9), 0)
+    order = np.argsort(across[lower])
+    return rise * np.interp(across, across[lower][order], needed[order], right=0)

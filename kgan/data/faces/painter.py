@@ -1,7 +1,8 @@
-"""Paints the textures of faces: skin without makeup, makeup in layers, and light, each by itself.
+"""Paints the textures of faces: skin without makeup, makeup in layers, what is in front of the face, and light.
 
 Everything is in UV space (see `kgan.faces.mesh`), with colours from 0 to 1. A texture is skin, under layers of makeup,
-in a light; any skin, makeup and light go together. Each depends only on the generator that it is drawn with.
+perhaps behind hair, glasses or a hand, in a light; any of them go together. Each depends only on the generator that it
+is drawn with.
 """
 
 import colorsys
@@ -31,7 +32,10 @@ class Skin(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """Something on a face: how much of each texel it covers, `(size, size)`, and its colour, `(3,)` or a texture."""
+    """Something on a face or in front of it: how much of each texel it covers, `(size, size)`, and its colour.
+
+    The colour is `(3,)` or a texture.
+    """
 
     alpha: np.ndarray
     colour: np.ndarray
@@ -46,7 +50,7 @@ class Light(NamedTuple):
 
 
 class FacePainter:
-    """Draws skins, makeups and lights, in textures of one size.
+    """Draws skins, makeups, covers and lights, in textures of one size.
 
     Args:
         size: of the textures.
@@ -126,10 +130,12 @@ class FacePainter:
 
     def draw_cover(self, rng, tone):
         """Draws hair, glasses or a hand in front of a face of some skin tone: a `Layer`; None for most faces."""
-        kind = rng.choice([*COVERS, None], p=[*COVERS.values(), 1 - sum(COVERS.values())])
-        if kind == "hand":
-            return self.draw_hand(rng, tone)
-        return kind and {"fringe": self.draw_fringe, "glasses": self.draw_glasses}[kind](rng)
+        kind = rng.choice([*COVERS, "nothing"], p=[*COVERS.values(), 1 - sum(COVERS.values())])
+        if kind == "fringe":
+            return self.draw_fringe(rng)
+        if kind == "glasses":
+            return self.draw_glasses(rng)
+        return self.draw_hand(rng, tone) if kind == "hand" else None
 
     def draw_fringe(self, rng):
         """Draws hair over a part of the forehead and perhaps of one side."""
@@ -144,32 +150,38 @@ class FacePainter:
         return Layer(alpha, np.clip(hair * strands[..., None], 0, 1))
 
     def draw_glasses(self, rng):
-        """Draws a frame with clear lenses, or dark ones in front of one face in three."""
-        wide, high, bow = rng.uniform(0.08, 0.11), rng.uniform(0.06, 0.09), rng.uniform(0.006, 0.018)
+        """Draws glasses: a frame with clear lenses or, one time in three, with dark ones."""
+        wide, high, half = rng.uniform(0.08, 0.11), rng.uniform(0.06, 0.09), rng.uniform(0.006, 0.018)
         roundness, drop = rng.uniform(2, 5), rng.uniform(0, 0.02)
         edge = np.full((self.size, self.size), np.inf)  # distance to the edge of the nearer lens, below 0 inside
         for x, y in self.eyes:
             across, down = np.abs(self.right - x) / wide, np.abs(self.down - y - drop) / high
             edge = np.minimum(edge, ((across**roundness + down**roundness) ** (1 / roundness) - 1) * min(wide, high))
-        frame = np.clip((bow - np.abs(edge)) / 0.006, 0, 1)
-        level = np.mean([y for _, y in self.eyes]) + drop - 0.3 * high
-        bar = np.clip((0.8 * bow - np.abs(self.down - level)) / 0.006, 0, 1) * (edge > 0)
+        below = self.down - np.mean([y for _, y in self.eyes]) - drop + 0.3 * high  # the bridge and the temples
+
+        def within(distance):  # as a share of the texel: in small textures, a rim is thinner than one
+            return np.clip(0.5 - distance * self.size, 0, 1)
+
+        rim = within(edge - half) - within(edge + half)
+        bar = (within(below - 0.8 * half) - within(below + 0.8 * half)) * (edge > 0)
         tint = rng.uniform(0.5, 0.95) if rng.random() < 1 / 3 else 0
-        lens = tint * np.clip(-edge / 0.006, 0, 1)
-        colours = [_colour(rng.random(), rng.uniform(0, 0.7), rng.uniform(0.05, top)) for top in (0.6, 0.25)]
-        solid = np.maximum(frame, bar)
-        return Layer(np.maximum(solid, lens), _over(np.broadcast_to(colours[1], (*lens.shape, 3)), solid, colours[0]))
+        frame = _colour(rng.random(), rng.uniform(0, 0.7), rng.uniform(0.05, 0.6))
+        glass = _colour(rng.random(), rng.uniform(0, 0.7), rng.uniform(0.05, 0.25))
+        solid = np.maximum(rim, bar)
+        alpha = solid + (1 - solid) * tint * within(edge)
+        return Layer(alpha, _over(np.broadcast_to(glass, (*alpha.shape, 3)), solid / np.maximum(alpha, 1e-9), frame))
 
     def draw_hand(self, rng, tone):
-        """Draws two to four fingers that come from below or from one side, with the skin of the face."""
+        """Draws two to four fingers that come from below or from one side, in the face's skin tone."""
         side, angle = rng.choice((-1, 1)), rng.uniform(0.3, 1.4)
         along = np.array((side * np.cos(angle), np.sin(angle)))  # from the tips to the hand
+        beside = np.array((-side * np.sin(angle), np.cos(angle)))  # from a finger to the next
         tip = np.array((0.5 + side * rng.uniform(0.05, 0.3), rng.uniform(0.55, 0.85)))
         width = rng.uniform(0.035, 0.05)
         skin = np.clip(tone * (1 + 0.06 * rng.normal()), 0, 1)
         alpha, relief = np.zeros((2, self.size, self.size))
         for number in range(rng.integers(2, 5)):
-            start = tip + 1.9 * number * width * np.array((-along[1], along[0])) + 0.05 * rng.normal() * along
+            start = tip + 1.9 * number * width * beside + 0.05 * rng.normal() * along
             x, y = self.right - start[0], self.down - start[1]
             on = np.clip(x * along[0] + y * along[1], 0, None)
             off = np.hypot(x - on * along[0], y - on * along[1]) / width
@@ -236,9 +248,9 @@ def made_up(skin, layers):
     return np.clip(texture, 0, 1)
 
 
-def covered(texture, cover):
-    """Returns a texture behind a `Layer` that is in front of the face, or behind nothing if that is None."""
-    return _over(texture, cover.alpha, cover.colour) if cover else texture
+def behind(texture, cover):
+    """Returns a texture with a cover, a `Layer` or None, in front of it."""
+    return texture if cover is None else _over(texture, cover.alpha, cover.colour)
 
 
 def lit(texture, light):

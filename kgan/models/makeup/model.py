@@ -27,7 +27,7 @@ WEIGHTS = {
     "skin": 0.1,
     "truth": 0.0,
 }
-MOST = 4096  # texels or pixels of a part whose histograms are matched in a step
+MOST_MATCHED = 4096  # texels or pixels of a part whose histograms are matched in a step
 BESIDE = 0.05  # share of the texels in images that may lie beside the face, at its border
 
 
@@ -443,15 +443,9 @@ class MakeupGAN(AdversarialModel):
         def part_of(colours, side, number):
             """Return the colours of a part on the face of the role (side 0) or the other (1), and which are seen."""
             if kind == "image":
-                seen = maps[side] == number + 1
-                if seen.shape[1] <= MOST:
-                    return colours, seen
-                # Some of the part's pixels, from all over it.
-                order = np.random.default_rng(0).permutation(seen.shape[1]).astype("float32") + 1
-                some = ops.top_k(ops.where(seen, order, 0.0), MOST)[1]
-                return ops.take_along_axis(colours, some[..., None], axis=1), ops.take_along_axis(seen, some, axis=1)
+                return colours, maps[side] == number + 1
             texels = self._texels[number]
-            some = texels[:: -(-len(texels) // MOST)]
+            some = texels[:: -(-len(texels) // MOST_MATCHED)]
             return (ops.take(x, some, axis=1) for x in (colours, maps[side]))
 
         skin = PARTS.index("skin")
@@ -463,10 +457,18 @@ class MakeupGAN(AdversarialModel):
         found = {}
         for number, part in enumerate(PARTS):
             if self._weight[part]:
-                own, seen = part_of(painted, 0, number)
-                like, like_seen = part_of(reference, 1, number)
+                own, seen = self._some(*part_of(painted, 0, number))
+                like, like_seen = self._some(*part_of(reference, 1, number))
                 found[part] = losses.histogram_loss(own, like, seen, like_seen, norm=self.norm)
         return found
+
+    def _some(self, colours, seen):
+        """Return what is seen, or a random sample if it is much: sorting all of it would take most of a step."""
+        if colours.shape[1] <= MOST_MATCHED:
+            return colours, seen
+        order = ops.where(seen, 1 + keras.random.uniform(ops.shape(seen), seed=self.seed_generator), 0.0)
+        some = ops.top_k(order, MOST_MATCHED)[1]
+        return ops.take_along_axis(colours, some[..., None], axis=1), ops.take_along_axis(seen, some, axis=1)
 
     # === Inference ===
 

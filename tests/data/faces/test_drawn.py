@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import kgan
-from kgan.data.faces.drawn import EVEN, Bank, _draw_pose, load_makeup
-from kgan.data.faces.heads import draw_head, expressed
-from kgan.data.faces.painter import COVERS, DARKEST, LIGHTEST, LIGHTS, FacePainter, Light, lit, made_up
-from kgan.faces.mesh import EYES, LIPS, MIRROR, MOUTH, OVAL, PLACES, POINTS, TRIANGLES, region
+from kgan.data.faces.drawn import EVEN, TEETH, THROAT, Bank, _draw_pose, _drawn, load_makeup
+from kgan.data.faces.heads import draw_expression, draw_head, expressed
+from kgan.data.faces.painter import COVERS, DARKEST, LIGHTEST, LIGHTS, FacePainter, Layer, Light, behind, lit, made_up
+from kgan.faces.mesh import EYES, HOLES, LIPS, MIRROR, MOUTH, OVAL, PLACES, POINTS, TRIANGLES, region
 from kgan.faces.texture import render, render_table
 
 pytestmark = pytest.mark.backend_free
@@ -91,97 +91,153 @@ def test_heads_are_symmetric():
     assert np.abs(shape - draw_head(np.random.default_rng(4))).max() > 0.3
 
 
-def test_expressions_move_what_they_are_of():
-    """An open mouth, shut eyes, raised brows and a smile, each against the face at rest; foreheads and ears stay."""
-    rest = expressed()
-    upper, lower, corner = MOUTH[15], MOUTH[5], LIPS[0]
-    lid, below = EYES[0][12], EYES[0][4]
+def test_each_expression_moves_its_part():
+    """At rest it is the canonical face, which an open mouth, shut eyes, raised brows and a smile change in places."""
+    np.testing.assert_allclose(expressed(), POINTS, atol=1e-12)
+    lips = list(zip(MOUTH[15:10:-1], MOUTH[5:0:-1], strict=True))
+    lids = [pair for ring in EYES for pair in zip(ring[9:16], ring[7:0:-1], strict=True)]
 
-    def gap(points, one, other):
-        return points[one, 1] - points[other, 1]
+    def gaps(pairs, **options):
+        points = expressed(**options)
+        return np.array([points[upper, 1] - points[lower, 1] for upper, lower in pairs])
 
-    assert abs(gap(expressed(opening=0), upper, lower)) < 0.05
-    assert gap(expressed(opening=1), upper, lower) > 2
-    assert abs(gap(expressed(shut=1), lid, below)) < 0.05 and gap(expressed(shut=-0.2), lid, below) > gap(
-        rest, lid, below
+    assert np.abs(gaps(lips, opening=-1)).max() < 0.02
+    np.testing.assert_array_equal(expressed(opening=-1)[:, 2], POINTS[:, 2])  # the lower lip is not pushed forwards
+    assert (
+        gaps(lips, opening=1)[0] > 2 and (np.diff([gaps(lips, opening=o)[0] for o in (-1, -0.5, 0, 0.5)]) > 0.2).all()
     )
-    smiling = expressed(smile=1)[corner] - rest[corner]
-    assert smiling[0] < -0.4 and smiling[1] > 0.3  # outwards and up
-    assert expressed(brows=1)[105, 1] - rest[105, 1] > 0.4
-    for options in ({"opening": 1}, {"smile": 1}, {"brows": 1}, {"shut": 1}):
-        moved = np.linalg.norm(expressed(**options) - rest, axis=1)
+    assert np.abs(gaps(lids, shut=1)).max() < 0.03
+    assert (gaps(lids, shut=-0.2) > gaps(lids)).all()
+    corner = expressed(smile=1)[LIPS[0]] - POINTS[LIPS[0]]
+    assert corner[0] < -0.4 and corner[1] > 0.3  # outwards and up
+    assert expressed(brows=1)[105, 1] - POINTS[105, 1] > 0.4
+    for options in ({"opening": 1}, {"opening": -1}, {"smile": 1}, {"brows": 1}, {"shut": 1}):
+        moved = np.linalg.norm(expressed(**options) - POINTS, axis=1)
         assert moved[[OVAL[0], 234, 454]].max() < 0.4 and moved.max() < 3.5
         np.testing.assert_allclose(expressed(**options)[MIRROR] * (-1, 1, 1), expressed(**options), atol=1e-9)
-    assert np.abs(expressed(opening=0.2) - POINTS).max() < 0.1  # about what the canonical face has
 
 
-def test_expressions_fold_no_triangle():
-    """Triangles that face the camera in the canonical face do so with any expression but shut lids."""
+@pytest.mark.parametrize("opening", [-1, -0.5, 1])
+@pytest.mark.parametrize("smile", [-0.3, 1])
+@pytest.mark.parametrize("brows", [-0.7, 1])
+def test_expressions_fold_no_skin(opening, smile, brows):
+    """Triangles of the face that are turned to the camera in the canonical face are so with any expression."""
     a, b, c = np.moveaxis(POINTS[TRIANGLES], 1, 0)
     front = np.cross(b - a, c - a)
-    facing = front[:, 2] > 0.3 * np.linalg.norm(front, axis=1)
-    for options in (
-        {"opening": 1},
-        {"opening": 0},
-        {"smile": 1},
-        {"brows": 1},
-        {"opening": 1, "smile": 1, "brows": -0.7},
-    ):
-        a, b, c = np.moveaxis(expressed(**options)[TRIANGLES], 1, 0)
-        assert (np.cross(b - a, c - a)[facing, 2] < -0.02).mean() < 0.01, options
+    facing = (front[:, 2] > 0.3 * np.linalg.norm(front, axis=1)) & ~HOLES
+    a, b, c = np.moveaxis(expressed(opening, smile, brows, shut=-0.2)[TRIANGLES], 1, 0)
+    assert (np.cross(b - a, c - a)[facing, 2] > 0).all()
 
 
-def test_covers_are_as_frequent_as_said(painter):
-    drawn = [painter.draw_cover(np.random.default_rng(seed), np.array((0.7, 0.5, 0.4))) for seed in range(400)]
-    share = np.mean([cover is not None for cover in drawn])
-    assert abs(share - sum(COVERS.values())) < 0.1
-    for cover in filter(None, drawn):
-        assert 0 <= cover.alpha.min() and 0.5 < cover.alpha.max() <= 1 and cover.alpha.shape == (SIZE, SIZE)
+def test_expressions_are_drawn_in_their_ranges():
+    drawn = [draw_expression(np.random.default_rng(seed)) for seed in range(300)]
+    of = {key: np.array([each[key] for each in drawn]) for key in drawn[0]}
+    assert abs((of["opening"] == -1).mean() - 0.5) < 0.1 and of["opening"].max() > 0.9
+    assert 0.03 < (of["shut"] == 1).mean() < 0.2
+    for key, low, high in (("opening", -1, 1), ("smile", -0.3, 1), ("brows", -0.7, 1), ("shut", -0.2, 1)):
+        assert low <= of[key].min() < of[key].max() <= high
+
+
+def test_covers_are_as_frequent_as_said(painter, monkeypatch):
+    for kind in COVERS:
+        monkeypatch.setattr(painter, f"draw_{kind}", lambda *arguments, kind=kind: kind)
+    rng = np.random.default_rng(0)
+    drawn = [painter.draw_cover(rng, np.ones(3)) for _ in range(3000)]
+    assert {kind: pytest.approx(drawn.count(kind) / 3000, abs=0.03) for kind in COVERS} == COVERS
+    assert set(drawn) == {*COVERS, None}
+
+
+def covers(painter, kind, count=20):
+    arguments = (np.array((0.7, 0.5, 0.4)),) if kind == "hand" else ()
+    return [getattr(painter, f"draw_{kind}")(np.random.default_rng(seed), *arguments) for seed in range(count)]
+
+
+@pytest.mark.parametrize("kind", COVERS)
+def test_covers_are_layers(kind, painter):
+    for cover in covers(painter, kind):
+        assert 0 <= cover.alpha.min() and 0.4 < cover.alpha.max() <= 1 and cover.alpha.shape == (SIZE, SIZE)
         colour = np.broadcast_to(cover.colour, (SIZE, SIZE, 3))
         assert 0 <= colour.min() and colour.max() <= 1
 
 
 def test_glasses_leave_the_cheeks_and_hands_the_hair_line(painter):
     at_cheek = tuple((PLACES[50][::-1] * SIZE).astype(int))
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        glasses, hand = painter.draw_glasses(rng), painter.draw_hand(rng, np.array((0.7, 0.5, 0.4)))
+    for glasses in covers(painter, "glasses"):
         assert not glasses.alpha[at_cheek] and not glasses.alpha[: SIZE // 5].any()
-        assert 0.005 < glasses.alpha.mean() < 0.3
+        assert 0.01 < glasses.alpha.mean() < 0.3
+        row = glasses.alpha[SIZE // 4 : SIZE // 2, 2].sum()  # the temple, thinner than a texel or not
+        assert row > 0.4
+    for hand in covers(painter, "hand"):
         assert not hand.alpha[: SIZE // 5].any() and 0.005 < hand.alpha.mean() < 0.3
 
 
-def test_nothing_is_painted_onto_what_is_in_front():
-    """Where hair, glasses or a hand cover the source, no texel is visible, and source and target are equal."""
-    pairs, bank = load_makeup(NAME, count=60), Bank(64, "train", 0)
+def test_hands_come_from_either_side_alike(painter):
+    """On average over many, hands from the left mirror hands from the right."""
+    alphas = np.array([cover.alpha for cover in covers(painter, "hand", 400)])
+    from_left = alphas[:, :, : SIZE // 2].sum(axis=(1, 2)) > alphas[:, :, SIZE // 2 :].sum(axis=(1, 2))
+    assert 0.35 < from_left.mean() < 0.65
+    left, right = alphas[from_left].mean(axis=0)[:, ::-1], alphas[~from_left].mean(axis=0)
+    assert np.abs(left - right).max() < 0.2 and np.abs(left - right).mean() < 0.02
+
+
+def test_nothing_is_painted_onto_what_is_in_front(monkeypatch):
+    """Where something covers a face, no texel is visible and none is part of it, and source and target are equal."""
+    drawn, draw = [], FacePainter.draw_cover
+
+    def kept(*arguments):
+        drawn.append(draw(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(FacePainter, "draw_cover", kept)
+    pairs = load_makeup(NAME, count=60)
     change = np.abs(pairs["target_texture"] - pairs["source_texture"]).max(axis=-1)
-    covers = 0
+    seen = 0
     for index in range(60):
-        rng = bank.generator("pair", index)  # draws what the pair is made of once more
-        tone = bank.skin(rng).tone
-        bank.skin(rng), bank.makeup(rng)
-        for kind in rng.integers(len(LIGHTS), size=2):
-            bank.light(rng, kind)
-        cover = bank.painter.draw_cover(rng, tone)
-        if cover and (hidden := cover.alpha > 0.999).any():
-            covers += 1
-            assert change[index][hidden].max() < 1e-6
-            assert pairs["source_visibility"][index, ..., 0][hidden].max() < 0.01
-    assert covers > 10
+        for role, cover in zip(("source", "reference"), drawn[2 * index : 2 * index + 2], strict=True):
+            if cover is None or not (hidden := cover.alpha > 0.999).any():
+                continue
+            seen += 1
+            assert pairs[f"{role}_visibility"][index, ..., 0][hidden].max() < 0.01
+            if role == "source":
+                assert change[index][cover.alpha == 1].max(initial=0) < 1e-6
+                shown = np.take_along_axis(hidden.ravel()[None], pairs["source_index"][index], axis=1).all(axis=1)
+                assert not pairs["source_parts"][index].ravel()[shown].any()
+    assert len(drawn) == 120 and seen > 20
 
 
 def test_open_mouths_show_teeth():
     """An open mouth is light above and dark below, and no part of the face: nothing is painted there."""
-    wide, teeth = 0, 0
-    for seed in range(40):
+    wide = teeth = 0
+    for seed in range(60):
         pose = _draw_pose(64, 128, np.random.default_rng(seed))
-        mouth = pose.mouth.alpha > 0
-        if mouth.sum() > 60:
+        if (pose.mouth > 0).sum() > 60:
             wide += 1
-            light, rows = pose.mouth.colour.mean(axis=-1)[mouth] > 0.5, np.nonzero(mouth)[0]
-            teeth += light.any() and rows[light].mean() < rows[~light].mean()
-            assert (pose.nearest[mouth] == -1).all()
-    assert wide > 5 and teeth == wide
+            above, below = (np.nonzero(pose.mouth == kind)[0] for kind in (TEETH, THROAT))
+            teeth += len(above) > 0
+            assert not len(above) or above.mean() < below.mean()
+            assert (pose.nearest[pose.mouth > 0] == -1).all()
+    assert wide > 5 and teeth > 0.8 * wide
+
+
+def test_mouths_are_drawn_in_the_light_and_behind_hands(painter):
+    pose = next(
+        pose for seed in range(60) if (pose := _draw_pose(SIZE, 128, np.random.default_rng(seed))).mouth.sum() > 120
+    )
+    texture, ground = np.full((SIZE, SIZE, 3), 0.5), np.zeros((128, 128, 3))
+    plain = Light(np.ones((SIZE, SIZE)), np.zeros((SIZE, SIZE)), np.ones(3))
+    hand = Layer(np.ones((SIZE, SIZE)), np.array((0.7, 0.5, 0.4)))
+
+    def drawn(light=plain, cover=None):
+        return _drawn(texture, cover, light, pose, ground)
+
+    inner = pose.whole[2] == 1
+    teeth, throat = (inner & (pose.mouth == kind) for kind in (TEETH, THROAT))
+    assert drawn()[teeth].min() > 0.7 and drawn()[throat].max() < 0.3
+    dim = drawn(plain._replace(shade=0.5 * plain.shade))
+    np.testing.assert_allclose(dim[teeth] ** 2.2, 0.5 * drawn()[teeth] ** 2.2, atol=1e-6)
+    covered = drawn(cover=hand)[teeth | throat]
+    np.testing.assert_allclose(covered, np.broadcast_to(hand.colour, covered.shape), atol=1e-6)
+    np.testing.assert_allclose(drawn()[inner & (pose.mouth == 0)], 0.5, atol=1e-6)
 
 
 def test_pairs(pairs):
@@ -289,7 +345,7 @@ def test_a_hundred_textures_a_second():
     skin, makeup, light = bank.skin(rng), bank.makeup(rng), bank.light(rng, 0)
     started = time.process_time()
     for _ in range(40):
-        lit(made_up(skin, makeup), light)
+        lit(behind(made_up(skin, makeup), bank.painter.draw_cover(rng, skin.tone)), light)
     assert time.process_time() - started < 0.4
 
 
