@@ -20,6 +20,7 @@ and data card, and, with an index, reliability.png: the share of photographs wit
 """
 
 import contextlib
+import json
 import multiprocessing
 import os
 from pathlib import PurePosixPath
@@ -84,6 +85,10 @@ def main():
         photographs, others = None, {}
         photos = options.photos and load_photos(options.photos, short_edge=PHOTO_EDGE)
     out = common.open_run(options)
+    fonts = out / "scenes" / "fonts.json"
+    if not fonts.exists():  # those that scenes are drawn with, whatever is installed when the run goes on
+        fonts.parent.mkdir(exist_ok=True)
+        common.write(fonts, sorted({font.family for font in typesetting.find_fonts()}))
     # Spawned, because a fork would copy the state of this process's threads in mid-step.
     with multiprocessing.get_context("spawn").Pool(os.cpu_count(), keep_photos, (photos, photographs)) as pool:
         parts = {"train": options.count, "test": options.test_count} | ({"crops": options.crops} if indexed else {})
@@ -118,6 +123,8 @@ def read_split(path, split):
         with contextlib.suppress(UnreadableImage):
             image.open()
             images.append(image)
+    if taken := {"all", "others"} & {image.source for image in images}:
+        raise ValueError(f"--photos {path}: a source is named {min(taken)!r}, which counts several: rename it.")
     if len({bool(image.polygons) for image in images}) < 2:
         raise ValueError(f"--photos {path}: its {split} split needs images with text and without.")
     return images
@@ -271,7 +278,8 @@ def write_results(out, student, scenes, others, photographs, options):
     scored |= {f"photographs, {split}": score_photos(student, images) for split, images in others.items()}
     thresholds = metrics.find_thresholds(*scored["photographs, validation" if others else "drawn scenes"])
     results = {name: measure(*pair, thresholds["best_f"]) for name, pair in scored.items()}
-    facts = card(options, results["drawn scenes"], thresholds, photographs)
+    fonts = json.loads((out / "scenes" / "fonts.json").read_text())
+    facts = card(options, results["drawn scenes"], thresholds, photographs, fonts)
     report = results_table(results)
     if others:
         text, scores = scored["photographs, test"]
@@ -335,9 +343,8 @@ def write_reliability(path, text, scores):
     plots.curves(path, series, "score", "share of photographs with text")
 
 
-def card(options, result, thresholds, photographs):
+def card(options, result, thresholds, photographs, fonts):
     """What `export/student.py` reads."""
-    families = sorted({font.family for font in typesetting.find_fonts()})
     best = result["best_f"]
     ground = "half of them on photographs without text" if options.photos else "no photographs"
     source, learned = "drawn scenes", ""
@@ -354,7 +361,7 @@ def card(options, result, thresholds, photographs):
             f"{options.seed}. On "
             f"{options.test_count} other scenes: recall {best['recall']:.3f}, precision {best['precision']:.3f}, F "
             f"{best['f']:.3f} at the threshold of best F. Thresholds are those of {source}. Text that is too "
-            f"small to read, or smeared beyond reading, is likely to be missed. Fonts: {', '.join(families)}."
+            f"small to read, or smeared beyond reading, is likely to be missed. Fonts: {', '.join(fonts)}."
         ),
     }
 

@@ -252,6 +252,7 @@ HOSTILE = {
     "unknown colours.tif": (tiff_of(262, 999), "unsupported"),
     "two compressions.tif": (tiff_of(258, 5, tag_now=259), "damaged"),
     "compression of an odd type.tif": (tiff_of(259, 5, kind_now=17), "damaged"),
+    "bits of an odd type.tif": (tiff_of(258, 8, kind_now=2), "unsupported"),
     "12 bits.tif": (tiff_of(258, 12), "unsupported"),
     "signed.tif": (tiff_of(284, 2, tag_now=339), "unsupported"),
     "floats.tif": (encode(Image.new("F", (40, 30)), "TIFF"), "unsupported"),

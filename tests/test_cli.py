@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -189,8 +190,8 @@ IF_ONE_IN_TEN = "passed and precision if one in ten has text"
 )
 def test_what_a_stored_threshold_did_is_said_where_it_is_asked_for(photos, model, capsys, options, title):
     assert main(["filter", "--model", str(model), "--processes", "1", "photos", *options]) == 0
-    *table, last = capsys.readouterr().err.splitlines()
-    assert last.startswith("5 images")
+    *table, failed, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("5 images") and failed == "not ok: 1 not_an_image"
     assert table[:1] == ([f"The threshold for {title} on 9 pictures; {IF_ONE_IN_TEN}:"] if title else [])
     assert [line.split()[0] for line in table[1:]] == (["kind", "all", "bright"] if title else [])
 
@@ -388,7 +389,29 @@ def test_help_names_every_status_and_option(capsys):
     text = capsys.readouterr().out
     statuses = [line.split("`")[1] for line in runtime_files.__doc__.splitlines() if line.startswith("| `")]
     assert len(statuses) == 13
-    assert all(status in text for status in statuses)
+    assert all(re.search(rf"^  {status}( |$)", text, re.MULTILINE) for status in statuses)
+
+
+@pytest.mark.parametrize("places", [["s3://bucket/photos"], ["photos", "--out", "s3://bucket/rows.jsonl"]])
+def test_uris_need_ray(places, photos, kgan_filter):
+    status, _, last = kgan_filter(*places)
+    assert status == 2 and "is a URI: pass --ray, which reads and writes them" in last
+
+
+def test_braces_are_for_the_shell(photos, kgan_filter):
+    status, _, last = kgan_filter("shards/{0..2}.tar")
+    assert status == 2 and "no file is named 'shards/{0..2}.tar': leave out the quotes" in last
+    Path("photos/{a,b}.png").write_bytes(plain(200))
+    assert kgan_filter("photos/{a,b}.png")[0] == 0
+
+
+def test_what_was_not_ok_is_said(photos, capsys):
+    Path("photos/f.tar").write_bytes(b"x")
+    Path("photos/g.png").write_bytes(b"")
+    main(["filter", "photos"])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2] == "not ok: 2 not_an_image, 1 empty" and lines[-1].startswith("7 images: ")
+    assert any("an archive in photos taken for images: to open them" in line for line in lines)
 
 
 def test_the_command_is_installed_by_the_package():
@@ -637,7 +660,7 @@ def test_images_that_take_their_process_down(tmp_path, model):
     assert done.returncode == 0, done.stderr
     status = {12: "ok", 13: "crashed", 14: "too_large"}
     assert [row["status"] for row in lines(done.stdout)] == [status[size] for size in sizes]
-    assert done.stderr.startswith("30 images: 0 with text, 4 not ok; 30 in this run, ")
+    assert done.stderr.startswith("not ok: 3 crashed, 1 too_large\n30 images: 0 with text, 4 not ok; 30 in this run, ")
 
 
 def test_a_reader_that_has_seen_enough(many, model):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kgan.cli.rows import FIRST, STATUSES, check_limits, check_run, check_threshold, run_all, run_arguments
+from kgan.cli.rows import FIRST, STATUSES, check_limits, check_run, check_threshold, listed, run_all, run_arguments
 from kgan.filter import cluster
 from kgan.filter.labels import match, read_labels
 from kgan.filter.run import COLUMNS, REGIONS, run
 from kgan.filter.text_filter import TextFilter
 from kgan.runtime.litert import quiet
+from kgan.runtime.remote import is_remote
 
 SUMMARY = "find the images that contain text"
 MORE = (
@@ -53,9 +54,15 @@ def execute(options):
 
 
 def filter_here(options):
+    for place in (*options.paths, options.out or ""):
+        if is_remote(place):
+            raise ValueError(f"{place} is a URI: pass --ray, which reads and writes them")
     if options.evaluate:
-        with quiet():
-            importlib.import_module("kgan.metrics.evaluation")  # needs Keras: say so before the run
+        try:
+            with quiet():
+                importlib.import_module("kgan.metrics.evaluation")
+        except ImportError as error:
+            raise ImportError(f"--evaluate needs all of kgan, and {error.name} is missing: pip install kgan") from None
         labels = read_labels(options.evaluate)
     curve = options.evaluate and options.out and Path(options.out).with_suffix(".evaluation.png")
     paths, limits = check_run(options)
@@ -116,8 +123,8 @@ def filter_on_ray(options):
             raise ValueError(f"--{name.replace('_', '-')} does not go with --ray")
     if not options.out:
         raise ValueError("--ray writes a file for each part of the images: pass a folder as --out")
-    if "-" in options.paths:
-        raise ValueError("--ray reads no list from standard input: pass folders, archives or patterns")
+    if options.paths.count("-") > 1:
+        raise ValueError("standard input can be read only once: pass - once")
     text_filter = TextFilter.load(options.model)
     threshold = chosen_threshold(text_filter, options)
     totals = dict.fromkeys(("images", "text", "failed"), 0)
@@ -126,6 +133,7 @@ def filter_on_ray(options):
         text_filter,
         options.paths,
         options.out,
+        listed() if "-" in options.paths else (),
         address=options.ray,
         threshold=threshold,
         regions=options.regions,

@@ -1,6 +1,7 @@
 """What the commands share that give a row for each image: arguments, limits, progress and the help on statuses."""
 
 import codecs
+import collections
 import contextlib
 import itertools
 import json
@@ -24,7 +25,8 @@ STATUSES = """
   needs_pillow_heif  a HEIC photo: pip install pillow-heif
   truncated     the file ends before its last pixel
   damaged       the image or the archive is corrupt
-  too_large     the image exceeds --max-megapixels or --max-megabytes, or decoding runs out of memory
+  too_large     the image exceeds --max-megapixels (JPEG 2000: a quarter of them) or --max-megabytes, or decoding runs
+                out of memory
   missing       the file does not exist
   unreadable    access is denied, the archive member is encrypted, or reading failed
   not_a_file    a pipe, socket or device; in an archive also a link
@@ -113,8 +115,8 @@ def run_all(options, columns, asked, rows, is_found, found, shown=True):
     asked |= {name: getattr(options, name.replace("-", "_")) for name in LIMITS}
     # A progress bar would break up rows printed to a terminal.
     hide = True if not options.out and sys.stdout.isatty() else None
-    images = hits = failures = new = 0
-    statuses = set()
+    images = hits = new = 0
+    statuses = collections.Counter()
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(options.out, columns, asked, options.overwrite)) if options.out else None
@@ -122,8 +124,7 @@ def run_all(options, columns, asked, rows, is_found, found, shown=True):
         for row, old in rows(journal):
             images += 1
             hits += is_found(row)
-            failures += row["status"] not in ("ok", "partial")
-            statuses.add(row["status"])
+            statuses[row["status"]] += 1
             if not old:
                 new += 1
                 bar.update()
@@ -131,11 +132,14 @@ def run_all(options, columns, asked, rows, is_found, found, shown=True):
                     print(json.dumps(row), flush=True)
         if journal:
             journal.finish()
+    failed = {status: count for status, count in statuses.most_common() if status not in ("ok", "partial")}
+    if failed:
+        print("not ok: " + ", ".join(f"{count} {status}" for status, count in failed.items()), file=sys.stderr)
     rate = new / (time.perf_counter() - started)
     plural = "" if images == 1 else "s"
-    summary = f"{images} image{plural}: {hits} {found}, {failures} not ok; {new} in this run, {rate:.1f} images/s"
-    print(summary, file=sys.stderr)
-    return statuses
+    counts = f"{images} image{plural}: {hits} {found}, {sum(failed.values())} not ok"
+    print(f"{counts}; {new} in this run, {rate:.1f} images/s", file=sys.stderr)
+    return set(statuses)
 
 
 def listed():

@@ -53,7 +53,7 @@ def on_ray(
     Args:
         dataset: `ray.data.Dataset` with the bytes of an image file in each row, such as
             `ray.data.read_binary_files` returns it.
-        column: name of the column with these bytes.
+        column: name of the column with these bytes, or with a struct that has them in its field `bytes`.
         recall, share, threshold, limits: as for `TextFilter.filter`.
         model: as for `TextFilter.load`.
         concurrency: number of processors to use, or `(least, most)`; None for all that the cluster has.
@@ -63,7 +63,8 @@ def on_ray(
         `TextFilter.filter`.
 
     Raises:
-        ValueError: Ray is not installed, or no threshold is stored for the recall or share.
+        ValueError: Ray is not installed, or no threshold is stored for the recall or share. When the data set is used:
+            it has no such column, or one of the new ones already.
 
     Example:
 
@@ -110,6 +111,9 @@ class Actor:
             yield row(found, result, self.threshold, self.regions)
 
 
+ADDED = ("score", "decision", "status")
+
+
 class Scores(Actor):
     """Adds the columns to a batch; see `on_ray`."""
 
@@ -119,11 +123,24 @@ class Scores(Actor):
 
     def __call__(self, table):
         pyarrow, _ = arrow()
-        images = table[self.column].to_pylist()
+        images = self.images(table)
         rows = list(self.rows(Input("", "", read=lambda most, image=image: take(image, most)) for image in images))
         for name, kind in (("score", pyarrow.float64()), ("decision", pyarrow.string()), ("status", pyarrow.string())):
             table = table.append_column(name, pyarrow.array([found[name] for found in rows], kind))
         return table
+
+    def images(self, table):
+        """Returns the bytes of each row's image; of a struct, as Hugging Face's data sets have, its field `bytes`."""
+        if self.column not in table.column_names:
+            found = ", ".join(table.column_names)
+            raise ValueError(f"the data set has no column {self.column!r}, but {found}: pass column=")
+        if taken := [name for name in ADDED if name in table.column_names]:
+            raise ValueError(f"the data set has a column {taken[0]!r} already: rename or drop it first")
+        images = [each.get("bytes") if isinstance(each, dict) else each for each in table[self.column].to_pylist()]
+        if any(not isinstance(image, bytes | None) for image in images):
+            kind = table.schema.field(self.column).type
+            raise ValueError(f"the column {self.column!r} holds {kind}: pass one of the bytes of image files")
+        return images
 
 
 # === A job ===
@@ -229,7 +246,11 @@ def units(names):
         if is_archive:
             yield from ({"archive": name} for name, _ in group)
             continue
-        while part := [name for name, _ in itertools.islice(group, FILES)]:
+        # Small ones first, so that a job of few images has work for more than one processor.
+        for size in itertools.chain(range(FILES // 20, FILES, FILES // 100 or 1), itertools.repeat(FILES)):
+            part = [name for name, _ in itertools.islice(group, max(1, size))]
+            if not part:
+                break
             yield {"files": part}
 
 
@@ -267,13 +288,15 @@ class Parts(Actor):
         return counts
 
 
-def run(text_filter, names, out, *, address, threshold, regions, limits, processes, overwrite):
+def run(text_filter, names, out, more=(), *, address, threshold, regions, limits, processes, overwrite):
     """Scores images on a cluster.
 
     Args:
         text_filter: a `TextFilter`.
         names: list of paths, URIs and patterns.
         out: folder of the parts, a local path that all nodes share, or a URI.
+        more: as for `kgan.runtime.remote.listed`; not read if the job was started before. Where it stands among the
+            names is `"-"`.
         address: of the cluster, as for `ray.init`; `"local"` starts one on this machine.
         threshold, regions, limits: as for `kgan.filter.run.run`.
         processes: most actors; None for one per processor.
@@ -289,14 +312,18 @@ def run(text_filter, names, out, *, address, threshold, regions, limits, process
     """
     library = ray()
     # Relative names mean others in another folder.
-    places = [name if is_remote(name) else os.path.abspath(name.removeprefix("file://")) for name in names]
+    places = [
+        name if is_remote(name) or name == "-" else os.path.abspath(name.removeprefix("file://")) for name in names
+    ]
     asked = {"inputs": places, "model": text_filter.metadata["digest"], "threshold": threshold, "regions": regions}
     try:
         job = Job(out, asked | dataclasses.asdict(limits), overwrite)
         connect(library, address)
-        number, missing = job.plan(listed(names, [out]))
-    except (ValueError, OSError):
+        number, missing = job.plan(listed([name for name in names if name != "-"], [out], more))
+    except ValueError:
         raise
+    except OSError as error:
+        raise OSError(f"--out {out}: {one_line(error)}") from None
     except Exception as error:  # the packages behind fsspec have exceptions of their own
         raise ValueError(f"--out {out}: {one_line(error)}") from None
     yield {"units": number, "done": number - len(missing)}

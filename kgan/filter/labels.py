@@ -3,15 +3,19 @@
 import collections
 import csv
 import os
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
 
 from kgan.runtime.inputs import ARCHIVES
 
-NAMES = ("file", "path", "image", "name")  # of the column of images; the other is one of these
-LABELS = ("label", "text", "has_text")
-YES, NO = {"text", "yes", "true", "1"}, {"no_text", "no text", "non-text", "no", "false", "0"}
+NAMES = ("file", "path", "image", "name", "filename", "file_name")  # of the column of images; the other is one of these
+LABELS = ("label", "text", "has_text", "decision")
+YES, NO = (
+    {"text", "yes", "true", "1"},
+    {"no_text", "no text", "notext", "non-text", "non_text", "non text", "no", "false", "0"},
+)
 
 
 class Labelled(NamedTuple):
@@ -35,10 +39,9 @@ class Labelled(NamedTuple):
 
 
 def read_labels(path):
-    """Reads a CSV file with a column of images (`file`, `path`, `image` or `name`) and one of labels.
+    """Reads a table with a column of images, one of `NAMES`, and one of labels, one of `LABELS`.
 
-    The column of labels is `label`, `text` or `has_text`; a label is `text`, `yes`, `true` or 1, or `no_text`, `no`,
-    `false` or 0.
+    Its cells are separated by commas, semicolons or tabs. A label is one of `YES` or `NO`.
 
     Returns:
         Dict from the name of an image to whether it has text.
@@ -50,7 +53,10 @@ def read_labels(path):
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         try:
-            reader = csv.DictReader(file)
+            head = file.readline()
+            file.seek(0)
+            # Excel writes semicolons where a comma is the decimal point.
+            reader = csv.DictReader(file, delimiter=max(",;\t", key=head.count))
             columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
             image, label = (next((columns[n] for n in names if n in columns), None) for names in (NAMES, LABELS))
             if image is None or label is None:
@@ -59,9 +65,11 @@ def read_labels(path):
             found = {}
             for row in reader:
                 name, value = (row[image] or "").strip(), (row[label] or "").strip().lower()
+                if not any(map(str.strip, filter(None, row.values()))):
+                    continue  # an empty row of a spreadsheet
                 if not name:
                     raise ValueError(f"{path}, line {reader.line_num}: the name of the image is missing")
-                name = os.path.normpath(name)
+                name = _plain(os.path.normpath(name))
                 if value not in YES | NO:
                     raise ValueError(f"{path}, line {reader.line_num}: expected text or no_text, got {row[label]!r}")
                 if found.setdefault(name, value in YES) != (value in YES):
@@ -111,7 +119,12 @@ def _name(path, labels, folders):
     archive, _, member = path.rpartition("!")
     names = [os.path.normpath(path), full, *(_relative(full, folder) for folder in folders)]
     names += [os.path.normpath(member)] * archive.lower().endswith(ARCHIVES)
-    return next((name for name in names if name in labels), None)
+    return next((name for name in map(_plain, filter(None, names)) if name in labels), None)
+
+
+def _plain(name):
+    """Returns a name with the accents and the slashes that all systems would give it."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
 
 
 def _relative(path, folder):

@@ -9,8 +9,10 @@ import gzip
 import io
 import lzma
 import os
+import re
 import stat
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +24,8 @@ ZIP = (".zip", ".cbz")
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".cbt")
 PARQUET = (".parquet",)
 ARCHIVES = ZIP + TAR + PARQUET
+BRACES = re.compile(r"\{[^{}/]*(,|\.\.)[^{}/]*\}")
+RECORD = 20 * 512  # bytes, of which tar archives are multiples
 GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # most images and bytes per message to a worker
 UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}  # by the first bytes of the file
 
@@ -49,9 +53,13 @@ def expand(pattern):
     it is.
 
     Raises:
-        ValueError: no path matches the pattern.
+        ValueError: no path matches the pattern, or it has braces, which shells expand.
     """
-    if not glob.has_magic(pattern) or os.path.lexists(pattern):
+    if os.path.lexists(pattern):
+        return [pattern]
+    if BRACES.search(pattern):
+        raise ValueError(f"no file is named {pattern!r}: leave out the quotes, for the shell to expand the braces")
+    if not glob.has_magic(pattern):
         return [pattern]
     found = sorted(glob.glob(pattern, recursive=True))
     if not found:
@@ -77,11 +85,22 @@ def find(paths, leave_out=()):
     leave_out = {place for path in leave_out for place in (in_real_folder(path), os.path.realpath(path))}
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
-            yield from walk(path, leave_out)
+            archives = 0
+            for found in walk(path, leave_out):
+                archives += found.path is not None and found.name.lower().endswith(ARCHIVES)
+                yield found
+            if archives:
+                warn_of_archives(path, archives)
         elif path.lower().endswith(ARCHIVES) and os.path.isfile(path):
             yield from members(path)
         else:
             yield Input(path, os.path.basename(path), path)
+
+
+def warn_of_archives(folder, count):
+    many = "an archive" if count == 1 else f"{count} archives"
+    pattern = os.path.join(folder, "*.tar")
+    warnings.warn(f"{many} in {folder} taken for images: to open them, pass a pattern such as {pattern}", stacklevel=3)
 
 
 def in_real_folder(path):
@@ -230,6 +249,13 @@ def tar_members(path):
             archive.members.clear()  # tarfile would keep every member in memory
             if not info.isdir():
                 yield from member(path, info.name, partial(read_tarred, archive, info))
+        # tarfile takes whatever it cannot read, and the end of the file, for the end of the archive.
+        file.seek(archive.offset)
+        end = file.read(RECORD)
+        if len(end) < 512:
+            raise Undecodable("truncated", "its end mark is missing")
+        if end.strip(b"\0"):
+            raise Undecodable("damaged", "it goes on with what is no member")
 
 
 def read_tarred(archive, info, max_bytes):

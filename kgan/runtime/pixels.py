@@ -51,9 +51,9 @@ def decoded(data, convert, max_pixels=Limits.pixels):
     check_readable(kind)
     if kind == "JPEG2000":
         max_pixels //= HUNGRY
-    if kind == "TIFF":
-        tiff.check(data, max_pixels)
     try:
+        if kind == "TIFF":
+            tiff.check(data, max_pixels)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(pixel_chunks(data)), formats=[kind])

@@ -9,7 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kgan.runtime.files import Undecodable, read_bounded
-from kgan.runtime.inputs import ARCHIVES, Input, expand, find, hidden, members, refuse, walk
+from kgan.runtime.inputs import (
+    ARCHIVES,
+    Input,
+    expand,
+    find,
+    hidden,
+    in_real_folder,
+    members,
+    refuse,
+    walk,
+    warn_of_archives,
+)
 
 WAITS = (1, 5)  # seconds between the tries of reading a remote file
 AHEAD = 32  # remote files that are read at once, since each waits for its server
@@ -45,33 +56,59 @@ def put_whole(system, folder, name, data):
     system.mv(temporary, f"{folder}/{name}")
 
 
-def listed(names, leave_out=()):
+def listed(names, leave_out=(), more=()):
     """Finds the images of a run, without opening archives.
 
     Args:
         names: list of paths, URIs and patterns; folders give their files, as for `kgan.runtime.inputs.find`.
         leave_out: names of folders to skip when folders are searched.
+        more: iterable of paths and URIs of images and archives, however many; those that are missing are images, too.
 
     Yields:
         `(name, is_archive)`: a local path or a URI. An archive in a folder counts as a file.
 
     Raises:
-        ValueError: a pattern matches nothing, or a URI cannot be read.
+        ValueError: a pattern matches nothing, a name does not exist, or a URI cannot be read.
     """
-    here = {file_system(out)[1] for out in leave_out if not is_remote(out)}
+    outs = [file_system(out)[1] for out in leave_out if not is_remote(out)]
+    here = {place for out in outs for place in (in_real_folder(out), os.path.realpath(out))}
     there = {out.rstrip("/") for out in leave_out if is_remote(out)}
-    # All patterns first, so that one that matches nothing is found before anything is done.
+    # All names first, so that one that stands for nothing is found before anything is done.
     local = {name: expand(name.removeprefix("file://")) for name in names if not is_remote(name)}
     for name in names:
+        if not (_exists(name) if is_remote(name) else all(map(os.path.lexists, local[name]))):
+            raise ValueError(f"{name}: no such file or folder")
+    for name in names:
         for path in local.get(name, ()):
-            if os.path.abspath(path) in here:
+            if in_real_folder(path) in here:
                 continue
             if os.path.isdir(path):
-                yield from ((found.name, False) for found in walk(path, here))
+                yield from unopened(path, ((found.name, False) for found in walk(path, here)))
             else:
                 yield path, path.lower().endswith(ARCHIVES)
         if is_remote(name):
             yield from _listed_remotely(name, there)
+    for name in more:
+        yield name, name.lower().endswith(ARCHIVES)
+
+
+def unopened(folder, found):
+    """Yields what was found in a folder, and then warns of archives there, which are taken for images."""
+    archives = 0
+    for name, is_archive in found:
+        archives += name.lower().endswith(ARCHIVES)
+        yield name, is_archive
+    if archives:
+        warn_of_archives(folder, archives)
+
+
+def _exists(uri):
+    """Whether there is a file or folder of that name; a pattern may match something."""
+    system, path = file_system(uri)
+    try:
+        return glob.has_magic(path) or system.exists(path)
+    except Exception as error:  # the packages behind fsspec have exceptions of their own
+        raise ValueError(f"{uri}: {error or type(error).__name__}") from None
 
 
 def _listed_remotely(uri, leave_out):
@@ -96,23 +133,28 @@ def _listed_remotely(uri, leave_out):
             if not _is_folder(system, root):
                 yield full(root), root.lower().endswith(ARCHIVES)
                 continue
-            # Not `walk`, which leaves out in silence what it cannot list.
-            folders = [root]
-            while folders:
-                folder = folders.pop()
-                for entry in sorted(system.ls(folder, detail=True), key=lambda entry: entry["name"]):
-                    place = entry["name"].rstrip("/")
-                    # Some buckets mark a folder by a file of its name.
-                    if place == folder.rstrip("/") or hidden(os.path.basename(place)) or full(place) in leave_out:
-                        continue
-                    if entry["type"] == "directory":
-                        folders.append(place)
-                    else:
-                        yield full(place), False
+            below = (full(place) for place in _files_below(system, root, lambda place: full(place) in leave_out))
+            yield from unopened(full(root), ((name, False) for name in below))
     except ValueError:
         raise
     except Exception as error:  # the packages behind fsspec have exceptions of their own
         raise ValueError(f"{uri}: {error or type(error).__name__}") from None
+
+
+def _files_below(system, root, left_out):
+    """Yields the files of a folder and its subfolders. Unlike `system.walk`, it fails where it cannot list one."""
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        for entry in sorted(system.ls(folder, detail=True), key=lambda entry: entry["name"]):
+            place = entry["name"].rstrip("/")
+            # Some buckets mark a folder by a file of its name.
+            if place == folder.rstrip("/") or hidden(os.path.basename(place)) or left_out(place):
+                continue
+            if entry["type"] == "directory":
+                folders.append(place)
+            else:
+                yield place
 
 
 def _is_folder(system, path):

@@ -38,11 +38,11 @@ def check(data, max_pixels):
     compression, samples = one(COMPRESSION, 1), one(SAMPLES, 1)
     if width * height > max_pixels:
         raise Undecodable("too_large", f"{width} x {height} pixels")
-    deep = max(bits) > 8
+    deep = max(bits, default=0) > 8
     reasons = {
         f"compression {compression}": compression not in COMPRESSIONS,
         "a raw photograph or a preview": DNG in tags or one(KIND, 0) & 1,
-        f"{sorted(bits)} bits": len(bits) > 1 or not bits <= {1, 2, 4, 8, 16},
+        f"{sorted(bits)} bits": len(bits) != 1 or not bits <= {1, 2, 4, 8, 16},
         "signed or floating-point numbers": set(tags.get(SAMPLE_FORMAT, [1])) != {1},
         "16 bits in separate planes or inverted": deep and (one(PLANAR, 1) != 1 or one(PHOTOMETRIC, 1) == 0),
         f"{samples} samples": not 1 <= samples <= 5,

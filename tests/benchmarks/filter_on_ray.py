@@ -40,8 +40,8 @@ def main():
         expected = rows(["alone.parquet"])
         print(f"one machine, no Ray: {len(expected) / seconds:.1f} images/s")
         if options.kill:
-            kill_nodes(archives, options.kill)
-            print(f"nodes killed {options.kill} times: {compared('nodes', expected)}")
+            killed = kill_nodes(archives, options.kill)
+            print(f"nodes killed {killed} times: {compared('nodes', expected)}")
             killed = kill_drivers(archives, options.kill)
             print(f"driver killed {killed} times: {compared('drivers', expected)}")
             return
@@ -91,7 +91,7 @@ def kill_nodes(archives, times):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     job = subprocess.Popen(command(archives, "nodes", "--ray", cluster.address), stderr=subprocess.PIPE, text=True)
-    choose = random.Random(0)
+    choose, killed = random.Random(0), 0
     for number in range(times):
         seen = len(list(Path("nodes").glob("part-*")))
         while len(list(Path("nodes").glob("part-*"))) == seen and job.poll() is None:
@@ -103,9 +103,13 @@ def kill_nodes(archives, times):
         node = nodes.pop(choose.randrange(len(nodes)))
         cluster.remove_node(node, allow_graceful=False)
         nodes.append(cluster.add_node(num_cpus=1))
+        killed += 1
     _, messages = job.communicate()
     print(messages.strip().splitlines()[-1])
     cluster.shutdown()
+    if job.returncode:
+        sys.exit("the job on nodes that were killed has failed")
+    return killed
 
 
 def kill_drivers(archives, times):

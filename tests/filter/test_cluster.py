@@ -65,7 +65,7 @@ def photos(tmp_path, monkeypatch):
         archive.writestr("../y.png", grey(250))
     images = [grey(240), None, b"nothing", grey(20)]
     parquet.write_table(pyarrow.table({"jpg": images, "caption": ["a"] * 4}), "rows.parquet", row_group_size=3)
-    return ["photos", "one.tar", "cut.tar", "two.zip", "rows.parquet", "no.png"]
+    return ["photos", "one.tar", "cut.tar", "two.zip", "rows.parquet"]
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def started(text_filter):
     """An actor's options, and a function that does a job in this process, as one actor would."""
     options = cluster.actor_options(text_filter, 0.5, False, Limits())
 
-    def work(out, names, most=None, options=options):
+    def work(out, names, most=None, options=options, more=()):
         job = cluster.Job(out, {"inputs": names})
-        number, missing = job.plan(cluster.listed(names, [out]))
+        number, missing = job.plan(cluster.listed(names, [out], more))
         actor = cluster.Parts(out, job.id, job.folder, **options)
         with actor.workers:
             counts = [actor({key: [value] for key, value in unit.items()}) for unit in missing[:most]]
@@ -91,7 +91,7 @@ def alone(names, text_filter):
 def test_the_rows_are_those_of_one_machine(photos, started, text_filter, monkeypatch):
     monkeypatch.setattr(cluster, "FILES", 2)
     number, missing, counts = started("out", photos)
-    assert number == len(missing) == 2 + 4 + 1  # three files, four archives, one more file
+    assert number == len(missing) == 3 + 4  # three files, the first ones by themselves, and four archives
     rows = rows_of("out")
     assert rows == alone(photos, text_filter)
     assert {"photos/a.png", "one.tar!7.png", "cut.tar", "two.zip!../y.png", "rows.parquet!3"} <= {
@@ -101,9 +101,7 @@ def test_the_rows_are_those_of_one_machine(photos, started, text_filter, monkeyp
     assert sum(count["text"][0] for count in counts) == sum(row["decision"] == "text" for row in rows) > 5
     assert sum(count["failed"][0] for count in counts) == sum(row["status"] != "ok" for row in rows) > 4
     status = {row["path"]: row["status"] for row in rows}
-    assert (
-        status["cut.tar"] == "damaged" and status["two.zip!../y.png"] == "unsafe_name" and status["no.png"] == "missing"
-    )
+    assert status["cut.tar"] == "damaged" and status["two.zip!../y.png"] == "unsafe_name"
     assert [status[f"rows.parquet!{i}"] for i in range(4)] == ["ok", "empty", "not_an_image", "ok"]
 
 
@@ -120,22 +118,61 @@ def test_uris(started, text_filter, monkeypatch):
     with tarfile.open(fileobj=tar, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("none.png"), io.BytesIO())
     system.pipe_file("/bucket/shards/0.tar", tar.getvalue())
-    names = [
-        "memory://bucket/photos",
-        "memory://bucket/shards/*.tar",
-        "memory://bucket/shards/1.tar",
-        "memory://bucket/x.png",
-    ]
+    names = ["memory://bucket/photos", "memory://bucket/shards/*.tar"]
     small = cluster.actor_options(text_filter, 0.5, False, Limits(bytes=5000))
     started("memory://bucket/photos/out", names, options=small)
     rows = {row["path"]: row for row in rows_of("/bucket/photos/out", system)}
-    assert len(rows) == 70 + 1 + 1 + 1 + 1
+    assert len(rows) == 70 + 1 + 1
     for i in range(70):
         row = rows[f"memory://bucket/photos/{i % 3}/{i:02}.png"]
         assert row["status"] == "ok" and abs(row["score"] - 3 * i / 255) < 0.01
     status = {name: rows[f"memory://bucket/{name}"]["status"] for name in ("photos/large.png", "shards/0.tar!none.png")}
     assert status == {"photos/large.png": "too_large", "shards/0.tar!none.png": "empty"}
-    assert rows["memory://bucket/shards/1.tar"]["status"] == rows["memory://bucket/x.png"]["status"] == "missing"
+
+
+@pytest.mark.parametrize("name", ["memory://bucket/shards/1.tar", "memory://nowhere/photos", "phtos", "no.tar"])
+def test_a_name_that_does_not_exist(name, photos, started):
+    """It is refused, and nothing is written; in a list of names, it is an image that is missing."""
+    with pytest.raises(ValueError, match=f"{name}: no such file or folder"):
+        started("out", [*photos, name])
+    assert not Path("out").exists()
+    assert list(cluster.listed([], more=[name])) == [(name, name.endswith(".tar"))]
+    started("out", [], more=["photos/a.png", "one.tar", name])
+    status = {row["path"]: row["status"] for row in rows_of("out")}
+    assert status["photos/a.png"] == status["one.tar!7.png"] == "ok" and status[name] == "missing"
+
+
+def test_archives_in_folders_are_said(photos, started):
+    Path("photos/b/x.tar").write_bytes(Path("one.tar").read_bytes())
+    fsspec.filesystem("memory").pipe_file("/shards/0.tar", b"x")
+    for name in ("photos", "memory://shards"):
+        with pytest.warns(UserWarning, match=f"an archive in {name} taken for images: .*{name}/\\*.tar"):
+            list(cluster.listed([name]))
+
+
+def test_an_output_reached_by_a_link_is_left_out(photos):
+    Path("link").symlink_to(Path.cwd(), target_is_directory=True)
+    Path("photos/out").mkdir()
+    Path("photos/out/part.parquet").write_bytes(b"x")
+    for names, out in ((["link/photos"], "photos/out"), (["photos"], "link/photos/out")):
+        assert not [name for name, _ in cluster.listed(names, [out]) if "part" in name]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"image": [b"x"]}, "no column 'bytes', but image: pass column="),
+        ({"bytes": ["a.png"]}, "'bytes' holds string: pass one of the bytes"),
+        ({"bytes": [b"x"], "status": ["success"]}, "has a column 'status' already: rename or drop it first"),
+    ],
+)
+def test_data_sets_that_cannot_be_scored(columns, words):
+    scores = cluster.Scores.__new__(cluster.Scores)
+    scores.column = "bytes"
+    with pytest.raises(ValueError, match=words):
+        scores.images(pyarrow.table(columns))
+    structs = pyarrow.table({"bytes": [{"bytes": b"x", "path": "a.png"}, None]})
+    assert scores.images(structs) == [b"x", None]
 
 
 def test_a_job_goes_on_where_it_stopped(photos, started, text_filter):
@@ -235,7 +272,7 @@ def test_bad_input(photos, capsys, monkeypatch):
     for option in (["--copy-to", "a"], ["--overlay", "a"], ["--evaluate", "a"]):
         assert f"{option[0]} does not go with --ray" in refused("photos", "--out", "out", *option, "--ray")
     assert "pass a folder as --out" in refused("photos", "--ray")
-    assert "no list from standard input" in refused("-", "--out", "out", "--ray")
+    assert "pass - once" in refused("-", "-", "--out", "out", "--ray")
     assert "--threshold 2.0" in refused("photos", "--out", "out", "--threshold", "2", "--ray")
     assert "Protocol not known: nowhere" in refused("photos", "--out", "nowhere://out", "--ray")
     for path in ("more.tar", "s3://bucket/more.tar"):

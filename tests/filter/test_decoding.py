@@ -178,7 +178,7 @@ def test_decoding_leaves_the_settings_of_pillow_alone():
 @given(st.data())
 def test_damaged_bytes_give_pixels_or_a_status(data):
     small = PICTURE.resize((60, 40))
-    kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP"]))
+    kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000"]))
     damaged = bytearray(encode(small, kind))
     for _ in range(data.draw(st.integers(1, 8))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))

@@ -21,6 +21,9 @@ def write(path, text):
         "licence,Image,has_text\nCC0,a.png,YES\nCC0,b.png,no\n",
         'name,text\n"a.png",1\nb.png,0\nb.png,false\n',
         "file,label\n./a.png ,text\n x/../b.png,no\n",
+        "file;label\na.png;text\nb.png;non_text\n;\n",
+        "filename\tlabel\na.png\ttext\n\t\nb.png\tnotext\n",
+        "path,score,decision,status\na.png,0.9,text,ok\nb.png,0.1,no_text,ok\n,,,\n",
     ],
 )
 def test_tables_that_people_write(tmp_path, text):
@@ -30,7 +33,7 @@ def test_tables_that_people_write(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "has the columns none: expected one of file, path, image, name, and one of label, text, has_text"),
+        ("", "has the columns none: expected one of file, path, image, name, filename, file_name, and one of label"),
         ("file,kind\na.png,1\n", "has the columns file, kind"),
         ("file,label\n", "has no labels: both kinds are needed"),
         ("file,label\na.png,yes\nb.png,1\n", "has only labels of images with text: both kinds are needed"),
@@ -59,6 +62,14 @@ def test_names_are_relative_to_the_folders_or_to_here(tmp_path, monkeypatch):
     np.testing.assert_allclose(found.scores, [0, 0.1, 0.2, 0.3])
     assert found.unscored == [("photos/g.png", "truncated")]
     assert found.missing == ["none.png"] and found.unlabelled == ["photos/h.png"] and not found.shared
+
+
+def test_names_of_other_systems(tmp_path):
+    """Accents as macOS writes them, and backslashes as Windows does, on either side."""
+    labels = read_labels(write(tmp_path / "labels.csv", "file,label\nx\\\u00e9.png,text\ne\u0301.png,no\n"))
+    rows = [{"path": path, "score": 0.5, "status": "ok"} for path in ("x/e\u0301.png", "\u00e9.png")]
+    found = match(labels, rows, ["."])
+    assert found.text.tolist() == [True, False] and not found.missing
 
 
 def test_a_label_that_fits_two_images_is_nobodys():

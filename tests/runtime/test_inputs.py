@@ -178,8 +178,41 @@ def test_an_archive_that_breaks_off(tmp_path, suffix):
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     found = read_all(path)
-    assert found.pop("") == "damaged"  # the archive itself
-    assert list(found.values()) == ["ok", "damaged"][: len(found)]
+    assert found.pop("") in ("damaged", "truncated")  # the archive itself
+    assert list(found.values()) == ["ok", "damaged"][: len(found)] and (found or suffix != ".tar")
+
+
+def header_flipped(data, at):
+    return data[: at + 150] + bytes([data[at + 150] ^ 1]) + data[at + 151 :]  # within its checksum
+
+
+@pytest.mark.parametrize(
+    ("damage", "status"),
+    [
+        (header_flipped, "damaged"),
+        (lambda data, at: data[: at + 124] + b"99999999999" + data[at + 135 :], "damaged"),  # its size
+        (lambda data, at: data[: at + 200], "truncated"),
+        (lambda data, at: data[:at], "truncated"),
+        (lambda data, at: data[: at + 10], "truncated"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_tar_archive_with_a_damaged_member_says_so(tmp_path, damage, status, pack):
+    """What comes before it is read, and the archive itself gets a row: its other members are lost."""
+    whole = tar_file(tmp_path / "whole.tar", {f"{i}.png": PNG for i in range(4)}).read_bytes()
+    at = whole.index(b"2.png")
+    path = tmp_path / "a.tar"
+    path.write_bytes(pack(damage(whole, at)))
+    assert read_all(path) == {"0.png": "ok", "1.png": "ok", "": status}
+
+
+def test_tar_archives_behind_each_other(tmp_path):
+    one, other = (tar_file(tmp_path / f"{name}.tar", {f"{name}.png": PNG}).read_bytes() for name in "ab")
+    path = tmp_path / "both.tar"
+    path.write_bytes(one + other)
+    assert read_all(path) == {"a.png": "ok", "": "damaged"}
+    path.write_bytes(one + bytes(2**20))
+    assert read_all(path) == {"a.png": "ok"}
 
 
 @pytest.mark.parametrize("name", ["junk.zip", "junk.tar", "junk.tar.gz", "junk.tgz", "junk.tar.xz", "junk.tar.bz2"])

@@ -109,7 +109,8 @@ def read_photos(path, split, tolerance=1.0, free=False):
             words = words or [formats.Word(name, formats.corners(0, 0, size[1], size[0]), False)]
         images.append(text_image(store, name, words, tolerance, size, source=row["source"]))
     if not images:
-        raise ValueError(f"{index} has no {split} photographs")
+        few = "; sources go whole to train and test in turn, so that it needs two" if len(parts) < 2 else ""
+        raise ValueError(f"{index} has no {split} photographs{few}")
     return readable(store, images, LICENCES["photos"])
 
 
