@@ -28,6 +28,7 @@ from kgan.runtime.remote import archive_members, file_system, files, is_remote, 
 
 FILES = 1000  # most files of a unit
 IMAGES = 64  # of a batch of `on_ray`
+ADDED = ("score", "decision", "status")  # columns
 CONNECT_SECONDS = 10
 JOB = "_job.json"  # readers of Parquet folders leave out names that begin with an underscore
 OURS = re.compile(r"_job\.json|_units-[0-9a-f]{8}\.jsonl|\.?part-\d{5,}-[0-9a-f]{8}\.parquet(\.[0-9a-f]{32})?")
@@ -109,9 +110,6 @@ class Actor:
     def rows(self, inputs):
         for (found, _), result in self.workers.map(grouped(inputs, self.limits.bytes)):
             yield row(found, result, self.threshold, self.regions)
-
-
-ADDED = ("score", "decision", "status")
 
 
 class Scores(Actor):

@@ -154,6 +154,8 @@ def members(path):
         else:
             yield from zip_members(path) if suffix.endswith(ZIP) else tar_members(path)
     except Undecodable as error:
+        if suffix.endswith(PARQUET):  # whose columns are the caller's to mend
+            warnings.warn(f"{path}: {error}", stacklevel=2)
         yield Input(path, os.path.basename(path), read=refuse(error.status, str(error)))
     except Exception as error:  # On corrupt archives Python's readers raise exceptions of almost any type.
         status = "unreadable" if isinstance(error, PermissionError) else "damaged"
