@@ -20,7 +20,7 @@ SHOWN = (
     "ARCHITECTURE.md",
     "recipes/README.md",
     "export/README.md",
-    "export/photos.md",
+    "kgan/filter/photos.md",
     "recipes/results/*.md",
 )
 LANGUAGES = {".py": "python", ".cff": "yaml"}

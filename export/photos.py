@@ -1,4 +1,4 @@
-"""Writes photos.md, the photographs that the packaged student has learned from, with their authors and licences.
+"""Writes kgan/filter/photos.md, the photographs that the packaged student learned from, with authors and licences.
 
     python export/photos.py PHOTOS
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kgan.data.text.photos import read_photos
 
-TARGET = Path(__file__).with_name("photos.md")
+TARGET = Path(__file__).parents[1] / "kgan" / "filter" / "photos.md"  # comes with the weights, as CC BY asks
 HEAD = """# Photographs in the training data of the packaged student
 
 Written by `python export/photos.py`. The student has learned random crops of these {number} photographs, {text} of them

@@ -5,10 +5,10 @@
     python export/student.py runs/textfilter_student/student.keras                    # its two files
 
 PHOTOS is a folder of photographs without text, on which half of the scenes lie: drawn grass, fur and brick differ too
-much from real ones. export/photos.md lists the photographs of the package's student with their licences, which allow
-that weights are passed on; other photographs bring their own terms. Scenes also depend on the installed fonts, which
-student.json lists. The student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for each
-8x8 pixels as well as for the regions and the whole image.
+much from real ones. kgan/filter/photos.md lists the photographs of the package's student with their licences, which
+allow that weights are passed on; other photographs bring their own terms. Scenes also depend on the installed fonts,
+which student.json lists. The student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for
+each 8x8 pixels as well as for the regions and the whole image.
 
 If PHOTOS has an index.csv (kgan.data.text.photos), the photographs of its train split that may be used freely do more:
 those without text are the backgrounds, and random crops of all of them, with the outlines of their text, are learned
@@ -354,7 +354,7 @@ def card(options, result, thresholds, photographs, fonts):
         source = "photographs of the same sources"
     return {
         "thresholds": thresholds,
-        "licence": "as kgan's own" + ("; photographs in the training data: export/photos.md" if options.photos else ""),
+        "licence": "as kgan's own" + ("; learned from photographs under their own terms" if options.photos else ""),
         "data_card": (
             f"Trained from random weights on the outlines of text in {options.count} drawn scenes "
             f"(synthetic/scene_text, half with text, {ground}){learned} for {options.epochs} epochs, seed "

@@ -417,7 +417,7 @@ def test_what_was_not_ok_is_said(photos, capsys):
 def test_the_command_is_installed_by_the_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert settings["project"]["scripts"]["kgan"] == "kgan.cli:main"
-    assert "*.tflite" in settings["tool"]["setuptools"]["package-data"]["kgan.filter"]
+    assert settings["tool"]["setuptools"]["package-data"]["kgan.filter"] == ["*.tflite", "photos.md"]
 
 
 # === Runs that go on ===

@@ -149,6 +149,8 @@ def filter_on_ray(options):
             bar.set_postfix_str(f"{totals['images']} images")
     images, rate = totals["images"], totals["images"] / (time.perf_counter() - started)
     earlier = f"; {parts['done']} of {parts['units']} parts were there already" if parts["done"] else ""
+    if parts["done"] == parts["units"]:
+        earlier += ". Images added since the job was started are not in it: for these, pass another --out"
     print(
         f"{images} images in this run: {totals['text']} with text, {totals['failed']} not ok; {rate:.1f} images/s"
         f"{earlier}",
