@@ -403,6 +403,10 @@ def test_braces_are_for_the_shell(photos, kgan_filter):
     assert status == 2 and "no file is named 'shards/{0..2}.tar': leave out the quotes" in last
     Path("photos/{a,b}.png").write_bytes(plain(200))
     assert kgan_filter("photos/{a,b}.png")[0] == 0
+    Path("set{a,b}").mkdir()
+    Path("set{a,b}/c.png").write_bytes(plain(200))
+    assert [row["path"] for row in lines(kgan_filter("set{a,b}/*.png")[1])] == ["set{a,b}/c.png"]
+    assert [row["status"] for row in lines(kgan_filter(Path("photos/a.png").absolute().as_uri())[1])] == ["ok"]
 
 
 def test_what_was_not_ok_is_said(photos, capsys):

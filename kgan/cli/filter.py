@@ -61,9 +61,10 @@ def filter_here(options):
         try:
             with quiet():
                 importlib.import_module("kgan.metrics.evaluation")
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ImportError(f"--evaluate needs all of kgan, and {error.name} is missing: pip install kgan") from None
         labels = read_labels(options.evaluate)
+    options.paths = [path.removeprefix("file://") for path in options.paths]
     curve = options.evaluate and options.out and Path(options.out).with_suffix(".evaluation.png")
     paths, limits = check_run(options)
     text_filter = TextFilter.load(options.model)
@@ -149,7 +150,7 @@ def filter_on_ray(options):
             bar.set_postfix_str(f"{totals['images']} images")
     images, rate = totals["images"], totals["images"] / (time.perf_counter() - started)
     earlier = f"; {parts['done']} of {parts['units']} parts were there already" if parts["done"] else ""
-    if parts["done"] == parts["units"]:
+    if parts["done"]:
         earlier += ". Images added since the job was started are not in it: for these, pass another --out"
     print(
         f"{images} images in this run: {totals['text']} with text, {totals['failed']} not ok; {rate:.1f} images/s"

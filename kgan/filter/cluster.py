@@ -22,7 +22,7 @@ from kgan.filter.text_filter import Result, Scorer, TextFilter, row
 from kgan.runtime.files import Limits
 from kgan.runtime.inputs import Input, grouped
 from kgan.runtime.journal import AGAIN, check_same
-from kgan.runtime.parquet import arrow, take, write_parquet
+from kgan.runtime.parquet import arrow, holds_bytes, take, write_parquet
 from kgan.runtime.processes import Workers
 from kgan.runtime.remote import archive_members, file_system, files, is_remote, listed, put_whole
 
@@ -134,11 +134,10 @@ class Scores(Actor):
             raise ValueError(f"the data set has no column {self.column!r}, but {found}: pass column=")
         if taken := [name for name in ADDED if name in table.column_names]:
             raise ValueError(f"the data set has a column {taken[0]!r} already: rename or drop it first")
-        images = [each.get("bytes") if isinstance(each, dict) else each for each in table[self.column].to_pylist()]
-        if any(not isinstance(image, bytes | None) for image in images):
-            kind = table.schema.field(self.column).type
+        kind = table.schema.field(self.column).type
+        if not holds_bytes(arrow()[0], kind):
             raise ValueError(f"the column {self.column!r} holds {kind}: pass one of the bytes of image files")
-        return images
+        return [each["bytes"] if isinstance(each, dict) else each for each in table[self.column].to_pylist()]
 
 
 # === A job ===
@@ -160,6 +159,7 @@ class Job:
         self.out, self.options, self.folder, self.overwrite = out, options, os.getcwd(), overwrite
         # What a job with other options still writes has other names.
         self.id = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        self.digest = None  # of the list of names that was given
         self.units = f"_units-{self.id}.jsonl"
         self.system, self.path = file_system(out)
         present = self.present()
@@ -171,6 +171,7 @@ class Job:
             try:
                 before = json.loads(self.system.cat_file(f"{self.path}/{JOB}"))
                 options_before, self.folder = before["options"], before["folder"]
+                self.digest = before.get("list")
             except (ValueError, KeyError, TypeError):
                 raise ValueError(f"{out}: {JOB} is damaged; {AGAIN}") from None
             check_same(out, options, options_before)
@@ -192,11 +193,12 @@ class Job:
             with contextlib.suppress(FileNotFoundError):
                 self.system.rm_file(f"{self.path}/{name}")
 
-    def plan(self, names):
+    def plan(self, names, listing=None):
         """Writes the units of work, if that is not done yet.
 
         Args:
             names: iterable as `kgan.runtime.remote.listed` yields it.
+            listing: the `Listing` that is in it, if any.
 
         Returns:
             Number of units, and a list of `{"unit": number, "start": byte, "end": byte}` with the place of each missing
@@ -217,7 +219,11 @@ class Job:
                 for unit in itertools.chain([first], planned):
                     file.write(json.dumps(unit).encode() + b"\n")
             job = {"options": self.options, "folder": self.folder}
+            if listing:
+                job["list"] = listing.digest()
             put_whole(self.system, self.path, JOB, json.dumps(job, indent=1).encode())
+        elif listing and listing.digest() != self.digest:
+            raise ValueError(f"{self.out} was started with another list of names; {AGAIN}")
         done = set(self.present())
         missing, start = [], 0
         number = -1
@@ -232,6 +238,23 @@ class Job:
         """Removes what workers that were killed have left, and what workers of a job before this one wrote late."""
         names = [name for name in self.present() if OURS.fullmatch(name) and name != JOB]
         self.remove(name for name in names if name.startswith(".") or f"-{self.id}." not in name)
+
+
+class Listing:
+    """A list of names of any length, that is gone through once, and its SHA-256."""
+
+    def __init__(self, names):
+        self.names, self.hash = iter(names), hashlib.sha256()
+
+    def __iter__(self):
+        for name in self.names:
+            self.hash.update(os.fsencode(name) + b"\0")
+            yield name
+
+    def digest(self):
+        for _ in self:
+            pass
+        return self.hash.hexdigest()
 
 
 def part_name(unit, job):
@@ -293,8 +316,7 @@ def run(text_filter, names, out, more=(), *, address, threshold, regions, limits
         text_filter: a `TextFilter`.
         names: list of paths, URIs and patterns.
         out: folder of the parts, a local path that all nodes share, or a URI.
-        more: as for `kgan.runtime.remote.listed`; not read if the job was started before. Where it stands among the
-            names is `"-"`.
+        more: as for `kgan.runtime.remote.listed`, if one of the names is `"-"`.
         address: of the cluster, as for `ray.init`; `"local"` starts one on this machine.
         threshold, regions, limits: as for `kgan.filter.run.run`.
         processes: most actors; None for one per processor.
@@ -317,11 +339,12 @@ def run(text_filter, names, out, more=(), *, address, threshold, regions, limits
     try:
         job = Job(out, asked | dataclasses.asdict(limits), overwrite)
         connect(library, address)
-        number, missing = job.plan(listed([name for name in names if name != "-"], [out], more))
+        listing = Listing(more) if "-" in names else None
+        number, missing = job.plan(listed([name for name in names if name != "-"], [out], listing or ()), listing)
     except ValueError:
         raise
     except OSError as error:
-        raise OSError(f"--out {out}: {one_line(error)}") from None
+        raise type(error)(f"--out {out}: {one_line(error)}") from None
     except Exception as error:  # the packages behind fsspec have exceptions of their own
         raise ValueError(f"--out {out}: {one_line(error)}") from None
     yield {"units": number, "done": number - len(missing)}

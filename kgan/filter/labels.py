@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import itertools
 import os
 import unicodedata
 from typing import NamedTuple
@@ -53,10 +54,9 @@ def read_labels(path):
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         try:
-            head = file.readline()
-            file.seek(0)
+            head = file.readline()  # not to be read again: the file may be a pipe
             # Excel writes semicolons where a comma is the decimal point.
-            reader = csv.DictReader(file, delimiter=max(",;\t", key=head.count))
+            reader = csv.DictReader(itertools.chain([head], file), delimiter=max(",;\t", key=head.count))
             columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
             image, label = (next((columns[n] for n in names if n in columns), None) for names in (NAMES, LABELS))
             if image is None or label is None:
@@ -65,11 +65,11 @@ def read_labels(path):
             found = {}
             for row in reader:
                 name, value = (row[image] or "").strip(), (row[label] or "").strip().lower()
-                if not any(map(str.strip, filter(None, row.values()))):
-                    continue  # an empty row of a spreadsheet
+                if not value and (not name or label == columns.get("decision")):
+                    continue  # an empty row of a spreadsheet, or one of the filter's own without a decision
                 if not name:
                     raise ValueError(f"{path}, line {reader.line_num}: the name of the image is missing")
-                name = _plain(os.path.normpath(name))
+                name = _plain(os.path.normpath(_plain(name)))
                 if value not in YES | NO:
                     raise ValueError(f"{path}, line {reader.line_num}: expected text or no_text, got {row[label]!r}")
                 if found.setdefault(name, value in YES) != (value in YES):

@@ -25,7 +25,7 @@ TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"
 PARQUET = (".parquet",)
 ARCHIVES = ZIP + TAR + PARQUET
 BRACES = re.compile(r"\{[^{}/]*(,|\.\.)[^{}/]*\}")
-RECORD = 20 * 512  # bytes, of which tar archives are multiples
+BEHIND = 2048  # blocks behind the end mark of a tar archive that are looked at
 GROUP_IMAGES, GROUP_BYTES = 8, 2**23  # most images and bytes per message to a worker
 UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}  # by the first bytes of the file
 
@@ -57,11 +57,11 @@ def expand(pattern):
     """
     if os.path.lexists(pattern):
         return [pattern]
-    if BRACES.search(pattern):
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found and BRACES.search(pattern):
         raise ValueError(f"no file is named {pattern!r}: leave out the quotes, for the shell to expand the braces")
     if not glob.has_magic(pattern):
         return [pattern]
-    found = sorted(glob.glob(pattern, recursive=True))
     if not found:
         raise ValueError(f"no file matches {pattern!r}")
     return found
@@ -85,22 +85,26 @@ def find(paths, leave_out=()):
     leave_out = {place for path in leave_out for place in (in_real_folder(path), os.path.realpath(path))}
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
-            archives = 0
-            for found in walk(path, leave_out):
-                archives += found.path is not None and found.name.lower().endswith(ARCHIVES)
-                yield found
-            if archives:
-                warn_of_archives(path, archives)
+            yield from noting_archives(path, walk(path, leave_out), lambda found: found.name)
         elif path.lower().endswith(ARCHIVES) and os.path.isfile(path):
             yield from members(path)
         else:
             yield Input(path, os.path.basename(path), path)
 
 
-def warn_of_archives(folder, count):
-    many = "an archive" if count == 1 else f"{count} archives"
-    pattern = os.path.join(folder, "*.tar")
-    warnings.warn(f"{many} in {folder} taken for images: to open them, pass a pattern such as {pattern}", stacklevel=3)
+def noting_archives(folder, found, name_of):
+    """Yields what was found in a folder, and then warns of archives there, which are taken for images."""
+    first, count = None, 0
+    for each in found:
+        if name_of(each).lower().endswith(ARCHIVES):
+            first, count = first or name_of(each), count + 1
+        yield each
+    if first:
+        pattern = f"{first.rpartition('/')[0]}/*{os.path.splitext(first)[1]}"
+        many = "an archive" if count == 1 else f"{count} archives"
+        warnings.warn(
+            f"{many} in {folder} taken for images: to open them, pass a pattern such as {pattern}", stacklevel=2
+        )
 
 
 def in_real_folder(path):
@@ -246,18 +250,33 @@ def tar_members(path):
     with open(path, "rb") as file:
         head = file.read(6)
     unpack = next((unpack for beginning, unpack in UNPACK.items() if head.startswith(beginning)), open)
-    with unpack(path, "rb") as file, tarfile.open(fileobj=InParts(file), mode="r:") as archive:
-        while (info := archive.next()) is not None:
-            archive.members.clear()  # tarfile would keep every member in memory
-            if not info.isdir():
-                yield from member(path, info.name, partial(read_tarred, archive, info))
-        # tarfile takes whatever it cannot read, and the end of the file, for the end of the archive.
-        file.seek(archive.offset)
-        end = file.read(RECORD)
-        if len(end) < 512:
+    with unpack(path, "rb") as file:
+        parts = InParts(file)
+        with tarfile.open(fileobj=parts, mode="r:") as archive:
+            while (info := archive.next()) is not None:
+                archive.members.clear()  # tarfile would keep every member in memory
+                if not info.isdir():
+                    yield from member(path, info.name, partial(read_tarred, archive, info))
+        # tarfile takes a header that it cannot read, and the end of the file, for the end of the archive.
+        if len(parts.last) < tarfile.BLOCKSIZE:
             raise Undecodable("truncated", "its end mark is missing")
-        if end.strip(b"\0"):
-            raise Undecodable("damaged", "it goes on with what is no member")
+        if parts.last.strip(b"\0") or another_archive(file):
+            raise Undecodable("damaged", "it goes on behind its last member")
+
+
+def another_archive(file):
+    """Whether an archive follows behind the end mark of one. What else follows means nothing, as for GNU tar."""
+    try:
+        for _ in range(BEHIND):
+            block = file.read(tarfile.BLOCKSIZE)
+            if block.strip(b"\0"):
+                tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+                return True
+            if not block:
+                break
+    except Exception:  # no header, or no longer packed: all members have been read
+        pass
+    return False
 
 
 def read_tarred(archive, info, max_bytes):
@@ -273,16 +292,20 @@ def parquet_members(path):
 
 
 class InParts:
-    """A file that refuses large reads: the headers of a hostile tar archive can request any number of bytes."""
+    """A file that refuses large reads: the headers of a hostile tar archive can request any number of bytes.
+
+    `last` is what the last read gave.
+    """
 
     def __init__(self, file):
-        self.file = file
+        self.file, self.last = file, b""
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size):
         if size > PART:
             raise tarfile.ReadError(f"a header of {size} bytes")
-        return self.file.read(size)
+        self.last = self.file.read(size)
+        return self.last
 
 
 def member(archive, name, read):

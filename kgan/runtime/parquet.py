@@ -50,7 +50,7 @@ def parquet_images(path):
     """
     pyarrow, parquet = arrow()
     with parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
-        columns = [field.name for field in file.schema_arrow if _holds_bytes(pyarrow, field.type)]
+        columns = [field.name for field in file.schema_arrow if holds_bytes(pyarrow, field.type)]
         if len(columns) != 1:
             found = ", ".join(columns) or "none"
             raise Undecodable("unsupported", f"expected one column of bytes, the images; found {found}")
@@ -60,11 +60,12 @@ def parquet_images(path):
                 yield image["bytes"] if isinstance(image, dict) else image
 
 
-def _holds_bytes(pyarrow, kind):
+def holds_bytes(pyarrow, kind):
+    """Whether values of a type are bytes, or structs with a field `bytes` of them."""
     types = pyarrow.types
     if types.is_struct(kind):
         at = kind.get_field_index("bytes")
-        return at >= 0 and _holds_bytes(pyarrow, kind.field(at).type)
+        return at >= 0 and holds_bytes(pyarrow, kind.field(at).type)
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -17,17 +18,18 @@ from kgan.runtime.inputs import (
     hidden,
     in_real_folder,
     members,
+    noting_archives,
     refuse,
     walk,
-    warn_of_archives,
 )
 
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of two characters or more: one is a drive of Windows
 WAITS = (1, 5)  # seconds between the tries of reading a remote file
 AHEAD = 32  # remote files that are read at once, since each waits for its server
 
 
 def is_remote(name):
-    return "://" in name and not name.startswith("file://")
+    return bool(SCHEME.match(name)) and not name.startswith("file://")
 
 
 def file_system(uri):
@@ -83,23 +85,15 @@ def listed(names, leave_out=(), more=()):
             if in_real_folder(path) in here:
                 continue
             if os.path.isdir(path):
-                yield from unopened(path, ((found.name, False) for found in walk(path, here)))
+                found = noting_archives(path, walk(path, here), lambda each: each.name)
+                yield from ((each.name, False) for each in found)
             else:
                 yield path, path.lower().endswith(ARCHIVES)
         if is_remote(name):
             yield from _listed_remotely(name, there)
     for name in more:
+        name = name.removeprefix("file://")
         yield name, name.lower().endswith(ARCHIVES)
-
-
-def unopened(folder, found):
-    """Yields what was found in a folder, and then warns of archives there, which are taken for images."""
-    archives = 0
-    for name, is_archive in found:
-        archives += name.lower().endswith(ARCHIVES)
-        yield name, is_archive
-    if archives:
-        warn_of_archives(folder, archives)
 
 
 def _exists(uri):
@@ -134,7 +128,7 @@ def _listed_remotely(uri, leave_out):
                 yield full(root), root.lower().endswith(ARCHIVES)
                 continue
             below = (full(place) for place in _files_below(system, root, lambda place: full(place) in leave_out))
-            yield from unopened(full(root), ((name, False) for name in below))
+            yield from ((name, False) for name in noting_archives(full(root), below, str))
     except ValueError:
         raise
     except Exception as error:  # the packages behind fsspec have exceptions of their own

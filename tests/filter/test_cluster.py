@@ -142,11 +142,23 @@ def test_a_name_that_does_not_exist(name, photos, started):
     assert status["photos/a.png"] == status["one.tar!7.png"] == "ok" and status[name] == "missing"
 
 
+def test_another_list_of_names_is_refused(photos):
+    """A list from standard input is part of what a job was started with."""
+
+    def planned(*names):
+        listing = cluster.Listing(names)
+        return cluster.Job("out", {"inputs": ["-"]}).plan(cluster.listed([], ["out"], listing), listing)
+
+    assert planned("photos/a.png", "file:///x.png")[0] == planned("photos/a.png", "file:///x.png")[0] == 1
+    with pytest.raises(ValueError, match=f"out was started with another list of names; {AGAIN}"):
+        planned("photos/a.png")
+
+
 def test_archives_in_folders_are_said(photos, started):
     Path("photos/b/x.tar").write_bytes(Path("one.tar").read_bytes())
     fsspec.filesystem("memory").pipe_file("/shards/0.tar", b"x")
     for name in ("photos", "memory://shards"):
-        with pytest.warns(UserWarning, match=f"an archive in {name} taken for images: .*{name}/\\*.tar"):
+        with pytest.warns(UserWarning, match=f"an archive in {name} taken for images: .*{name}/(b/)?[*].tar"):
             list(cluster.listed([name]))
 
 
@@ -163,6 +175,7 @@ def test_an_output_reached_by_a_link_is_left_out(photos):
     [
         ({"image": [b"x"]}, "no column 'bytes', but image: pass column="),
         ({"bytes": ["a.png"]}, "'bytes' holds string: pass one of the bytes"),
+        ({"bytes": [{"path": "a"}]}, "'bytes' holds struct<path: string>: pass one of the bytes"),
         ({"bytes": [b"x"], "status": ["success"]}, "has a column 'status' already: rename or drop it first"),
     ],
 )

@@ -1,5 +1,7 @@
 """Labels of people's own images: which names fit which rows, and files that are no labels."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,8 @@ def write(path, text):
         "file,label\n./a.png ,text\n x/../b.png,no\n",
         "file;label\na.png;text\nb.png;non_text\n;\n",
         "filename\tlabel\na.png\ttext\n\t\nb.png\tnotext\n",
-        "path,score,decision,status\na.png,0.9,text,ok\nb.png,0.1,no_text,ok\n,,,\n",
+        "path,score,decision,status\na.png,0.9,text,ok\nb.png,0.1,no_text,ok\n,,,\nc.png,,,empty\n",
+        "file,label\n.\\a.png,text\nx\\..\\b.png,no\n,,,\n",
     ],
 )
 def test_tables_that_people_write(tmp_path, text):
@@ -62,6 +65,14 @@ def test_names_are_relative_to_the_folders_or_to_here(tmp_path, monkeypatch):
     np.testing.assert_allclose(found.scores, [0, 0.1, 0.2, 0.3])
     assert found.unscored == [("photos/g.png", "truncated")]
     assert found.missing == ["none.png"] and found.unlabelled == ["photos/h.png"] and not found.shared
+
+
+def test_labels_from_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"file,label\na.png,text\nb.png,no\n")
+    os.close(writing)
+    assert read_labels(f"/dev/fd/{reading}") == {"a.png": True, "b.png": False}
+    os.close(reading)
 
 
 def test_names_of_other_systems(tmp_path):

@@ -206,13 +206,23 @@ def test_a_tar_archive_with_a_damaged_member_says_so(tmp_path, damage, status, p
     assert read_all(path) == {"0.png": "ok", "1.png": "ok", "": status}
 
 
-def test_tar_archives_behind_each_other(tmp_path):
+@pytest.mark.parametrize("zeros", [1024, 9216, 10752, 2**17])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_tar_archives_behind_each_other(tmp_path, zeros, pack):
     one, other = (tar_file(tmp_path / f"{name}.tar", {f"{name}.png": PNG}).read_bytes() for name in "ab")
+    end = len(one.rstrip(b"\0")) // 512 * 512 + 512
     path = tmp_path / "both.tar"
-    path.write_bytes(one + other)
+    path.write_bytes(pack(one[:end] + bytes(zeros) + other))
     assert read_all(path) == {"a.png": "ok", "": "damaged"}
-    path.write_bytes(one + bytes(2**20))
-    assert read_all(path) == {"a.png": "ok"}
+
+
+@pytest.mark.parametrize("behind", [b"", bytes(2**20), bytes(512) + b"\xe5" * 8704, b"\xe5" * 512])
+def test_what_follows_the_end_of_a_tar_archive_means_nothing(tmp_path, behind):
+    one = tar_file(tmp_path / "a.tar", {"a.png": PNG, "b.png": PNG}).read_bytes()
+    end = len(one.rstrip(b"\0")) // 512 * 512 + 512
+    for data in (one[:end] + bytes(512) + behind, gzip.compress(one) + (behind or b"garbage")):
+        (tmp_path / "b.tar").write_bytes(data)
+        assert read_all(tmp_path / "b.tar") == {"a.png": "ok", "b.png": "ok"}
 
 
 @pytest.mark.parametrize("name", ["junk.zip", "junk.tar", "junk.tar.gz", "junk.tgz", "junk.tar.xz", "junk.tar.bz2"])
