@@ -25,6 +25,7 @@ COLUMNS = ("file", "source", "licence", "doubt", "has_text")
 # Licences under which weights that were learned from a photograph may be passed on, as the words of their names begin.
 FREE = (("cc0",), ("public", "domain"), ("cc", "by"), ("mit",), ("unsplash",), ("licence", "ouverte"), ("etalab",))
 BOUND = {"sa", "nc", "nd", "sharealike", "noncommercial", "noderivatives"}
+SPLITS = ("train", "validation", "test")
 HELD = 5  # of so many groups, one is for validation
 
 
@@ -37,14 +38,16 @@ def read_photos(path, split, tolerance=1.0, free=False):
     - `source`: where it is from, such as the name of a collection;
     - `has_text`: `yes` or `no`;
     - `licence`, and `doubt`: what is not certain of it, or empty;
-    - `group`, optional: a name that photographs of one place, thing or sender share.
+    - `group`, optional: a name that photographs of one place, thing or sender share;
+    - `split`, optional: `train`, `validation` or `test`, for all photographs, in place of the splits described below.
 
     `boxes.json` is an object from a `file` to one with `quads`, a list of quadrilaterals around text, each a list of
     four points x, y. A photograph with text but without boxes has one polygon, the whole image, with `care` False: the
     text is somewhere in it. Photographs are taken as they are stored, whatever orientation their EXIF data say.
 
     Train and test share no source. In the order of how many of their photographs hold text, the sources go to the one
-    and the other in turn. A fifth of the groups of the train sources, by a hash, are the validation split.
+    and the other in turn. A fifth of the groups of the train sources, by a hash, are the validation split. So a source
+    that is added may move others to another split; a column `split` keeps them where they are.
 
     Args:
         path: folder or zip archive with the `index.csv`, the `boxes.json` and the photographs.
@@ -78,12 +81,12 @@ def read_photos(path, split, tolerance=1.0, free=False):
     read_photos("indexed", "train")[0].polygons[0]  # array([[10., 20.], [70., 20.], [70., 35.], [10., 35.]])
     ```
     """
-    check_split(split, ("train", "validation", "test"))
+    check_split(split, SPLITS)
     store = Store(path)
     index = only_file(store, r"index\.csv", "index.csv")
     resolve = beside(store, index)
     rows = _rows(store, index)
-    parts = split_sources(rows)
+    parts = _splits(rows)
     source = only_file(store, r"boxes\.json", "boxes.json")
     boxes = parse_json(store.read(source, MAX_JSON_BYTES), source)
     with structure(source):
@@ -91,10 +94,7 @@ def read_photos(path, split, tolerance=1.0, free=False):
             raise ValueError(f"{source} has boxes of {min(unknown)}, which {index} does not name")
     images = []
     for row in rows:
-        part = parts[row["source"]]
-        if part == "train" and hashlib.sha256((row.get("group") or row["file"]).encode()).digest()[0] % HELD == 0:
-            part = "validation"
-        if part != split or (free and (row["doubt"] or not is_free(row["licence"]))):
+        if parts[row["file"]] != split or (free and (row["doubt"] or not is_free(row["licence"]))):
             continue
         name = resolve(row["file"])
         size = picture_size(store, name)
@@ -109,7 +109,8 @@ def read_photos(path, split, tolerance=1.0, free=False):
             words = words or [formats.Word(name, formats.corners(0, 0, size[1], size[0]), False)]
         images.append(text_image(store, name, words, tolerance, size, source=row["source"]))
     if not images:
-        few = "; sources go whole to train and test in turn, so that it needs two" if len(parts) < 2 else ""
+        alone = "split" not in rows[0] and len({row["source"] for row in rows}) < 2
+        few = "; sources go whole to train and test in turn, so that it needs two" if alone else ""
         raise ValueError(f"{index} has no {split} photographs{few}")
     return readable(store, images, LICENCES["photos"])
 
@@ -118,6 +119,19 @@ def is_free(licence):
     """Whether a licence is one of `FREE`, and not share-alike, non-commercial or without derivatives."""
     words = re.findall(r"[a-z0-9]+", licence.lower())
     return not BOUND & set(words) and any(tuple(words[: len(begin)]) == begin for begin in FREE)
+
+
+def _splits(rows):
+    """Returns the split of each photograph, `{file: split}`, given the rows of an index."""
+    if "split" in rows[0]:
+        return {row["file"]: row["split"] for row in rows}
+    sources = split_sources(rows)
+    parts = {row["file"]: sources[row["source"]] for row in rows}
+    for row in rows:
+        group = row.get("group") or row["file"]
+        if parts[row["file"]] == "train" and hashlib.sha256(group.encode()).digest()[0] % HELD == 0:
+            parts[row["file"]] = "validation"
+    return parts
 
 
 def split_sources(rows):
@@ -148,6 +162,8 @@ def _checked(reader, index):
     for row in reader:
         if None in row.values() or row["has_text"] not in ("yes", "no") or not row["file"] or not row["source"]:
             raise ValueError(f"{index}, line {reader.line_num}: expected a file, a source, and yes or no for has_text")
+        if row.get("split", "train") not in SPLITS:
+            raise ValueError(f"{index}, line {reader.line_num}: split is {row['split']!r}, not {', '.join(SPLITS)}")
         if rows.setdefault(row["file"], row) is not row:
             raise ValueError(f"{index}, line {reader.line_num}: {row['file']} is there already")
     if not rows:

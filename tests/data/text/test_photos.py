@@ -73,6 +73,17 @@ def test_groups_are_held_out_whole(write):
         read_photos(folder, "test")
 
 
+def test_a_column_of_splits_decides(write):
+    splits = dict(zip("abcd", ("test", "train", "validation", "train"), strict=True))
+    folder = write([f"{row},{splits[row.split(',')[1]]}" for row in ROWS], header=HEADER + ",split")
+    assert names(read_photos(folder, "train")) == ["with/b1.png", "with/b2.png", "with/b3.png", "no/d1.png"]
+    assert names(read_photos(folder, "validation")) == ["no/c1.png"]
+    assert names(read_photos(folder, "test")) == ["no/a1.png", "with/a2.png"]
+    folder = write([row + ",test" for row in ROWS[:2]], {}, header=HEADER + ",split")
+    with pytest.raises(ValueError, match="index.csv has no train photographs$"):
+        read_photos(folder, "train")
+
+
 def test_free_leaves_out_share_alike_and_doubt(write):
     folder = write()
     assert names(read_photos(folder, "train", free=True)) == ["with/b1.png", "no/c1.png"]
@@ -124,6 +135,11 @@ def test_sources_take_turns():
         ({"rows": [*ROWS, "no/a1.png,a,x,CC0,,maybe,1"]}, ValueError, "index.csv, line 9: expected a file"),
         ({"rows": [*ROWS, "no/a1.png,a,x"]}, ValueError, "index.csv, line 9: expected a file"),
         ({"rows": [*ROWS, "no/a1.png,a,x,CC0,,yes,1"]}, ValueError, "index.csv, line 9: no/a1.png is there already"),
+        (
+            {"rows": [row + "," for row in ROWS], "header": HEADER + ",split"},
+            ValueError,
+            "line 2: split is '', not train",
+        ),
         ({"rows": [*ROWS, "x" * 200_000]}, ValueError, "index.csv is no CSV file"),
         (
             {"boxes": {"./with/b1.png": {"quads": [QUAD]}}},
