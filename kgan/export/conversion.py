@@ -125,9 +125,9 @@ def save(network, folder, dtype="uint8"):
     archive.write_out(folder, verbose=False)
 
 
-def convert(saved, kind):
+def convert(saved, kind, signatures=SIGNATURES):
     """Return the bytes of the float32 or float16 LiteRT model of a SavedModel."""
-    converter = converter_of(saved)
+    converter = converter_of(saved, signatures)
     if kind == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
@@ -167,8 +167,8 @@ def quantise(network, calibration, saved):
     return mlir_quantize(bytes(convert_object_to_bytearray(model)), input_data_type=tf.uint8, denylisted_nodes=in_float)
 
 
-def converter_of(saved):
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=SIGNATURES)
+def converter_of(saved, signatures=SIGNATURES):
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 from scipy.special import expit
 
 from kgan.faces.mesh import EYES, FILES
-from kgan.runtime.litert import quiet
+from kgan.runtime.litert import Network
 
 DETECTED, CERTAIN = 0.5, 0.9  # least scores of the detector, which takes a cat for a face, and of the mesh
 OVERLAP = 0.3  # of two boxes, as intersection over union, above which they show one face
@@ -69,30 +68,9 @@ def rotation(angle):
     return np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
 
 
-class _Network:
-    """A LiteRT network with one input; it is called with an image and returns a list of arrays, the largest first."""
-
-    def __init__(self, name):
-        from ai_edge_litert.interpreter import Interpreter  # takes longer to import than all else here
-
-        with quiet():
-            self.interpreter = Interpreter(str(FILES / name), num_threads=1)
-            self.interpreter.allocate_tensors()
-        (self.input,) = self.interpreter.get_input_details()
-        self.size = int(self.input["shape"][1])
-        self.lock = threading.Lock()  # an interpreter mixes up the images of several threads
-
-    def __call__(self, pixels):
-        with self.lock:
-            self.interpreter.set_tensor(self.input["index"], pixels.astype("float32")[None])
-            self.interpreter.invoke()
-            outputs = [self.interpreter.get_tensor(found["index"]) for found in self.interpreter.get_output_details()]
-        return sorted(outputs, key=lambda output: -output.size)
-
-
 @functools.cache
 def _networks():
-    return _Network("face_detection_short_range.tflite"), _Network("face_landmark.tflite")
+    return Network(FILES / "face_detection_short_range.tflite"), Network(FILES / "face_landmark.tflite")
 
 
 def _anchors():

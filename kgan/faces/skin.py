@@ -1,4 +1,4 @@
-"""What of a face is skin: its tone, and the texels that hair, glasses or a hand cover."""
+"""What of a face is skin: its parts, its tone, and the texels that have the colour of skin."""
 
 import functools
 
@@ -74,8 +74,8 @@ def skin_tone(lab, visible):
     return np.median(lab[skin & (visible >= min(0.5, visible[skin].max()))], axis=0).astype("float32")
 
 
-def uncovered(lab, visible, layout=MEDIAPIPE.layout):
-    """Returns where nothing is in front of the skin, float32 `(size, size)` in [0, 1].
+def like_skin(lab, visible, layout=MEDIAPIPE.layout):
+    """Returns where colours are those of skin, float32 `(size, size)` in [0, 1]: nothing of other colour is in front.
 
     Skin is what has the colour of cheeks, nose and chin, or what their colours change to along a plane, which takes
     light from one side into account. Differences count most at the border, where hair is, and less in the middle,

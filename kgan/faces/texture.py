@@ -6,9 +6,10 @@ import numpy as np
 from scipy import ndimage
 
 from kgan.faces.colour import rgb_to_lab
+from kgan.faces.covers import uncovered
 from kgan.faces.mesh import HOLES, MEDIAPIPE, PLACES, TRIANGLES, interpolated, texels
 from kgan.faces.raster import four_around, rasterise, sample
-from kgan.faces.skin import skin_tone, uncovered
+from kgan.faces.skin import skin_tone
 
 FACING = (0.15, 0.35)  # the cosine of the angle to the camera at which a texel begins to count, and counts wholly
 DEPTH = 0.03  # how far behind the nearest surface a texel is hidden, as a share of the face

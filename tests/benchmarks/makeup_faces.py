@@ -10,10 +10,12 @@ order of their names: constants were chosen on the even ones.
 - Lips: the intersection over union of `lip_mask`, drawn into the photo, with the lips of the map; and the same of the
   mesh alone.
 - Covers: the area under the ROC curve of `uncovered` for background, glasses, hair, hats and clothes, among these, skin
-  and nose, on the skin of the mesh, over the texels of all photographs together.
+  and nose, on the skin of the mesh, over the texels of all photographs together; and the share of skin and nose that
+  is called hidden.
 - Drawn covers: the intersection over union of what `uncovered` says is hidden with what was drawn over the texture: a
   rectangle on forehead, cheek or chin in one of ten colours; and hair, glasses and a hand as drawn faces have them, but
-  not in the photo's light, which makes them easier to find. Photos where it hides no visible skin do not count.
+  not in the photo's light. The network has learned from such things on drawn faces, so that real ones may be harder.
+  Photos where it hides no visible skin do not count.
 """
 
 import argparse
@@ -26,10 +28,11 @@ from sklearn.metrics import roc_auc_score
 from kgan.data.faces.painter import FacePainter, Layer, behind
 from kgan.data.store import Store
 from kgan.faces.colour import lab_to_rgb, rgb_to_lab
+from kgan.faces.covers import uncovered
 from kgan.faces.finder import find_faces
 from kgan.faces.look import SIZE
 from kgan.faces.mesh import interpolated, region
-from kgan.faces.skin import skin_area, uncovered
+from kgan.faces.skin import skin_area
 from kgan.faces.texture import read_texture, render, unwrap, visibility
 from kgan.faces.transfer import lip_mask
 
@@ -63,6 +66,7 @@ def measure(photo, parsing, number):
         labels = parsing[row, column]
         at = skin_area(SIZE) & (visibility(points, shape, SIZE) > 0.5) & np.isin(labels, (*SKIN, *COVERS))
         found["covers"] = np.isin(labels[at], COVERS)[::16], -texture.visible[at][::16]
+        found["skin called hidden, share"] = np.mean(texture.visible[at & np.isin(labels, SKIN)] < 0.5)
     layers = {}
     rng, painter = np.random.default_rng(number), FacePainter(SIZE)
     tone = lab_to_rgb(texture.tone[None])[0] / 255

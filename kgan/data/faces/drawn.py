@@ -104,7 +104,7 @@ class Pose(NamedTuple):
 
 
 def _draw_pose(size, image_size, rng):
-    points, shape = _posed(rng, image_size), (image_size, image_size)
+    points, shape = posed(rng, image_size), (image_size, image_size)
     table = render_table(points, shape, size)
     seen = visibility(points, shape, size)
     index, weight, _ = render_table(points, shape, size, holes=True)
@@ -251,7 +251,7 @@ def _drawn(texture, cover, light, pose, ground):
     return ground + solid[..., None] * (face - ground)
 
 
-def _posed(rng, image_size):
+def posed(rng, image_size):
     """Draws a head in a pose, in pixels of an image."""
     turn = Rotation.from_euler("yxz", rng.normal(size=3) * (18, 8, 6), degrees=True)
     points = draw_head(rng, **draw_expression(rng))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import expit
 
 from kgan.data.faces.heads import draw_head
 from kgan.faces.mesh import EYES, PLACES, TRIANGLES, interpolated, region
@@ -22,6 +23,7 @@ DARKEST, LIGHTEST = np.array((0.36, 0.22, 0.15)), np.array((0.93, 0.76, 0.68))  
 # The shares of faces with something in front of them.
 COVERS = {"fringe": 0.2, "glasses": 0.12, "hand": 0.08}
 CHEEKS = (50, 280)  # points in the middle of the cheeks
+FOLDS = ((129, 61), (358, 291))  # points at the wings of the nose and the corners of the mouth
 
 
 class Skin(NamedTuple):
@@ -126,6 +128,40 @@ class FacePainter:
             layers.append(Layer(rng.uniform(0.45, 0.95) * region("lips", self.size), lipstick))
         return layers
 
+    def draw_eyes(self, rng, tone):
+        """Draws what makes eyes differ in photos: bold shadow, liner, lines in the skin; a list of `Layer`."""
+        raised, (wide, high) = rng.uniform(-0.01, 0.05), rng.uniform((0.8, 1.0), (1.2, 1.8))
+        far = np.minimum(*(np.hypot(wide * (self.right - x), high * (self.down - y + raised)) for x, y in self.eyes))
+        eyes, layers = region("eyes", self.size), []
+        if rng.random() < 0.6:
+            alpha = rng.uniform(0.2, 1) * expit((rng.uniform(0.03, 0.11) - far) / rng.uniform(0.003, 0.03))
+            alpha *= 1 + rng.uniform(0, 0.3) * self.noise(rng, rng.uniform(0.01, 0.05))
+            layers.append(Layer(np.clip(alpha, 0, 1) * (1 - eyes), _colour(*rng.random(3))))
+        if rng.random() < 0.6:
+            near = ndimage.gaussian_filter(eyes, rng.uniform(0.004, 0.015) * self.size)
+            layers.append(Layer(rng.uniform(0.3, 1) * np.clip(4 * near, 0, 1) * (1 - eyes), 0.3 * rng.random() * tone))
+        for _ in range(rng.integers(0, 4)):
+            line = np.exp(-(((far - rng.uniform(0.03, 0.09)) / rng.uniform(0.008, 0.02)) ** 2))
+            half = expit(rng.choice((-1, 1)) * (self.down - self.eyes[0][1] - rng.uniform(-0.03, 0.03)) / 0.01)
+            layers.append(
+                Layer(rng.uniform(0, 0.7) * line * half * (1 - eyes), np.clip(rng.uniform(0.4, 1.2) * tone, 0, 1))
+            )
+        return layers
+
+    def draw_folds(self, rng, tone):
+        """Draws the folds between nose and mouth, which smiles deepen, as dark or light lines; a list of `Layer`."""
+        if rng.random() < 0.5:
+            return []
+        layers, width, depth = [], rng.uniform(0.006, 0.025), rng.uniform(0.1, 0.8)
+        for (nose, mouth), side in zip(FOLDS, (-1, 1), strict=True):
+            (x, y), end = PLACES[nose] + (side * 0.02, 0), PLACES[mouth] + (side * rng.uniform(0.02, 0.07), 0)
+            along = end - (x, y)
+            at = np.clip(((self.right - x) * along[0] + (self.down - y) * along[1]) / (along @ along), 0, 1)
+            off = np.hypot(self.right - x - at * along[0], self.down - y - at * along[1])
+            alpha = depth * rng.uniform(0.3, 1) * np.exp(-((off / width) ** 2))
+            layers.append(Layer(alpha, np.clip(rng.uniform(0.4, 1.3) * tone, 0, 1)))
+        return layers
+
     # === What is in front of a face ===
 
     def draw_cover(self, rng, tone):
@@ -189,7 +225,35 @@ class FacePainter:
             relief = np.maximum(relief, 1 - 0.45 * np.minimum(off, 1) ** 2)
         return Layer(alpha, skin * relief[..., None])
 
+    def draw_thing(self, rng, tone):
+        """Draws a bar, a patch or a blot in any colour, often the tone of skin: what else may be in front of a face."""
+        place, (wide, high), angle = rng.uniform(0.1, 0.9, 2), rng.uniform(0.03, 0.25, 2), rng.uniform(0, np.pi)
+        x, y = self.right - place[0], self.down - place[1]
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        roundness = rng.uniform(1.5, 8)
+        edge = ((abs(along) / wide) ** roundness + (abs(across) / high) ** roundness) ** (1 / roundness) - 1
+        edge = edge * min(wide, high) + rng.choice((0, 0.02)) * self.noise(rng, rng.uniform(0.03, 0.12))
+        colour = np.clip(tone * (1 + 0.3 * rng.normal()), 0, 1) if rng.random() < 0.3 else _colour(*rng.random(3))
+        pattern = 1 + rng.uniform(0, 0.3) * self.noise(rng, rng.uniform(0.004, 0.05))
+        alpha = np.clip(0.5 - edge * self.size / rng.uniform(1, 2.5), 0, 1)
+        return Layer(alpha, np.clip(colour * pattern[..., None], 0, 1))
+
     # === Light ===
+
+    def draw_shadow(self, rng):
+        """Draws a shadow or a spot of light with a sharp or a soft edge, that nothing on a head explains.
+
+        Returns:
+            `(size, size, 3)`, what it multiplies colours by.
+        """
+        noise = self.noise(rng, rng.uniform(0.05, 0.16))
+        if rng.random() < 0.5:
+            angle, (x, y) = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8, 2)
+            inward = (self.right - x) * np.cos(angle) + (self.down - y) * np.sin(angle) + rng.uniform(0, 0.1) * noise
+        else:
+            inward = 0.1 * (noise - rng.uniform(0.3, 1.5))
+        dark = rng.choice((-1, 1)) * rng.uniform(0.15, 0.6) * expit(inward / rng.uniform(0.006, 0.06))
+        return 1 - dark[..., None] * (1 + 0.05 * rng.normal(size=3))
 
     def draw_light(self, rng, kind):
         """Draws a light from one of `LIGHTS`, on a head of its own, with shadows that it casts on itself."""

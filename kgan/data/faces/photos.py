@@ -17,16 +17,17 @@ from tqdm import tqdm
 from kgan.data.batches import endless
 from kgan.data.source import check_split
 from kgan.data.store import Store
+from kgan.faces import covers
 from kgan.faces.colour import rgb_to_lab
 from kgan.faces.finder import find_faces
 from kgan.faces.look import Unsuitable, check
 from kgan.faces.mesh import MEDIAPIPE
 from kgan.faces.photo import Photo
-from kgan.faces.skin import part_map, uncovered
+from kgan.faces.skin import part_map
 from kgan.faces.texture import nearest_texels, render_table, unwrap, visibility
 from kgan.runtime.files import Undecodable, write_whole
 
-FORMAT = 2  # of the files in the cache
+FORMAT = 3  # of the files in the cache
 BYTES = 2**26  # of a photo, at most
 MARGIN = 1.5  # side of the image, as a multiple of the face
 KINDS = {"source": "non-makeup", "reference": "makeup"}  # the folder of each role
@@ -176,7 +177,7 @@ def _read(store, name, map_name, labels, uv_size, image_size, cache, geometry):
         parsing = store.read(map_name, BYTES) if map_name else b""
     except ValueError:
         return "unreadable"
-    version = f"{FORMAT} {uv_size} {image_size} {labels}".encode()
+    version = f"{FORMAT} {covers.digest()} {uv_size} {image_size} {labels}".encode()
     path = cache / f"{hashlib.sha256(version + hashlib.sha256(data).digest() + parsing).hexdigest()}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -212,7 +213,7 @@ def _face(data, parsing, labels, uv_size, image_size, geometry=None):
     crop = np.asarray(photo.transform(size, Image.Transform.EXTENT, box, Image.Resampling.BICUBIC))
     texture = unwrap(np.asarray(photo, "float32"), points, uv_size, mesh)
     visible = visibility(points, photo.size[::-1], uv_size, mesh)
-    visible *= uncovered(rgb_to_lab(texture), visible, mesh.layout)
+    visible *= covers.uncovered(rgb_to_lab(texture), visible, mesh.layout)
     near = (points - (*box[:2], 0)) * image_size / side
     nearest = nearest_texels(*render_table(near, size, uv_size, holes=True, mesh=mesh)[:2], size)
     parts = np.where(nearest >= 0, part_map(uv_size, mesh.layout).ravel()[nearest], 0)

@@ -1,14 +1,17 @@
-"""The networks of makeup transfer (section 3). Details that the paper leaves open are those of BeautyGAN and PSGAN."""
+"""The networks of makeup transfer (section 3). Details that the paper leaves open are those of BeautyGAN and PSGAN.
+
+The last one, which finds what is in front of a face, is not in the paper.
+"""
 
 import dataclasses
 
 import keras
 from keras import layers, ops
 
-from kgan.faces import PARTS
+from kgan.faces import PARTS, covers
 from kgan.faces.mesh import MEDIAPIPE, Layout
 from kgan.faces.skin import part_shares
-from kgan.layers import SpectralConv2D, application, channels_last, scaled
+from kgan.layers import SpectralConv2D, application, channels_last, norm_relu, scaled
 
 BLOCKS = 3  # residual blocks before the makeup is put on, and after it
 
@@ -180,3 +183,47 @@ def build_vgg_features(size, weights="imagenet"):
     vgg = application("VGG16", weights, input_shape=(size, size, 3))
     features = keras.Model(vgg.input, vgg.get_layer("block4_conv1").output, name="relu4_1")
     return keras.Model(texture, features(pixels), name="vgg_features")
+
+
+@channels_last
+def build_cover_network(width=1.0):
+    """Build a small U-Net (Ronneberger et al., 2015), which finds what is in front of a face.
+
+    Trained, it comes with the package (`kgan/faces/files/covers.tflite`).
+
+    Args:
+        width: factor for the channels of all hidden layers, in (0, 4].
+
+    Returns:
+        A functional model that maps `kgan.faces.covers.features` `(batch, 128, 128, 5)` to logits
+        `(batch, 128, 128, 1)` of how much of each texel is hidden.
+
+    Raises:
+        ValueError: `width` is out of range.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    from kgan.models.makeup.networks import build_cover_network
+
+    build_cover_network()(np.zeros((1, 128, 128, 5), "float32"))  # (1, 128, 128, 1)
+    ```
+    """
+
+    def convolution(x, channels, kernel=3, strides=1):
+        # Batch normalisation, unlike instance normalisation, costs nothing in LiteRT: it becomes part of the weights.
+        return norm_relu(layers.Conv2D(channels, kernel, strides, padding="same", use_bias=False)(x))
+
+    channels = [scaled(8 * 2 ** min(stage, 3), width) for stage in range(5)]
+    features = keras.Input((covers.SIZE, covers.SIZE, 5))
+    x = convolution(PartChannels()(features), channels[0])
+    finer = []
+    for count in channels[1:]:
+        finer.append(x)
+        x = convolution(convolution(x, count, strides=2), count)
+    for count, beside in zip(channels[-2::-1], finer[::-1], strict=True):
+        x = layers.UpSampling2D(interpolation="bilinear")(convolution(x, count, 1))
+        x = convolution(layers.Concatenate()([x, beside]), count)
+    return keras.Model(features, layers.Conv2D(1, 3, padding="same", dtype="float32")(x), name="covers")

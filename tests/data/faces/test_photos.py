@@ -114,6 +114,11 @@ def test_the_cache_gives_the_same_without_looking_again(faces, home, monkeypatch
         np.testing.assert_array_equal(value, again[key])
     other = load_makeup(f"makeup:{faces}", uv_size=64, image_size=40, count=5)
     assert other["source_image"].shape == (5, 40, 40, 3) and len(looked) > 2
+    # With another network for what is in front of faces, what was found is out of date.
+    monkeypatch.setattr(photos.covers, "digest", lambda: "another")
+    before = len(looked)
+    load_makeup(f"makeup:{faces}", uv_size=64, image_size=40, count=5)
+    assert len(looked) > before + 2
 
 
 @pytest.mark.parametrize("kind", LABELS)
