@@ -188,4 +188,4 @@ def test_no_recipe_imports_another():
     texts = {path.stem: path.read_text() for path in RECIPES.glob("*.py")}
     recipes = {name for name, text in texts.items() if "common.run(main)" in text}
     imported = {found for text in texts.values() for found in re.findall(r"^(?:from|import) (\w+)", text, re.M)}
-    assert len(recipes) == 9 and not recipes & imported
+    assert len(recipes) == 10 and not recipes & imported
