@@ -10,6 +10,7 @@ _MODULE_OF = {
     "on_ray": "kgan.filter.cluster",
     "region_labels": "kgan.filter.regions",
     **dict.fromkeys(("TextTeacher", "TextStudent", "MSPNet"), "kgan.models.text_filter.model"),
+    "RoundedStudent": "kgan.models.text_filter.quantisation",
     **dict.fromkeys(
         ("BoundaryDistiller", "SoftLabelDistiller", "AdversarialDistiller", "BoundaryLoss", "SoftLabelLoss"),
         "kgan.models.text_filter.distillation",

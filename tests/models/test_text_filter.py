@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from kgan import losses, text_filter
 from kgan.models.text_filter.networks import RegionPooling
+from kgan.models.text_filter.quantisation import RoundedMap
 
 MODELS = ["AdversarialDistiller"]
 SIZE = (24, 36)
@@ -232,6 +233,73 @@ def test_rounded_kernels_are_those_of_int8():
     network.round_kernels()
     for one, other in zip(kernels, network.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def rounded_in_numpy(x, low, high, steps):
+    """x in float64 on a grid of so many steps from low to high, as Jacob et al. (2018) define it: 0 is on the grid."""
+    step = (high - low) / steps
+    zero = np.round(-low / step)
+    return (np.clip(np.round(x / step + zero), 0, steps) - zero) * step
+
+
+@pytest.mark.every_backend
+def test_a_rounded_student_computes_as_its_kernels_and_maps_are_rounded():
+    """The first convolution and the features, in NumPy float64; all else follows from the same two layers."""
+    network = student()
+    network.set_weights([3 * w if w.ndim == 4 else w for w in network.get_weights()])  # some activations reach 6
+    rounded = text_filter.RoundedStudent(network)
+    x = images(2)
+    kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
+    convolution, norm = (next(layer for layer in network.layers if isinstance(layer, kind)) for kind in kinds)
+    kernel = convolution.get_weights()[0].astype("float64")
+    highest = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0)
+    kernel = np.round(kernel / highest * 127) * highest / 127
+    padded = np.pad(x / 127.5 - 1, ((0, 0), (0, 1), (0, 1), (0, 0)))  # "same" with a step of 2 pads after
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
+    expected = np.einsum("bhwcij,ijco->bhwo", windows, kernel) / np.sqrt(1 + norm.epsilon)
+    expected = rounded_in_numpy(np.clip(expected, 0, 6), 0, 6, 255)
+    first = next(layer for layer in rounded.layers if isinstance(layer, RoundedMap))
+    found = keras.Model(rounded.input, first.output).predict(x, verbose=0)
+    assert (found == 0).any()
+    # float32 may fall on the other side of the middle between two levels.
+    assert np.isclose(found, expected, atol=1e-4).mean() > 0.999
+    np.testing.assert_allclose(found, expected, atol=6 / 255 + 1e-4)
+    features = rounded.predict(x, verbose=0)["features"]
+    low, high = min(features.min(), 0), features.max()
+    np.testing.assert_allclose(features, rounded_in_numpy(features, low, high, 255), atol=1e-5 * (high - low))
+    plain = network.predict(x, verbose=0)["features"]
+    assert 0 < np.abs(plain - features).max() < 0.2 * np.abs(plain).max()
+
+
+@pytest.mark.every_backend
+def test_training_the_rounded_student_trains_the_student():
+    network = student()
+    rounded = text_filter.RoundedStudent(network)
+    rounded.compile(keras.optimizers.Adam(3e-3))
+    before = values(network.trainable_variables)
+    history = rounded.fit(images(8), labels(8), batch_size=8, epochs=12, verbose=0).history["loss"]
+    assert history[-1] < 0.9 * history[0]
+    for old, new in zip(before, values(network.trainable_variables), strict=True):
+        assert not np.array_equal(old, new)
+    assert len(rounded.trainable_variables) == len(network.trainable_variables)
+    assert {variable.path for variable in network.variables} <= {variable.path for variable in rounded.variables}
+
+
+def test_a_distiller_takes_a_rounded_student_and_is_saved_with_it(tmp_path):
+    network = student()
+    stage = text_filter.AdversarialDistiller(None, text_filter.RoundedStudent(network))
+    stage.compile()
+    stage.fit(images(8), outputs_of_a_teacher(8), batch_size=4, verbose=0)
+    stage.save(tmp_path / "stage.keras")
+    again = keras.models.load_model(tmp_path / "stage.keras")
+    assert type(again.student) is text_filter.RoundedStudent
+    for name, found in again.student.student.predict(images(3), verbose=0).items():
+        np.testing.assert_allclose(found, network.predict(images(3), verbose=0)[name], atol=1e-6)
+
+
+def test_a_rounded_student_is_not_rounded_twice():
+    with pytest.raises(TypeError, match="is a RoundedStudent: pass the TextStudent"):
+        text_filter.RoundedStudent(text_filter.RoundedStudent(student()))
 
 
 def test_activations_of_the_student_end_at_six():
