@@ -8,7 +8,7 @@ PHOTOS is a folder of photographs without text, on which half of the scenes lie:
 much from real ones. kgan/filter/photos.md lists the photographs of the package's student with their licences, which
 allow that weights are passed on; other photographs bring their own terms. Scenes also depend on the installed fonts,
 which student.json lists. The student learns labels, not a teacher's outputs: the labels of drawn scenes are exact, for
-each 8x8 pixels as well as for the regions and the whole image. It learns them while it is rounded as its int8 file is.
+each 8x8 pixels as well as for the regions and the whole image.
 
 If PHOTOS has an index.csv (kgan.data.text.photos), the photographs of its train split that may be used freely do more:
 those without text are the backgrounds, and random crops of all of them, with the outlines of their text, are learned
@@ -43,8 +43,7 @@ from kgan.data.text.photos import read_photos
 from kgan.data.text.records import UnreadableImage
 from kgan.filter.decoding import to_bucket
 from kgan.filter.regions import NUM_REGIONS, grids, polygon_mask
-from kgan.models.text_filter.quantisation import RoundedMap
-from kgan.text_filter import RoundedStudent, TextStudent, region_labels
+from kgan.text_filter import TextStudent, region_labels
 
 # The share of the scenes of each shape: photographs are wider than high, and the widest have the smallest text. 480x240
 # is left out, as the weights are the same for all shapes.
@@ -253,7 +252,7 @@ def train(scenes, out, options):
     common.set_seed(options.seed)
     student = TextStudent(context=CONTEXT, name="student")
     batches = ShapeBatches(scenes, options.batch_size, options.seed)
-    pupil = with_targets(RoundedStudent(student))
+    pupil = with_targets(student)
     pupil.compile(common.decaying_adam(LEARNING_RATE, options.epochs * len(batches)), LOSSES, WEIGHTS)
     common.train(pupil, batches, out, options)
     student.round_kernels()
@@ -261,8 +260,8 @@ def train(scenes, out, options):
 
 
 def with_targets(student):
-    """A rounded student with more to learn: the text in each 8x8 pixels, predicted from either map that it pools."""
-    convolved = [layer.output for layer in student.layers if isinstance(layer, RoundedMap)]
+    """The student with more to learn: the text in each 8x8 pixels, predicted from either map that it pools."""
+    convolved = [layer.output for layer in student.layers if isinstance(layer, keras.layers.ReLU)]
     maps = [output for output in convolved if len(output.shape) == 4][-len(MAPS) :]
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(output) for name, output in zip(MAPS, maps, strict=True)}
     outputs |= {name: student.output[name] for name in ("logits", "image_logits")}

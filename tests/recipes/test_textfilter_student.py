@@ -195,8 +195,8 @@ def test_cells_have_the_share_of_text_in_them():
 
 
 def test_both_pooled_maps_learn_where_text_is():
-    """The maps have a step for each cell, and the logits are those of the rounded student, which are learned."""
-    student = text_filter.RoundedStudent(text_filter.TextStudent(context=recipe.CONTEXT))
+    """The maps have a step for each cell, and they and the regions' logits are of the student itself."""
+    student = text_filter.TextStudent(context=recipe.CONTEXT)
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), "uint8")
     outputs = recipe.with_targets(student).predict(images, verbose=0)
     assert {name: outputs[name].shape for name in recipe.MAPS} == dict.fromkeys(recipe.MAPS, (2, 6, 8, 1))

@@ -11,6 +11,7 @@ from kgan.filter.regions import GRIDS
 from kgan.layers import application, channels_last, scaled
 
 IMAGENET_MEAN, SPREAD = [123.68, 116.779, 103.939], 127.5
+HIGHEST = 6.0  # of the student's activations
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions of each stage
 
 
@@ -112,7 +113,7 @@ def build_student(width, features, context=0.0, image_size=(None, None), calibra
     x = layers.Rescaling(1 / 127.5, -1, name="normalise")(image)
     maps = []
     for channels, strides in ((16, 2), (32, 2), (32, 1), (32, 2), (64, 1), (64, 1)):
-        x = _convolution(x, scaled(channels, width), strides=strides, highest=6.0)
+        x = _convolution(x, scaled(channels, width), strides=strides, highest=HIGHEST)
         maps.append(x)
     x = _regions([RegionPooling(n)(m) for n, m in zip(GRIDS, maps[-2:], strict=True)])
     return _region_model(image, layers.Dense(features, name="map")(x), "student", context, calibration)
