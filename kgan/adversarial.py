@@ -149,6 +149,8 @@ class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Mo
         )
 
     def get_compile_config(self):
+        if not self.compiled:
+            return {}
         return {
             "optimizers": {o.name: keras.saving.serialize_keras_object(o) for o in self.optimizer.optimizers},
             "run_eagerly": self.run_eagerly,

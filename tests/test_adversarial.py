@@ -126,6 +126,18 @@ def test_model_checkpoint(straight, tmp_path):
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution on torch")
+def test_a_model_that_is_not_compiled_is_saved(tmp_path):
+    keras.utils.set_random_seed(11)
+    model = Duel()
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Duel": Duel})
+    assert not again.compiled
+    for one, other in zip(values(again.variables), values(model.variables), strict=True):
+        np.testing.assert_array_equal(one, other)
+    again.compile()
+    again.fit(DATA, verbose=0)
+
+
 def test_steps_per_execution(straight):
     model = compiled(steps_per_execution=2)
     history = fit(model)
