@@ -75,7 +75,8 @@ class RoundedKernel(layers.Wrapper):
     def call(self, inputs):
         kernel = ops.convert_to_tensor(self.layer.kernel)
         highest = ops.maximum(ops.max(ops.abs(kernel), axis=tuple(range(len(kernel.shape) - 1))), LEAST)
-        kernel = _pass_gradients(kernel, fake_quant_with_min_max_vars(kernel, -highest, highest, 8, True, -1))
+        rounded = fake_quant_with_min_max_vars(kernel, -highest, highest, narrow_range=True, axis=-1)
+        kernel = _pass_gradients(kernel, rounded)
         dense = isinstance(self.layer, layers.Dense)
         outputs = ops.matmul(inputs, kernel) if dense else self.layer.convolution_op(inputs, kernel)
         return outputs + self.layer.bias if self.layer.use_bias else outputs
