@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -347,10 +348,14 @@ def test_jobs_on_a_cluster_of_their_own(tmp_path, model_path):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert len(list(tmp_path.glob("out/part-*"))) < 3
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/part-*")}
+    assert len(written) < 3
     done = subprocess.run(job, capture_output=True, check=False, **where)
     assert done.returncode == 0, done.stderr
-    assert "1 of 3 parts were there already" in done.stderr
+    # A worker, which outlives its driver for a moment, may have written one more.
+    found = re.search(r"(\d) of 3 parts were there already", done.stderr)
+    assert found and int(found[1]) >= len(written) >= 1, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in written} == written
     subprocess.run(command("--out", "rows.jsonl"), check=True, **where)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert rows_of(tmp_path / "out") == sorted(rows, key=lambda row: row["path"])
