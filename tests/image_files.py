@@ -38,7 +38,7 @@ pillow.open = open
 def customised(folder, code):
     """The environment of a process that runs `code` before anything else; it is written to the folder."""
     (folder / "sitecustomize.py").write_text(code)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
 
 
 def encode(image, kind="PNG", **options):

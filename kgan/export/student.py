@@ -157,9 +157,10 @@ def convert_in_process(folder):
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
-        "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
     }
-    command = [sys.executable, "-m", "kgan.export.conversion", str(folder)]
+    # Without -P, and with an empty part of PYTHONPATH, Python imports what the current folder holds.
+    command = [sys.executable, "-P", "-m", "kgan.export.conversion", str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         failure = folder / "failure.json"

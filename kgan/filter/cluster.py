@@ -385,7 +385,10 @@ def connect(library, address):
             if host:
                 # Ray itself tries for minutes, and says so in many lines.
                 socket.create_connection((host[1], int(host[2])), CONNECT_SECONDS).close()
-            library.init(address, log_to_driver=False, logging_level=logging.ERROR)
+            # Ray puts the current folder on the path of its workers; that of somebody's photos may hold a `pyarrow.py`.
+            # The folder of Python's own modules is there anyway.
+            with contextlib.chdir(os.path.dirname(os.__file__)):
+                library.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             raise ValueError(f"--ray {address}: no cluster answers: {one_line(error)}") from None
     context = library.data.DataContext.get_current()

@@ -57,7 +57,7 @@ class Workers:
         # A worker that cannot import the script dies before it reads its arguments. If they exceed the pipe's capacity,
         # the pool would wait for ever. A first process without arguments detects this.
         first = self.context.Process(target=int)
-        with uninterrupted():
+        with starting():
             first.start()
         first.join()
         if first.exitcode:
@@ -150,8 +150,27 @@ def each(calls):
 
 def submit(pool, *call):
     """Submits a call to a pool, which may start a process for it."""
-    with uninterrupted():
+    with starting():
         return pool.submit(*call)
+
+
+@contextlib.contextmanager
+def starting():
+    """Processes started in this context ignore Ctrl-C, and import nothing from the current folder.
+
+    Python begins a process with `-c`, which puts the current folder first on the path: that of somebody's photos may
+    hold a `multiprocessing.py`.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        with uninterrupted():
+            yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 @contextlib.contextmanager

@@ -247,6 +247,17 @@ def test_code_in_a_model_file_is_not_run(tmp_path):
         conversion.load_student(tmp_path / "lambda.keras")
 
 
+def test_the_conversion_imports_nothing_from_the_current_folder(tmp_path, monkeypatch):
+    """It may be one of somebody's files."""
+    for name in ("keras", "json", "numpy"):
+        (tmp_path / f"{name}.py").write_text("open('run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with pytest.raises(RuntimeError, match="request.json"):  # the process has come that far
+        exporting.convert_in_process(tmp_path / "none")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_student_trained_in_low_precision_is_exported_in_float32(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

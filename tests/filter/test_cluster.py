@@ -327,18 +327,24 @@ def test_a_parquet_file_without_images(tmp_path, started, text_filter, monkeypat
 
 
 def test_jobs_on_a_cluster_of_their_own(tmp_path, model_path):
-    """One is killed after its first part and started again; some images kill the process that decodes them."""
+    """One is killed after its first part and started again; some images kill the process that decodes them.
+
+    Files in the working folder that are named like modules are not imported.
+    """
     for name, size in (("a", 12), ("b", 15)):
         members = {f"{i:02}.png": grey(8 * i, 13 if i in (3, 4) else size) for i in range(12)}
         write_tar(tmp_path / f"{name}.tar", members)
     write_tar(tmp_path / "c.tar", {f"{i}.bin": data for i, (data, _) in enumerate(HOSTILE.values())})
-    environment = customised(tmp_path, DANGEROUS_SIZES)
+    (tmp_path / "site").mkdir()
+    environment = customised(tmp_path / "site", DANGEROUS_SIZES)
+    for name in ("multiprocessing", "pyarrow", "tqdm"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
 
     def command(*arguments):
         # With which the hostile files are soon done.
         limits = ["--max-megapixels", "10", "--max-megabytes", "4", "--max-seconds", "2"]
         names = ["a.tar", "b.tar", "c.tar"]
-        return [sys.executable, "-m", "kgan.cli", "filter", *names, "--model", model_path, *limits, *arguments]
+        return [sys.executable, "-P", "-m", "kgan.cli", "filter", *names, "--model", model_path, *limits, *arguments]
 
     job = command("--out", "out", "--ray", "--processes", "1")
     where = {"cwd": tmp_path, "env": environment, "text": True}
@@ -363,6 +369,7 @@ def test_jobs_on_a_cluster_of_their_own(tmp_path, model_path):
     assert [path for path in crashed if not path.startswith("c.tar")] == [
         f"{name}.tar!{i:02}.png" for name in "ab" for i in (3, 4)
     ]
+    assert not (tmp_path / "imported").exists()
 
 
 def test_on_ray(model_path):

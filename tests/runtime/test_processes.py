@@ -33,6 +33,28 @@ def test_processes_that_cannot_start():
         next(spread(os._exit, (3,), [[(0, ())]], 1, "crashed"))
 
 
+def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
+    """The folder of somebody's photos may hold files named like modules of Python."""
+    script = tmp_path / "script.py"
+    script.write_text(GUARDED)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("multiprocessing", "struct", "random", "numpy", "PIL"):
+        (folder / f"{name}.py").write_text("open('run', 'w')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[((0, ('5',)), 5)] None\n"
+    assert not (folder / "run").exists()
+
+
+GUARDED = """
+import functools, os
+from kgan.runtime.processes import spread
+if __name__ == "__main__":
+    print(list(spread(functools.partial, (int,), [[(0, ("5",))]], 2, "crashed")), os.environ.get("PYTHONSAFEPATH"))
+"""
+
+
 UNGUARDED = """
 import functools
 from kgan.runtime.processes import spread
