@@ -125,7 +125,6 @@ def test_model_checkpoint(straight, tmp_path):
 # === Ways to run the same step ===
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution on torch")
 def test_a_model_that_is_not_compiled_is_saved(tmp_path):
     keras.utils.set_random_seed(11)
     model = Duel()
@@ -138,6 +137,7 @@ def test_a_model_that_is_not_compiled_is_saved(tmp_path):
     again.fit(DATA, verbose=0)
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution on torch")
 def test_steps_per_execution(straight):
     model = compiled(steps_per_execution=2)
     history = fit(model)
