@@ -122,9 +122,6 @@ def test_model_checkpoint(straight, tmp_path):
     assert_same(straight[0], again)
 
 
-# === Ways to run the same step ===
-
-
 def test_a_model_that_is_not_compiled_is_saved(tmp_path):
     keras.utils.set_random_seed(11)
     model = Duel()
@@ -135,6 +132,9 @@ def test_a_model_that_is_not_compiled_is_saved(tmp_path):
         np.testing.assert_array_equal(one, other)
     again.compile()
     again.fit(DATA, verbose=0)
+
+
+# === Ways to run the same step ===
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution on torch")
