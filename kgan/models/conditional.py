@@ -1,5 +1,7 @@
 """Checks of images and labels, and the base class of class-conditional generators."""
 
+import operator
+
 import keras
 import numpy as np
 from keras import ops
@@ -40,8 +42,13 @@ def check_labels(labels, num_classes, lowest=0, name="Labels"):
 
 
 def check_num_classes(num_classes):
+    """Raise a `ValueError` unless there are two classes or more; return their number as an int.
+
+    `labels.max() + 1` is a NumPy integer, which some layers refuse.
+    """
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}: pass at least two classes.")
+    return operator.index(num_classes)
 
 
 class ClassConditional(AdversarialModel):
@@ -66,9 +73,8 @@ class ClassConditional(AdversarialModel):
 
     def __init__(self, generator, num_classes, image_size, channels, latent_dim, width, **kwargs):
         super().__init__(**kwargs)
-        check_num_classes(num_classes)
         self.generator = generator
-        self.num_classes = num_classes
+        self.num_classes = check_num_classes(num_classes)
         self.image_size = image_size
         self.channels = channels
         self.latent_dim = latent_dim

@@ -65,7 +65,7 @@ class ACGAN(ClassConditional):
         super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
         self.classify_fakes = classify_fakes
         judge = dcgan_discriminator(image_size, channels, width)
-        class_logits = layers.Dense(num_classes, dtype="float32", name="class_logits")(judge.output["features"])
+        class_logits = layers.Dense(self.num_classes, dtype="float32", name="class_logits")(judge.output["features"])
         outputs = {"logits": judge.output["logits"], "class_logits": class_logits}
         self.discriminator = keras.Model(judge.input, outputs, name="discriminator")
 

@@ -36,7 +36,7 @@ class Encoding(Editing, Generating):
         super().__init__(num_classes, image_size, channels, latent_dim, width, **kwargs)
         self.lambdas = tuple(lambdas)
         self.literal_sampling = literal_sampling
-        self.encoder = build_encoder(image_size, channels, num_classes, latent_dim, width)
+        self.encoder = build_encoder(image_size, channels, self.num_classes, latent_dim, width)
 
     def get_config(self):
         return {**super().get_config(), "lambdas": self.lambdas, "literal_sampling": self.literal_sampling}
@@ -144,7 +144,7 @@ class CVAEGAN(Encoding):
         self.matching = tuple(matching)
         self.feature_layers = tuple(feature_layers)
         self.discriminator, self.classifier = _judges(self)
-        self.centres = MovingCentres(num_classes, self.classifier.output["features"].shape[-1], decay)
+        self.centres = MovingCentres(self.num_classes, self.classifier.output["features"].shape[-1], decay)
 
     def get_config(self):
         return {
@@ -234,7 +234,7 @@ class CGAN(Generating):
 
     def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, **kwargs):
         super().__init__(num_classes, image_size, channels, latent_dim, width, **kwargs)
-        self.discriminator = dcgan_discriminator(image_size, channels, width, num_classes=num_classes)
+        self.discriminator = dcgan_discriminator(image_size, channels, width, num_classes=self.num_classes)
 
     def step(self, images, labels, training):
         prior, prior_labels = self.generate_prior(images, training)
@@ -285,7 +285,7 @@ class FMCGAN(Generating):
         self.decay = decay
         self.feature_layers = tuple(feature_layers)
         self.discriminator, self.classifier = _judges(self)
-        self.centres = MovingCentres(num_classes, self.classifier.output["features"].shape[-1], decay)
+        self.centres = MovingCentres(self.num_classes, self.classifier.output["features"].shape[-1], decay)
 
     def get_config(self):
         return {

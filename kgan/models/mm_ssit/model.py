@@ -52,8 +52,7 @@ class DomainTranslator(AdversarialModel):
     def __init__(self, num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim, **kwargs):
         super().__init__(**kwargs)
         check_shape(image_size, sizes=SIZES)
-        check_num_classes(num_classes)
-        self.num_classes = num_classes
+        self.num_classes = check_num_classes(num_classes)
         self.image_size = image_size
         self.style_dim = style_dim
         self.content_dim = content_dim
@@ -68,7 +67,7 @@ class DomainTranslator(AdversarialModel):
         self.style_discriminator_a, self.style_discriminator_b = (
             build_style_discriminator(style_dim, f"style_discriminator_{d}") for d in DOMAINS
         )
-        self.category_classifier = build_category_classifier(content_dim, num_classes)
+        self.category_classifier = build_category_classifier(content_dim, self.num_classes)
 
     def get_config(self):
         return {
