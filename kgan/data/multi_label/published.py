@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from kgan.data.files import SPLITS
-from kgan.data.json_files import parse_json, structure
 from kgan.data.multi_label.files import check_class_names, select
 from kgan.data.source import check_split, random_split
 from kgan.data.store import Store
+from kgan.runtime.json_files import parse_json, structure
 
 MAX_BYTES = 2**30  # instances_train2017.json of COCO has 448 MB
 

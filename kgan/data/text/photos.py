@@ -6,7 +6,6 @@ import hashlib
 import io
 import re
 
-from kgan.data.json_files import parse_json, structure
 from kgan.data.source import check_split
 from kgan.data.store import Store
 from kgan.data.text import annotations as formats
@@ -20,6 +19,7 @@ from kgan.data.text.records import (
     readable,
     text_image,
 )
+from kgan.runtime.json_files import parse_json, structure
 
 COLUMNS = ("file", "source", "licence", "doubt", "has_text")
 # Licences under which weights that were learned from a photograph may be passed on, as the words of their names begin.

@@ -29,7 +29,6 @@ import posixpath
 import re
 from pathlib import PurePosixPath
 
-from kgan.data.json_files import parse_json, structure
 from kgan.data.source import check_split
 from kgan.data.store import Store
 from kgan.data.text import annotations as formats
@@ -47,6 +46,7 @@ from kgan.data.text.records import (
     text_image,
 )
 from kgan.data.text.textdis import read_textdis
+from kgan.runtime.json_files import parse_json, structure
 
 
 def read_icdar2013(path, split, tolerance=1.0):

@@ -5,8 +5,8 @@ import math
 import re
 from typing import NamedTuple
 
-from kgan.data.json_files import parse_json
 from kgan.data.text import annotations as formats
+from kgan.runtime.json_files import parse_json
 
 
 class Row(NamedTuple):
