@@ -30,6 +30,7 @@ _SUBMODULES = (
     "makeup",
     "metrics",
     "plots",
+    "presets",
     "soft_pseudo_labels",
     "text_filter",
 )

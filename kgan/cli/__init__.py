@@ -1,4 +1,4 @@
-"""The `kgan` command: `kgan filter`, `kgan tag`, `kgan makeup` and `kgan export`, a module each.
+"""The `kgan` command: `kgan generate`, `kgan filter`, `kgan tag`, `kgan makeup` and `kgan export`, a module each.
 
 A module has `SUMMARY`, `MORE` (the end of its help), `add_arguments(parser)` and `execute(options)`.
 """
@@ -10,9 +10,9 @@ import warnings
 
 from tqdm import tqdm
 
-from kgan.cli import export, filter, makeup, tag
+from kgan.cli import export, filter, generate, makeup, tag
 
-COMMANDS = {"filter": filter, "tag": tag, "makeup": makeup, "export": export}
+COMMANDS = {"generate": generate, "filter": filter, "tag": tag, "makeup": makeup, "export": export}
 
 
 def main(arguments=None):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from kgan.adversarial import AdversarialModel, Phase
+from kgan.presets import HasPresets
 
 
 def check_images(images, image_size, channels, name="Images"):
@@ -51,7 +52,7 @@ def check_num_classes(num_classes):
     return operator.index(num_classes)
 
 
-class ClassConditional(AdversarialModel):
+class ClassConditional(HasPresets, AdversarialModel):
     """Base class of class-conditional generators, trained in one phase on `(images, labels)`.
 
     A subclass builds its generator, passes it to `__init__`, and defines `players`, `logged` and

@@ -16,6 +16,7 @@ from kgan.models.mm_ssit.networks import (
     build_encoders,
     build_style_discriminator,
 )
+from kgan.presets import HasPresets
 
 DOMAINS = ("a", "b")
 # Weights of the terms of eq. 7, one for both domains or one for each. "cdaae": from CDAAE's code, for SVHN and MNIST.
@@ -41,7 +42,7 @@ WEIGHTS = {
 }
 
 
-class DomainTranslator(AdversarialModel):
+class DomainTranslator(HasPresets, AdversarialModel):
     """Base class of MM-SSIT and CDAAE, with encoders of content and style and one decoder per domain.
 
     Args:

@@ -10,6 +10,7 @@ from kgan.data.mixed import check_label_values
 from kgan.metrics import MeanAveragePrecision
 from kgan.models.conditional import check_images
 from kgan.models.soft_pseudo_labels.networks import build_backbone
+from kgan.presets import check_names
 from kgan.training import ChecksFirstBatch, WithDefaultOptimizer
 
 
@@ -246,14 +247,6 @@ def build_network(backbone, weights, image_size, num_classes):
 def targets_of(labels):
     """Labels as float32, with unspecified ones as 0."""
     return ops.maximum(ops.cast(labels, "float32"), 0.0)
-
-
-def check_names(class_names, num_classes):
-    """Raise a `ValueError` unless there are `num_classes` different names; return them as a list."""
-    names = list(class_names)
-    if len(names) != num_classes or len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
-        raise ValueError(f"class_names {names}: pass {num_classes} different names.")
-    return names
 
 
 def check_thresholds(thresholds, num_classes):
