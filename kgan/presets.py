@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -321,7 +322,8 @@ def _load_weights(model, path):
     if len(sizes) != len(model.variables) or sum(sizes) > path.stat().st_size:
         raise ValueError(f"{path} holds {len(sizes)} arrays of {sum(sizes)} bytes, {wanted} arrays")
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings(action="ignore"):  # of what the error below says in one line
+            model.load_weights(path)
     except Exception:  # of almost any type
         shapes = f"arrays of other names or shapes than a {type(model).__name__} of this config"
         raise ValueError(f"{path} holds {shapes}") from None

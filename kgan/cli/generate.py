@@ -57,7 +57,7 @@ def execute(options):
     row = translator(model, options, labels) if hasattr(model, "translate") else generator(model, options)
     rows = {names[label]: row(label) for label in tqdm(labels, unit=" rows", file=sys.stderr, disable=None)}
     save_image(options.out, labelled_rows(rows))
-    print(f"{options.out}: {options.count} images of each of {', '.join(rows)}")
+    print(f"{options.out}: a row each of {', '.join(rows)}")
 
 
 def print_presets():
