@@ -128,7 +128,7 @@ class HasPresets:
 
         ```python
         digits = [str(digit) for digit in range(10)]
-        model.save_to_preset("digits_32", digits, card={"data": "digits", "licence": "CC0"})
+        model.save_to_preset("digits_32", digits, card={"data": "digits", "licence": "Apache-2.0"})
         again = kgan.CGAN.from_preset("digits_32")
         ```
         """
