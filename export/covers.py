@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import expit
 
 from kgan.data.faces.covered import load_covered
-from kgan.export.conversion import convert
+from kgan.export.converter import convert
 from kgan.export.litert import shrink
 from kgan.faces.mesh import FILES
 from kgan.models.makeup.networks import build_cover_network

@@ -1,17 +1,16 @@
 """Convert a Keras student to SavedModel and LiteRT files. This module runs in a separate TensorFlow process."""
 
 import json
-import re
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray, read_model_from_bytearray
-from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+from tensorflow.lite.python.convert import mlir_quantize
 
 from kgan.data.scenes.painter import draw_scenes
+from kgan.export.converter import answer, convert, convert_with, converter_of, load
 from kgan.export.litert import operator, operators, shrink
 from kgan.export.parity import (
     SIGNATURES,
@@ -31,17 +30,6 @@ from kgan.metrics import find_thresholds
 from kgan.models.text_filter.model import TextStudent
 
 SCENES = 1000  # number of drawn scenes on which a file is compared with Keras
-
-
-def main(folder):
-    """Carry out the export that `request.json` in a folder describes; write `result` or `failure.json` there."""
-    folder = Path(folder)
-    try:
-        export(folder, json.loads((folder / "request.json").read_text()))
-    except (ValueError, RuntimeError) as error:
-        (folder / "failure.json").write_text(json.dumps([type(error).__name__, str(error)]))
-        return 1
-    return 0
 
 
 def export(folder, request):
@@ -68,14 +56,14 @@ def export(folder, request):
             calibration = {name: arrays[f"calibration-{name}"] for name in SIGNATURES}
             model = shrink(quantise(network, calibration, folder / "normalised"))
         else:
-            model = shrink(convert(saved, kind))
+            model = shrink(convert(saved, kind, SIGNATURES))
         path = result / f"{network.name}-{kind}.tflite"
         model_file.write(path, model, {**card, "precision_dtype": kind})
         files[kind] = {
             "name": path.name,
             **compare(by_litert(model, validation), truth, thresholds),
             "bytes": path.stat().st_size,
-            "operators": operators(model),
+            "operators": operators(model)[SIGNATURES[0]],
             "milliseconds": latency(TextFilter.load(path)),
         }
 
@@ -96,10 +84,7 @@ def drawn(use, count, split):
 
 def load_student(path):
     """Load the student of a `.keras` file as a float32 model for images of any size."""
-    try:
-        student = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises exceptions of many types for an invalid file.
-        raise ValueError(f"{path} is not a model that Keras can read: {str(error).splitlines()[0]}") from None
+    student = load(path)
     if not isinstance(student, TextStudent):
         raise ValueError(
             f"{path} holds a {type(student).__name__}: pass a TextStudent, such as a distiller's `student`"
@@ -125,15 +110,6 @@ def save(network, folder, dtype="uint8"):
     archive.write_out(folder, verbose=False)
 
 
-def convert(saved, kind, signatures=SIGNATURES):
-    """Return the bytes of the float32 or float16 LiteRT model of a SavedModel."""
-    converter = converter_of(saved, signatures)
-    if kind == "float16":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-    return convert_with(converter)
-
-
 def quantise(network, calibration, saved):
     """Return the bytes of a student's int8 LiteRT model. `saved` is the folder for the intermediate SavedModel.
 
@@ -149,7 +125,7 @@ def quantise(network, calibration, saved):
             for image in images:
                 yield name, {"images": normalise(image[None]).numpy()}
 
-    converter = converter_of(saved)
+    converter = converter_of(saved, SIGNATURES)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter._experimental_calibrate_only = True  # as `tf.lite.experimental.QuantizationDebugger` does
@@ -167,19 +143,5 @@ def quantise(network, calibration, saved):
     return mlir_quantize(bytes(convert_object_to_bytearray(model)), input_data_type=tf.uint8, denylisted_nodes=in_float)
 
 
-def converter_of(saved, signatures=SIGNATURES):
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=signatures)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter
-
-
-def convert_with(converter):
-    try:
-        return converter.convert()
-    except ConverterError as error:
-        missing = ", ".join(sorted(set(re.findall(r"'tf\.(\w+)' op", str(error)))))
-        raise RuntimeError(f"not built into LiteRT: {missing or error}") from None
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(answer(sys.argv[1], export))

@@ -65,9 +65,13 @@ def shrink(model):
 
 
 def operators(model):
-    """Count each operator in the first signature of a model."""
+    """Count the operators of each signature of a model: `{signature: {operator: count}}`."""
     model = read_model_from_bytearray(model)
-    return dict(sorted(Counter(operator(model, step) for step in model.subgraphs[0].operators).items()))
+    found = {}
+    for signature in model.signatureDefs:
+        steps = model.subgraphs[signature.subgraphIndex].operators
+        found[signature.signatureKey.decode()] = dict(sorted(Counter(operator(model, step) for step in steps).items()))
+    return found
 
 
 def operator(model, step):

@@ -5,15 +5,13 @@ TensorFlow converts a student trained on any backend. It runs in a separate proc
 
 import json
 import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from kgan.export.parity import SIGNATURES, DecisionsChanged
+from kgan.export.process import read_keys, replacing, run
 from kgan.filter import measured
 from kgan.filter.decoding import BUCKETS, nearest_bucket, to_bucket
 
@@ -115,34 +113,16 @@ def export_text_filter(
         "calibration": calibration,
         "max_changed": max_changed,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    # Inside the output folder, so that files can be renamed into place.
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
-        folder = Path(folder)
+    with replacing(out) as folder:
         np.savez(folder / "images.npz", **arrays)
         (folder / "request.json").write_text(json.dumps(request))
         convert_in_process(folder)
-        result = folder / "result"
-        for path in sorted(result.iterdir()):
-            if path.is_dir() and (out / path.name).exists():
-                os.replace(out / path.name, folder / path.name)
-            os.replace(path, out / path.name)
-        return json.loads((out / "report.json").read_text())
+    return json.loads((out / "report.json").read_text())
 
 
 def read_card(path):
     """Return the thresholds, licence, data card and counts stored next to a model, or {} if there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        card = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error})") from None
-    allowed = {"thresholds", "licence", "data_card", "measured"}
-    if not isinstance(card, dict) or set(card) - allowed:
-        raise ValueError(
-            f"{path} is not a model card: pass a JSON object with keys among {', '.join(sorted(allowed))}, or remove it"
-        )
+    card = read_keys(path, {"thresholds", "licence", "data_card", "measured"})
     try:
         measured.check(card.get("measured"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -151,23 +131,7 @@ def read_card(path):
 
 
 def convert_in_process(folder):
-    """Run `kgan.export.conversion` with the TensorFlow backend, on the CPU so that it takes no GPU memory."""
-    source = str(Path(__file__).resolve().parents[2])
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
-    }
-    # Without -P, and with an empty part of PYTHONPATH, Python imports what the current folder holds.
-    command = [sys.executable, "-P", "-m", "kgan.export.conversion", str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        failure = folder / "failure.json"
-        if not failure.exists():
-            raise RuntimeError(f"the conversion process failed: {done.stderr.strip()[-2000:] or done.returncode}")
-        kind, message = json.loads(failure.read_text())
-        raise {"ValueError": ValueError, "DecisionsChanged": DecisionsChanged}.get(kind, RuntimeError)(message)
+    run("kgan.export.conversion", folder, DecisionsChanged)
 
 
 # === Images ===

@@ -58,23 +58,27 @@ def check(metadata):
 
 
 def write(path, model, card):
-    """Writes a LiteRT model, followed by a zip archive with the metadata, which LiteRT ignores.
+    """Writes the model file of a text filter.
 
     Args:
         path: the `.tflite` file.
         model: bytes of the LiteRT model.
         card: dict of the metadata that depends on the model: thresholds, licence, data card, and what was measured.
     """
-    metadata = {
-        "format": FORMAT,
-        "labels": ["no_text", "text"],
-        "buckets": [list(bucket) for bucket in BUCKETS],
-        **PREPARATION,
-        **card,
-        "digest": hashlib.sha256(model).hexdigest(),
-    }
+    append(path, model, {"labels": ["no_text", "text"], "buckets": [list(b) for b in BUCKETS], **PREPARATION, **card})
+
+
+def append(path, model, metadata):
+    """Writes a LiteRT model, followed by a zip archive with the metadata, which LiteRT ignores.
+
+    Args:
+        path: the `.tflite` file.
+        model: bytes of the LiteRT model.
+        metadata: dict for JSON; the format and the digest of the model are added.
+    """
     path.write_bytes(model)
     with zipfile.ZipFile(path, "a") as archive:
         # Uncompressed, so that a few lines in any language can read it; without a date, so that the same model always
         # gives the same file.
+        metadata = {"format": FORMAT, **metadata, "digest": hashlib.sha256(model).hexdigest()}
         archive.writestr(zipfile.ZipInfo(MEMBER), json.dumps(metadata))
