@@ -185,7 +185,9 @@ class CDAAE(DomainTranslator):
 
     def code(self, content):
         """Return the predicted classes, one-hot `(n, num_classes)`. Training uses probabilities instead."""
-        return ops.one_hot(ops.argmax(self.category_classifier(content), axis=1), self.num_classes, dtype="float32")
+        # `ops.argmax` on TensorFlow compares bits, which LiteRT cannot.
+        _, best = ops.top_k(self.category_classifier(content), 1)
+        return ops.one_hot(best[:, 0], self.num_classes, dtype="float32")
 
 
 def _rows(labels, labelled):
