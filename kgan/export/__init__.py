@@ -1,6 +1,18 @@
-"""Export of a trained text filter student to SavedModel and LiteRT files."""
+"""Export of trained models to SavedModel and LiteRT files: students of the text filter, generators, translators."""
 
+from kgan.export.generator import FLOATS, MODELS, class_of, export_generator
+from kgan.export.generator_parity import PicturesChanged
 from kgan.export.parity import DecisionsChanged
 from kgan.export.student import QUANTISATIONS, export_text_filter, read_card
 
-__all__ = ["QUANTISATIONS", "DecisionsChanged", "export_text_filter", "read_card"]
+__all__ = [
+    "FLOATS",
+    "MODELS",
+    "QUANTISATIONS",
+    "DecisionsChanged",
+    "PicturesChanged",
+    "class_of",
+    "export_generator",
+    "export_text_filter",
+    "read_card",
+]
