@@ -1,13 +1,7 @@
 """The page of export/browser in headless Chromium, on a real photograph and on drawn pictures."""
 
-import functools
-import http.server
 import io
 import json
-import shutil
-import subprocess
-import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,19 +12,10 @@ from kgan.filter import text_filter as runtime
 
 skimage_data = pytest.importorskip("skimage.data")
 
-PAGE = Path(__file__).resolve().parents[2] / "export" / "browser"
-HARNESS = Path(__file__).with_name("harness.html")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Of scores. The photographs differ by what two JPEG decoders make of one file, the others not at all.
 TOLERANCE = {"photo.jpg": 0.01}
 
-pytestmark = [
-    pytest.mark.backend_free,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
-    pytest.mark.skipif(
-        not (PAGE / "node_modules").is_dir(), reason="there is no runtime: run `npm install` in export/browser"
-    ),
-]
+pytestmark = pytest.mark.backend_free
 
 
 def encoded(image, kind, **options):
@@ -60,80 +45,35 @@ def pictures():
     }
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the page, the pictures and a model, and takes what the harness found."""
-
-    def do_GET(self):
-        name = self.path.lstrip("/")
-        if name in self.server.answers:
-            body = self.server.answers[name]
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html" if name.endswith(".html") else "application/octet-stream")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        else:
-            super().do_GET()
-
-    def do_POST(self):
-        self.server.found = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(204)
-        self.end_headers()
-        self.server.done.set()
-
-    def log_message(self, *args):
-        pass
-
-
-def in_chromium(model, pictures, folder):
+def in_chromium(browse, model, pictures):
     """What the harness finds."""
     noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), "uint8")
     sizes = [(240, 240), (24, 36), (50, 11), (7, 140)]
     question = {"pixels": noise.ravel().tolist(), "width": 70, "height": 50, "sizes": sizes}
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=PAGE))
-    server.done, server.found = threading.Event(), None
-    server.answers = {
-        "harness.html": HARNESS.read_bytes(),
-        "student.tflite": model,
-        "pictures": json.dumps(list(pictures)).encode(),
-        "resize": json.dumps(question).encode(),
-        **{f"pictures/{name}": data for name, data in pictures.items()},
-    }
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/harness.html"
-    # Without a network: every name but this machine's is unknown.
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ]
-    process = subprocess.Popen(
-        [CHROMIUM, *options, f"--user-data-dir={folder}", url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    found = browse(
+        "harness.html",
+        {
+            "student.tflite": model,
+            "pictures": json.dumps(list(pictures)).encode(),
+            "resize": json.dumps(question).encode(),
+            **{f"pictures/{name}": data for name, data in pictures.items()},
+        },
     )
-    try:
-        assert server.done.wait(90), "Chromium did not answer"
-    finally:
-        process.terminate()
-        process.wait(10)
-        server.shutdown()
-        server.server_close()
-    assert "error" not in server.found, server.found["error"]
-    for (height, width), pixels in zip(sizes, server.found["resized"], strict=True):
+    for (height, width), pixels in zip(sizes, found["resized"], strict=True):
         expected = np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR), int)
         difference = np.abs(np.reshape(pixels, (height, width, 3)) - expected)
         assert difference.max() <= (height == 7)  # where Pillow may begin with the columns
-    return server.found
+    return found
 
 
 @pytest.mark.parametrize("shipped", [False, True])
-def test_page_scores_as_python_does(shipped, pictures, tmp_path):
+def test_page_scores_as_python_does(shipped, pictures, browse, tmp_path):
     if shipped and not runtime.SHIPPED.exists():
         pytest.skip("no student is shipped yet")
     model = runtime.SHIPPED.read_bytes() if shipped else tiny_filter.model_file()
     (tmp_path / "model.tflite").write_bytes(model)
     text_filter = runtime.TextFilter.load(tmp_path / "model.tflite")
-    answer = in_chromium(model, pictures, tmp_path / "profile")
+    answer = in_chromium(browse, model, pictures)
     assert answer["recalls"] == ["best F", *text_filter.thresholds["recall"]]
     found = {entry["name"]: entry for entry in answer["found"]}
     assert list(found) == list(pictures)
