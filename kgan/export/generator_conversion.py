@@ -11,7 +11,7 @@ import tensorflow as tf
 import kgan
 from kgan.export.converter import answer, convert, load
 from kgan.export.generator import MODELS
-from kgan.export.generator_parity import by_litert, by_saved_model, compare, refuse_changes, rows, table
+from kgan.export.generator_parity import by_litert, by_saved_model, compare_all, refuse_changes, rows, table
 from kgan.export.litert import operators, shrink
 from kgan.filter import model_file
 from kgan.models.conditional import ClassConditional, check_range
@@ -50,8 +50,8 @@ def export(folder, request):
     save(signatures, saved, None)
     save(signatures, folder / "one", 1)
     outputs = {"Keras": {name: signature.truth for name, signature in signatures.items()}}
-    outputs["SavedModel"] = by_saved_model(saved, inputs)
-    files = {"saved_model": {"name": saved.name, "signatures": compared(outputs, "SavedModel")}}
+    compared = compare_all(by_saved_model(saved, inputs), outputs["Keras"])
+    files = {"saved_model": {"name": saved.name, "signatures": compared}}
     for kind in request["quantisation"]:
         lite = shrink(convert(folder / "one", kind, list(signatures)))
         path = result / f"{request['name']}-{kind}.tflite"
@@ -63,7 +63,7 @@ def export(folder, request):
             "bytes": path.stat().st_size,
             "signatures": {
                 name: {**found, "milliseconds": milliseconds[name], "operators": used[name]}
-                for name, found in compared(outputs, kind).items()
+                for name, found in compare_all(outputs[kind], outputs["Keras"]).items()
             },
         }
 
@@ -73,10 +73,6 @@ def export(folder, request):
     (result / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (result / "report.md").write_text(table(report))
     save_image(result / "parity.png", labelled_rows(rows(outputs)))
-
-
-def compared(outputs, kind):
-    return {name: compare(found, outputs["Keras"][name]) for name, found in outputs[kind].items()}
 
 
 def metadata(model, signatures):

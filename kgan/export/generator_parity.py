@@ -47,13 +47,18 @@ def by_litert(model, inputs):
 
 
 def compare(found, truth):
-    """Return how outputs differ from Keras, in grey levels, and the share of values more than a `STEP` away."""
+    """Return how an output differs from Keras, in grey levels, and the share of values more than a `STEP` away."""
     difference = np.abs(found.astype("float64") - truth)
     return {
-        "changed": float((difference > STEP[str(found.dtype)]).mean()),
+        "changed": float((~(difference <= STEP[str(found.dtype)])).mean()),  # NaN, too
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
     }
+
+
+def compare_all(found, truth):
+    """Return the same for each signature."""
+    return {name: compare(found[name], truth[name]) for name in truth}
 
 
 def refuse_changes(report, max_changed):

@@ -179,6 +179,8 @@ def test_every_model_that_draws_is_exported():
 
 
 def test_a_model_with_more_networks(in_this_process, tmp_path):
+    import tensorflow as tf
+
     model = tiny_generator.conditional(kgan.CVAEGAN)
     model.save(tmp_path / "model.keras")
     report = export.export_generator(tmp_path / "model.keras", tmp_path, ["float16"], class_names=NAMES)
@@ -188,8 +190,9 @@ def test_a_model_with_more_networks(in_this_process, tmp_path):
     assert_alike(found, grey(model.generate(labels, latents)), "float16")
     assert not (tmp_path / "model-float32.tflite").exists()
     # The encoder and the judges stay behind.
-    variables = tmp_path / "model-saved_model/variables/variables.data-00000-of-00001"
-    assert variables.stat().st_size < 4 * model.generator.count_params() + 10_000
+    stored = tf.train.list_variables(str(tmp_path / "model-saved_model/variables/variables"))
+    weights = sum(int(np.prod(shape)) for name, shape in stored if name.startswith("variables/"))
+    assert weights == model.generator.count_params()
 
 
 def some_styles(count=10):
@@ -302,7 +305,8 @@ def test_differences_are_grey_levels():
         "max_difference": 255,
         "mean_difference": pytest.approx((1 + 3 + 255) / 5),
     }
-    assert parity.compare(np.array([0.5, 0.52], "float32"), np.array([0.505, 0.5]))["changed"] == 0.5
+    styles = np.array([0.5, 0.52, np.nan, 0], "float32")
+    assert parity.compare(styles, np.array([0.505, 0.5, 0, 0]))["changed"] == 0.5
     report = {"files": {"float16": {"name": "a.tflite", "signatures": {"generate": parity.compare(found, truth)}}}}
     parity.refuse_changes(report, 0.4)
     with pytest.raises(export.PicturesChanged, match="a.tflite differs from Keras in 40.00% of the values of generate"):
@@ -361,7 +365,7 @@ def test_a_file_that_is_not_what_it_says(in_this_process, exported, tmp_path):
 
 
 def test_code_in_a_model_file_is_not_run(in_this_process, tmp_path):
-    tiny_generator.free(keras.layers.Lambda(lambda x: open("run", "w") and x)).save(tmp_path / "own.keras")
+    tiny_generator.free(keras.layers.Lambda(lambda x: x)).save(tmp_path / "own.keras")
     with pytest.raises(ValueError, match="own.keras is not a model that Keras can read: "):
         export.export_generator(tmp_path / "own.keras", tmp_path / "out")
 
