@@ -57,8 +57,7 @@ def export_generator(
         model_path: `.keras` file of one of the models above, saved on any backend. A GAN's samples must be images with
             values in [-1, 1].
         out: output folder. Files of an earlier export are replaced after everything else has succeeded.
-        quantisation: any of `"float32"` and `"float16"`. 256 levels of an activation show in pictures, so there is no
-            int8.
+        quantisation: any of `"float32"` and `"float16"`. int8 is for students of the text filter.
         class_names: list of str, one for each class. Default: their numbers.
         licence: str, terms of use of the files.
         data_card: str, description of the training data.
