@@ -11,7 +11,7 @@ import tensorflow as tf
 import kgan
 from kgan.export.converter import answer, convert, load
 from kgan.export.generator import MODELS
-from kgan.export.generator_parity import by_litert, by_saved_model, compare_all, refuse_changes, rows, table
+from kgan.export.generator_parity import by_litert, compare_all, refuse_changes, rows, table
 from kgan.export.litert import operators, shrink
 from kgan.filter import model_file
 from kgan.models.conditional import ClassConditional, check_range
@@ -96,6 +96,17 @@ def save(signatures, folder, batch):
         specs = [tf.TensorSpec((batch, *a.shape[1:]), a.dtype, name=key) for key, a in signature.inputs.items()]
         archive.add_endpoint(name, signature.call, specs)
     archive.write_out(folder, verbose=False)
+
+
+def by_saved_model(folder, inputs):
+    """Return `{signature: its output}`; `inputs` are as of `by_litert`."""
+    calls = tf.saved_model.load(str(folder)).signatures
+    found = {}
+    for name, arrays in inputs.items():
+        parts = range(0, len(next(iter(arrays.values()))), 16)
+        outputs = [calls[name](**{k: tf.constant(a[i : i + 16]) for k, a in arrays.items()}) for i in parts]
+        found[name] = np.concatenate([next(iter(output.values())).numpy() for output in outputs])
+    return found
 
 
 # === Signatures ===

@@ -14,21 +14,16 @@ class PicturesChanged(RuntimeError):
     """An exported file draws other pictures than the Keras model."""
 
 
-def by_saved_model(folder, inputs):
-    """Return `{signature: its output}` of a SavedModel for `{signature: its inputs}`, arrays of many rows."""
-    import tensorflow as tf
-
-    calls = tf.saved_model.load(str(folder)).signatures
-    found = {}
-    for name, arrays in inputs.items():
-        parts = range(0, len(next(iter(arrays.values()))), 16)
-        outputs = [calls[name](**{k: tf.constant(a[i : i + 16]) for k, a in arrays.items()}) for i in parts]
-        found[name] = np.concatenate([next(iter(output.values())).numpy() for output in outputs])
-    return found
-
-
 def by_litert(model, inputs):
-    """Return the same of a LiteRT model, and `{signature: milliseconds}`, the median of an image on one thread."""
+    """Run a LiteRT model on one thread, a row at a time.
+
+    Args:
+        model: its bytes.
+        inputs: `{signature: {input: array of many rows}}`.
+
+    Returns:
+        `{signature: its output}`, and `{signature: milliseconds}`, the median of a row.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
