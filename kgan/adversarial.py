@@ -32,7 +32,8 @@ class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Mo
 
     - `players`: dict `{player: names of the attributes that hold its networks}`. A variable belongs to at most one
       player. With `exclusive = False`, players may share a variable; the optimizer of each of these players then
-      updates it, in the order of the phases. A network that belongs to no player is not trained.
+      updates it, in the order of the phases. A network that belongs to no player is not trained. Where the names of the
+      players depend on the arguments of a model, it passes them to `__init__` of this class.
     - `phases()`: returns the `Phase`s of a step, in order. A phase runs one forward pass, takes all its gradients at
       the same point and then applies them.
     - `logged`: names of the scalars that the phases return in addition to the losses.
@@ -79,8 +80,10 @@ class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Mo
     logged = ()
     exclusive = True
 
-    def __init__(self, **kwargs):
+    def __init__(self, players=None, **kwargs):
         super().__init__(**kwargs)
+        if players is not None:
+            self.players = players
         self.seed_generator = keras.random.SeedGenerator()
         # Over an epoch, Keras averages only what `metrics` returns, so all trackers exist from the start.
         names = [*(f"{player}_loss" for player in self.players), *self.logged]

@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from model_contract import check_golden, check_model, noise, values
+from model_contract import check_golden, check_model, noise, record, values
 
 import kgan
 from kgan import losses
 from kgan.models.mm_ssit import networks
-from kgan.models.mm_ssit.model import WEIGHTS
+from kgan.models.mm_ssit.model import TRAINED, WEIGHTS
 from kgan.models.mm_ssit.networks import DomainBatchNormalization, build_decoders, build_encoders
 
 MODELS = ["MMSSIT", "CDAAE"]
@@ -53,6 +53,11 @@ def test_contract_of_cdaae(tmp_path):
     check(make_cdaae, tmp_path)
 
 
+@pytest.mark.only_on("torch")
+def test_contract_of_separate_optimizers(tmp_path):
+    check(lambda: make(separate=True, weights={"style_recovery": 0.5}), tmp_path)
+
+
 @pytest.mark.parametrize("new", [make, make_cdaae])
 def test_a_call_translates_from_a_to_b(new):
     model, images, styles = new(), data(3)["images_a"], noise((3, 4), salt=1)
@@ -60,13 +65,14 @@ def test_a_call_translates_from_a_to_b(new):
     np.testing.assert_allclose(model.predict((images, styles), verbose=0), expected, atol=1e-5)
 
 
-def test_moving_averages_of_the_weights_are_keras_own():
+@pytest.mark.parametrize("separate", [False, True])
+def test_moving_averages_of_the_weights_are_keras_own(separate):
     """With `use_ema` training goes on as without, and leaves the averages in the model."""
     batches = [{name: array[i : i + 8] for name, array in data(24).items()} for i in (0, 8, 16)]
 
     def new(**options):
         keras.utils.set_random_seed(3)
-        model = make()
+        model = make(separate=separate)
         model.compile({player: keras.optimizers.SGD(0.1, **options) for player in model.players})
         return model
 
@@ -224,9 +230,10 @@ def cross_entropy(labels, logits):
 
 @pytest.mark.parametrize("weights", ["paper", "cdaae", {"style_recovery": (3, 0.5), "label": (2, 0.5)}])
 @pytest.mark.parametrize("domain_loss", ["reversal", "flip"])
-def test_step_is_equation_7(weights, domain_loss):
+@pytest.mark.parametrize("separate", [False, True])
+def test_step_is_equation_7(weights, domain_loss, separate):
     """Every term recomputed in NumPy from the outputs of the networks."""
-    model, batch = make(weights=weights, domain_loss=domain_loss, confidence=0.4), data(9)
+    model, batch = make(weights=weights, domain_loss=domain_loss, confidence=0.4, separate=separate), data(9)
     for variable in model.category_classifier.trainable_variables:
         variable.assign(30 * variable)  # so that it is sure of some
     drawn = []
@@ -245,7 +252,8 @@ def test_step_is_equation_7(weights, domain_loss):
     given = WEIGHTS[weights] if isinstance(weights, str) else {**WEIGHTS["paper"], **weights}
     weight = {k: np.broadcast_to(np.asarray(v, float), (2,)) for k, v in given.items()}
     terms = dict.fromkeys(WEIGHTS["paper"], 0.0)
-    autoencoder = discriminator = 0.0
+    weighted = dict.fromkeys(WEIGHTS["paper"], 0.0)
+    discriminator = 0.0
     names, decoders = "ab", (model.decoder_a, model.decoder_b)
     encoders = model.content_encoder_a, model.content_encoder_b
     style_encoders = model.style_encoder_a, model.style_encoder_b
@@ -278,8 +286,13 @@ def test_step_is_equation_7(weights, domain_loss):
         against = -here["domain"] if domain_loss == "reversal" else cross_entropy(np.full(9, 1 - i), domain)
         for term, value in here.items():
             terms[term] += value
-            autoencoder += weight[term][i] * (against if term == "domain" else value)
-    for term, value in {**terms, "autoencoder": autoencoder, "discriminator": discriminator}.items():
+            weighted[term] += weight[term][i] * (against if term == "domain" else value)
+    if separate:
+        losses_of = {f"autoencoder_{term}": value for term, value in weighted.items() if weight[term].any()}
+    else:
+        losses_of = {"autoencoder": sum(weighted.values())}
+    assert set(model.players) == {"discriminator", *losses_of}
+    for term, value in {**terms, **losses_of, "discriminator": discriminator}.items():
         assert found[term] == pytest.approx(value, rel=2e-4, abs=1e-5), term
 
 
@@ -324,6 +337,108 @@ def test_encoder_and_domain_classifier_pull_apart():
             model.reset_metrics()
             seen.append(float(model.train_on_batch(batch, return_dict=True)["domain"]))
         assert sign * (seen[-1] - seen[0]) > 0
+
+
+# === An optimizer for each term ===
+
+ALL_TERMS = {"style_recovery": 0.5, "label": (2, 0.5), "domain": 3}
+
+
+def step_of(**options):
+    """Take a step of SGD(1), always from the same weights. Returns the model, its weights before and after, the logs."""
+    keras.utils.set_random_seed(5)
+    model = make(**options)
+    eager = keras.backend.backend() == "tensorflow"  # which takes longer to trace a step
+    model.compile({player: keras.optimizers.SGD(1.0) for player in model.players}, run_eagerly=eager)
+    before = values(model.weights)
+    logs = model.train_on_batch(data(8), return_dict=True)
+    return model, before, values(model.weights), {name: float(value) for name, value in logs.items()}
+
+
+def stem_of(model):
+    """The ids of the stem's weights."""
+    codes = keras.Model(model.content_encoder_a.input, model.content_encoder_a.output["stem"])
+    return {id(v) for v in codes.trainable_variables}
+
+
+@pytest.mark.every_backend
+def test_updates_of_all_terms_add_up():
+    """With SGD, to the update of one optimizer for all. The stem moves as if the term `style` weighed nothing."""
+    model, before, separate, logs = step_of(separate=True, weights=ALL_TERMS)
+    _, start, joint, joint_logs = step_of(weights=ALL_TERMS)
+    _, _, without_style, _ = step_of(weights={**ALL_TERMS, "style": 0})
+    assert all(np.array_equal(a, b) for a, b in zip(before, start, strict=True))
+    stem, far = stem_of(model), []
+    for variable, new, together, without in zip(model.weights, separate, joint, without_style, strict=True):
+        expected = without if id(variable) in stem else together
+        np.testing.assert_allclose(new, expected, atol=2e-5, err_msg=variable.path)
+        far.append(np.abs(without - together).max() > 1e-3)
+    assert {id(v) for v, is_far in zip(model.weights, far, strict=True) if is_far} & stem
+    for name in model.logged:
+        assert logs[name] == pytest.approx(joint_logs[name], rel=1e-5)
+    parts = sum(logs[f"autoencoder_{term}_loss"] for term in TRAINED)
+    assert parts == pytest.approx(joint_logs["autoencoder_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("term", TRAINED)
+def test_a_term_trains_what_its_gradient_reaches(term):
+    """The weights that move if no other term weighs anything; `style` would reach the stem too."""
+    alone = dict.fromkeys(TRAINED, 0) | {term: 1}
+    model, before, after, _ = step_of(weights=alone)
+    discriminator = {id(v) for v in model._player_variables()["discriminator"]}
+    moved = {
+        id(v)
+        for v, old, new in zip(model.weights, before, after, strict=True)
+        if v.trainable and not np.array_equal(old, new)
+    }
+    owned = {id(v) for name in TRAINED[term] for v in getattr(model, name).trainable_variables}
+    assert moved - discriminator == owned | (stem_of(model) if term == "style" else set())
+
+    model = make(weights=alone, separate=True)
+    assert list(model.players) == ["discriminator", f"autoencoder_{term}"]
+    paths = {v.path for name in TRAINED[term] for v in getattr(model, name).trainable_variables}
+    assert {v.path for v in model._player_variables()[f"autoencoder_{term}"]} == paths
+
+
+def test_each_term_has_a_learning_rate_of_its_own():
+    """The classifier's step, of the three terms that train it, from gradients computed in NumPy."""
+    rates = {"autoencoder_label": 0.5, "autoencoder_consistency": 2.0, "autoencoder_self_consistency": 5.0}
+    model, batch = make(separate=True), data(9)
+    model.compile({player: keras.optimizers.SGD(rates.get(player, 0.0)) for player in model.players})
+    kernel, bias = values(model.category_classifier.trainable_variables)
+    with record(model.content_encoder_a) as seen_a, record(model.content_encoder_b) as seen_b:
+        model.train_on_batch(batch)
+    seen = {"a": seen_a, "b": seen_b}
+    kernel_step, bias_step = 0.0, 0.0
+    for d, other in ("ab", "ba"):
+        labels = batch[f"labels_{d}"]
+        content, again = seen[d][0]["content"], seen[other][1]["content"]
+        own = np.where(labels < 0, (content @ kernel + bias).argmax(1), -1)
+        for term, codes, targets in (
+            ("label", content, labels),
+            ("consistency", again, labels),
+            ("self_consistency", again, own),
+        ):
+            kept = targets >= 0
+            logits = codes[kept] @ kernel + bias
+            p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+            error = (p - np.eye(3)[targets[kept]]) / kept.sum()
+            kernel_step -= rates[f"autoencoder_{term}"] * codes[kept].T @ error
+            bias_step -= rates[f"autoencoder_{term}"] * error.sum(0)
+    after = values(model.category_classifier.trainable_variables)
+    np.testing.assert_allclose(after[0] - kernel, kernel_step, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after[1] - bias, bias_step, rtol=1e-4, atol=1e-5)
+    assert np.abs(kernel_step).max() > 0.1
+
+
+def test_terms_have_one_optimizer_unless_separate():
+    model = make(separate=True)
+    assert "autoencoder_style_recovery" not in model.players  # its weight is 0
+    assert set(model.default_optimizers()) == set(model.players)
+    config = make().get_config()
+    del config["separate"]  # of a file that is older than the option
+    assert kgan.MMSSIT.from_config(config).players == kgan.MMSSIT.players
+    assert set(kgan.MMSSIT.players) == {"discriminator", "autoencoder"}
 
 
 # === CDAAE ===

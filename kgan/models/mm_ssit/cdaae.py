@@ -5,11 +5,9 @@ from keras import ops
 
 from kgan import losses
 from kgan.adversarial import Phase
-from kgan.models.mm_ssit.model import DOMAINS, DomainTranslator
+from kgan.models.mm_ssit.model import CONTENTS, DECODERS, DOMAINS, STYLES, DomainTranslator
 
-ENCODERS = ("content_encoder_a", "content_encoder_b", "category_classifier")
-DECODERS = ("decoder_a", "decoder_b")
-STYLES = ("style_encoder_a", "style_encoder_b")
+ENCODERS = (*CONTENTS, "category_classifier")
 
 
 @keras.saving.register_keras_serializable("kgan")

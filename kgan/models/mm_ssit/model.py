@@ -19,6 +19,20 @@ from kgan.models.mm_ssit.networks import (
 from kgan.presets import HasPresets
 
 DOMAINS = ("a", "b")
+CONTENTS = ("content_encoder_a", "content_encoder_b")
+STYLES = ("style_encoder_a", "style_encoder_b")
+DECODERS = ("decoder_a", "decoder_b")
+# The networks that each term of eq. 7 trains when it has an optimizer of its own. As in CDAAE's code, the prior of the
+# styles trains the style tails alone, not the stem below them.
+TRAINED = {
+    "style": STYLES,
+    "domain": CONTENTS,
+    "label": (*CONTENTS, "category_classifier"),
+    "consistency": (*CONTENTS, "category_classifier", *DECODERS),
+    "self_consistency": (*CONTENTS, "category_classifier", *DECODERS),
+    "reconstruction": (*CONTENTS, *STYLES, *DECODERS),
+    "style_recovery": (*CONTENTS, *STYLES, *DECODERS),
+}
 # Weights of the terms of eq. 7, one for both domains or one for each. "cdaae": from CDAAE's code, for SVHN and MNIST.
 WEIGHTS = {
     "paper": {
@@ -233,6 +247,13 @@ class MMSSIT(DomainTranslator):
     The discriminators and the domain classifier form one player, all other networks the other. Both players take their
     gradients from one forward pass.
 
+    With `separate=True`, each term whose weight is above 0 is a player with its own optimizer, as in CDAAE:
+    `autoencoder_style`, `autoencoder_domain` and so on, beside `discriminator`. Players share networks. All gradients
+    still come from one forward pass, and then all updates are applied. The gradients are those of eq. 7, with one
+    exception: as in CDAAE's code, `style` trains the style tails of the encoders and not the stem that content and
+    style share. Adam cancels the scale of a loss. What counts is then the learning rate of each player; of `weights`,
+    only the ratio between the domains is left, and `ramp_steps` does little.
+
     Fit on a dict with `images_a`, `images_b` `(batch, image_size, image_size, 3)` in [-1, 1] and `labels_a`, `labels_b`
     `(batch,)`, integers, -1 for unlabelled images. A batch may mix labelled and unlabelled images, or have no labels at
     all (eq. 8). The images in one row are unrelated.
@@ -268,6 +289,7 @@ class MMSSIT(DomainTranslator):
         ramp_steps: number of steps over which the weight of the `domain` term grows linearly from 0 to its full value.
         confidence: minimum probability in [0, 1] at which a predicted class is a target of eq. 5.
         mixed_norm: whether both domains share one set of batch normalisation statistics, as in CDAAE.
+        separate: whether each term has its own optimizer.
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if a domain is missing, an image is outside [-1, 1],
@@ -288,15 +310,7 @@ class MMSSIT(DomainTranslator):
 
     players = {
         "discriminator": ("style_discriminator_a", "style_discriminator_b", "domain_classifier"),
-        "autoencoder": (
-            "content_encoder_a",
-            "content_encoder_b",
-            "category_classifier",
-            "style_encoder_a",
-            "style_encoder_b",
-            "decoder_a",
-            "decoder_b",
-        ),
+        "autoencoder": (*CONTENTS, "category_classifier", *STYLES, *DECODERS),
     }
     logged = (
         "style",
@@ -323,8 +337,13 @@ class MMSSIT(DomainTranslator):
         ramp_steps=0,
         confidence=0.0,
         mixed_norm=False,
+        separate=False,
         **kwargs,
     ):
+        weight = _weights_by_domain(weights)
+        if separate:
+            terms = {f"autoencoder_{term}": TRAINED[term] for term in TRAINED if any(weight[term])}
+            kwargs["players"] = {"discriminator": self.players["discriminator"], **terms}
         super().__init__(
             num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim=content_dim, **kwargs
         )
@@ -339,7 +358,9 @@ class MMSSIT(DomainTranslator):
         self.domain_loss = domain_loss
         self.ramp_steps = ramp_steps
         self.confidence = confidence
-        self._weight = _weights_by_domain(weights)
+        self.separate = separate
+        self.exclusive = not separate
+        self._weight = weight
         self.domain_classifier = build_domain_classifier(content_dim, len(DOMAINS))
         self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
 
@@ -350,6 +371,7 @@ class MMSSIT(DomainTranslator):
             "domain_loss": self.domain_loss,
             "ramp_steps": self.ramp_steps,
             "confidence": self.confidence,
+            "separate": self.separate,
         }
 
     # === Training ===
@@ -358,7 +380,7 @@ class MMSSIT(DomainTranslator):
         return [Phase(self.step, tuple(self.players))]
 
     def step(self, batch, training):
-        total = {"discriminator": 0.0, "autoencoder": 0.0}
+        total = dict.fromkeys(self.players, 0.0)
         terms = {name: ops.zeros((), "float32") for name in self.logged}
         codes = {d: self._part("content_encoder", d)(batch[f"images_{d}"], training=training) for d in DOMAINS}
         size = ops.shape(batch["images_a"])[0]
@@ -402,7 +424,9 @@ class MMSSIT(DomainTranslator):
             found["reconstruction"] = losses.reconstruction_norm(images, reconstructed)
 
             for term, value in found.items():
-                total["autoencoder"] += weight[term] * value
+                player = f"autoencoder_{term}" if self.separate else "autoencoder"
+                if player in total:  # separate terms of weight 0 have no player
+                    total[player] += weight[term] * value
                 terms[term] += domain if term == "domain" else value
         return {**total, **terms}
 
