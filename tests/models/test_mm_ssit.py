@@ -345,11 +345,10 @@ ALL_TERMS = {"style_recovery": 0.5, "label": (2, 0.5), "domain": 3}
 
 
 def step_of(**options):
-    """Take a step of SGD(1), always from the same weights. Returns the model, its weights before and after, the logs."""
+    """A model that took a step of SGD(1), always from the same weights; its weights before and after; the logs."""
     keras.utils.set_random_seed(5)
     model = make(**options)
-    eager = keras.backend.backend() == "tensorflow"  # which takes longer to trace a step
-    model.compile({player: keras.optimizers.SGD(1.0) for player in model.players}, run_eagerly=eager)
+    model.compile({player: keras.optimizers.SGD(1.0) for player in model.players})
     before = values(model.weights)
     logs = model.train_on_batch(data(8), return_dict=True)
     return model, before, values(model.weights), {name: float(value) for name, value in logs.items()}
@@ -361,7 +360,6 @@ def stem_of(model):
     return {id(v) for v in codes.trainable_variables}
 
 
-@pytest.mark.every_backend
 def test_updates_of_all_terms_add_up():
     """With SGD, to the update of one optimizer for all. The stem moves as if the term `style` weighed nothing."""
     model, before, separate, logs = step_of(separate=True, weights=ALL_TERMS)

@@ -46,11 +46,59 @@ def test_run_and_resume(start, tmp_path):
     assert status == 2 and "target was 'digits', is 'textured_digits'" in error
 
 
+@pytest.mark.only_on("torch")
+def test_run_with_separate_optimizers_and_images_held_out(start, tmp_path):
+    arguments = [*TINY, "--models", "mmssit_separate", "--labels", "2", "--count", "700", "--validate"]
+    assert start(*arguments, "--out", tmp_path / "run")[0] == 0
+    table = (tmp_path / "run" / "results.md").read_text()
+    assert "held out, not on test images" in table and "MM-SSIT, separate optimizers | 2 a class" in table
+    model = keras.saving.load_model(tmp_path / "run" / "mmssit_separate-labels2-share1-seed0" / "model.keras")
+    assert model.separate and "autoencoder_style" in model.players
+    status, error = start(*arguments[:-1], "--out", tmp_path / "run", "--resume")
+    assert status == 2 and "validate was True, is False" in error
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("domains", [("textured_digits", "digits"), ("digits", "digits")])
+def test_validate_measures_images_that_nobody_has_trained_on(domains, start, monkeypatch, tmp_path):
+    """A tenth of each class of each domain; the rest trains judges and models; test images are not even loaded."""
+    loaded, trained, load = [], [], kgan.data.load
+
+    def recorded(name, split, **options):
+        loaded.append((split, load(name, split, **options)))
+        return loaded[-1][1]
+
+    def stop(out, number, images, labels, *rest):
+        trained.append((images, labels))
+        return number
+
+    def measured(evaluators, test):
+        for (split, (images, labels)), (kept, _), (held, held_labels) in zip(
+            loaded, trained, test.values(), strict=True
+        ):
+            assert split == "train" and len(kept) + len(held) == len(images)
+            whole, counts = np.bincount(labels), np.bincount(held_labels)
+            assert (abs(counts - whole / 10) <= 1).all() and len(held) == pytest.approx(len(images) / 10, abs=1)
+            rows = [{image.tobytes() for image in part} for part in (images, kept, held)]
+            assert not rows[1] & rows[2] and rows[1] | rows[2] == rows[0]
+        if domains[0] == domains[1]:
+            np.testing.assert_array_equal(*(images for images, _ in test.values()))
+        raise ValueError("measured")
+
+    monkeypatch.setattr(kgan.data, "load", recorded)
+    monkeypatch.setattr(recipe.judges, "evaluator", stop)
+    monkeypatch.setattr(recipe.judges, "with_features", lambda number: number)
+    monkeypatch.setattr(recipe, "measure_real", measured)
+    options = ["--data", domains[0], "--target", domains[1], "--labels", "2", "--validate", "--out", tmp_path / "run"]
+    assert start(*options) == (2, "error: measured\n")
+
+
 @pytest.mark.backend_free
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (["--labels", "90"], "per_class=90, but class 0 has"),
+        (["--validate"], "12 test images: the Frechet distance needs more than 64"),
         (["--target", "synthetic/flowers"], "textured_digits has 10 classes, synthetic/flowers has 12"),
         (["--data", "synthetic/flowers", "--target", "synthetic/flowers"], "12 classes: the pictures have room for 10"),
         (["--data", "mnist:nowhere"], "nowhere"),
@@ -87,7 +135,7 @@ def test_rates_fall_to_zero_by_a_cosine(supervised):
 @pytest.mark.backend_free
 def test_table():
     """The paper's average of all labels is misprinted as 85.42; ours are means over directions, then seeds."""
-    options = Namespace(data="A", target="B", preset="quick", epochs=1, seed=0, seeds=2)
+    options = Namespace(data="A", target="B", preset="quick", epochs=1, seed=0, seeds=2, validate=False)
     measured = {"frechet_distance": 1.0, "diversity": 20.0}
     styles = {"style_mean": 0.1, "style_covariance": 0.2}
 
@@ -107,6 +155,7 @@ def test_table():
     assert "| 51.0 ± 1.4 | 52.0 ± 1.4 | 53.0 ± 1.4 | 54.0 ± 1.4 | 52.5 ± 1.4 |" in rows[0]
     assert rows[0].endswith("| 55.0 ± 0.0 | 0.40 ± 0.00 | 0.20 ± 0.00 | 3 |")
     assert "MM-SSIT with 1/3: 84.0 % of the average with all labels." in table  # 52.5 of 62.5
+    assert "held out" not in table
 
 
 @pytest.mark.backend_free
