@@ -60,8 +60,10 @@ def application(name, weights, **options):
         raise FileNotFoundError(f"{name} has no weights {weights!r} here: {error}") from error
 
 
-def batch_norm():
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+def batch_norm(domains=1):
+    """Return batch normalisation, for several domains one whose call takes the domain."""
+    options = {"momentum": 0.9, "epsilon": 1e-5}
+    return layers.BatchNormalization(**options) if domains == 1 else DomainBatchNormalization(domains, **options)
 
 
 def norm_relu(x, name=None):
@@ -172,6 +174,73 @@ class MovingCentres(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kgan")
+class DomainBatchNormalization(layers.Layer):
+    """Batch normalisation with one gain and offset for all domains, and separate moving averages for each domain.
+
+    A domain is a kind of data that has batches of its own: the images of one style, or of one source of codes. If two
+    kinds alternated in ordinary batch normalisation, training would use the statistics of one and inference a mixture
+    of both.
+
+    Args:
+        domains: number of domains.
+        momentum: momentum of the moving averages.
+        epsilon: added to the variance.
+
+    Call arguments:
+        inputs: `(batch, ..., channels)`, all from one domain.
+        domain: int, index of this domain.
+
+    Example:
+
+    >>> norm = DomainBatchNormalization(2)
+    >>> tuple(norm(ops.ones((4, 8, 8, 3)), domain=1).shape)
+    (4, 8, 8, 3)
+    """
+
+    def __init__(self, domains, momentum=0.95, epsilon=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.domains = domains
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "domains": self.domains,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.gamma = self.add_weight((channels,), initializer="ones", name="gamma")
+        self.beta = self.add_weight((channels,), initializer="zeros", name="beta")
+        # With the default aggregation of Keras, the replicas of `tf.distribute` would diverge.
+        average = {"shape": (self.domains, channels), "trainable": False, "aggregation": "mean"}
+        average.update(dtype="float32", autocast=False)
+        self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **average)
+        self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **average)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs, domain, training=False):
+        # In float32 under any policy: half precision would lose digits of the variance.
+        x = ops.cast(inputs, "float32")
+        if training:
+            mean, variance = ops.moments(x, axes=tuple(range(len(x.shape) - 1)))
+            row = ops.expand_dims(ops.arange(self.domains) == domain, 1)
+            for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moved = self.momentum * average + (1 - self.momentum) * ops.stop_gradient(new)
+                average.assign(ops.where(row, moved, average.value))
+        else:
+            mean, variance = self.moving_mean[domain], self.moving_variance[domain]
+        gamma, beta = (ops.cast(v, "float32") for v in (self.gamma, self.beta))
+        x = ops.batch_normalization(x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon)
+        return ops.cast(x, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("kgan")
 class SampleNormalization(keras.layers.Layer):
     """Layer normalisation over all axes of a sample, with a gain and an offset per channel, for critics of WGAN-GP.
 
@@ -261,3 +330,23 @@ class SpectralConv2D(layers.Conv2D):
 
 def _unit(vector):
     return vector / ops.maximum(ops.norm(vector), 1e-12)
+
+
+def shift_and_mirror(images, seed):
+    """Shift each image by up to an eighth, zeros coming in, and mirror every other one; gradients pass through.
+
+    Args:
+        images: `(batch, height, width, channels)`.
+        seed: `keras.random.SeedGenerator`.
+    """
+    batch, (height, width) = ops.shape(images)[0], images.shape[1:3]
+    mirrored = keras.random.randint((batch, 1), 0, 2, seed=seed)
+    columns = ops.arange(width, dtype="int32")
+    columns = ops.where(mirrored == 1, width - 1 - columns, columns)
+    rows = ops.arange(height, dtype="int32")
+    # A matrix for each image that picks its rows, and one that picks its columns. What it picks from outside is 0.
+    picks = []
+    for places, size in ((rows, height), (columns, width)):
+        shift = keras.random.randint((batch, 1), -(size // 8), size // 8 + 1, seed=seed)
+        picks.append(ops.cast(ops.expand_dims(places + shift, 2) == ops.arange(size, dtype="int32"), images.dtype))
+    return ops.einsum("nyr,nrcd,nxc->nyxd", picks[0], images, picks[1])

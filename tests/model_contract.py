@@ -106,10 +106,10 @@ def check_phase(model, i, data):
     phase = model.phases()[i]
     model.phases = lambda: [phase]
     before = {player: values(variables) for player, variables in model._player_variables().items()}
-    networks = [getattr(model, name) for names in model.players.values() for name in names]
+    owned = _ids(model._player_variables())
     help_only = [getattr(model, name, None) for name in ("teacher", "classifier")]  # stand still on purpose
-    forgotten = [layer for layer in model.layers if not any(layer is network for network in networks + help_only)]
-    forgotten = [layer.name for layer in forgotten if layer.trainable_variables]
+    forgotten = [layer for layer in model.layers if not any(layer is network for network in help_only)]
+    forgotten = [layer.name for layer in forgotten if not {id(v) for v in layer.trainable_variables} <= owned]
     assert not forgotten, f"networks of no player: {forgotten}"
     model.fit(*data, batch_size=len(keras.tree.flatten(data)[0]), verbose=0)
     owned = model._player_variables()

@@ -122,12 +122,15 @@ class ClassConditional(HasPresets, AdversarialModel):
         Raises:
             ValueError: if a label is out of range or mixed labels have a wrong shape.
         """
+        if latents is None:
+            latents = np.random.default_rng(seed).standard_normal((len(labels), self.latent_dim), "float32")
+        return self._images(self.generator, labels, latents)
+
+    def _images(self, network, labels, latents):
         labels = np.asarray(labels)
         if labels.ndim != 2:
             check_labels(labels, self.num_classes)
             labels = np.eye(self.num_classes, dtype="float32")[labels]
         elif labels.shape[1] != self.num_classes:
             raise ValueError(f"Mixed labels must be (n, {self.num_classes}), got {labels.shape}.")
-        if latents is None:
-            latents = np.random.default_rng(seed).standard_normal((len(labels), self.latent_dim), "float32")
-        return self.generator.predict([latents, labels.astype("float32")], batch_size=256, verbose=0)
+        return network.predict([latents, labels.astype("float32")], batch_size=256, verbose=0)

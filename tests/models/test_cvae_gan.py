@@ -5,8 +5,9 @@ from keras import ops
 from model_contract import check_golden, check_model, contract_on, noise, record
 
 import kgan
+from kgan.layers import DomainBatchNormalization
 from kgan.models.cvae_gan import networks
-from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generator
+from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generators
 from kgan.models.gan import dcgan_discriminator
 
 MODELS = ["CVAEGAN", "CVAE", "CGAN", "FMCGAN"]
@@ -51,7 +52,7 @@ def test_golden(name):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_networks_fit_every_size(size, channels):
     args = (size, channels, 5)
-    encoder, generator = build_encoder(*args, 16, 0.05), build_generator(*args, 16, 0.05)
+    encoder, (generator,) = build_encoder(*args, 16, 0.05), build_generators(*args, 16, 0.05)
     discriminator, classifier = dcgan_discriminator(size, channels, 0.05), build_classifier(*args, 0.05)
     image = (None, size, size, channels)
     assert encoder.input_shape == [image, (None, 5)] and encoder.output["mean"].shape == (None, 16)
@@ -61,7 +62,7 @@ def test_networks_fit_every_size(size, channels):
 
 
 def test_generator_is_the_papers_at_128():
-    generator = build_generator(128, 3, 10, 256, 1.0)
+    (generator,) = build_generators(128, 3, 10, 256, 1.0)
     deconvolutions = [la for la in generator.layers if isinstance(la, keras.layers.Conv2DTranspose)]
     assert [la.filters for la in deconvolutions] == [256, 256, 128, 92, 64, 3]
     assert [la.kernel_size[0] for la in deconvolutions] == [3, 3, 5, 5, 5, 5]
@@ -167,6 +168,93 @@ def test_ablation_removes_a_part_of_the_generators_loss(part):
     assert a["discriminator"] == pytest.approx(b["discriminator"], rel=1e-5)
 
 
+def test_weights_of_the_parts():
+    """A part at weight w adds w times what it adds at weight 1; encoder and generator alike."""
+    full, weighted = make("CVAEGAN"), make("CVAEGAN", matching={"image": 0.1, "classifier": 3, "discriminator": 1})
+    weighted.set_weights(full.get_weights())
+    weighted.seed_generator.state.assign(full.seed_generator.state)
+    images, labels = data(6)
+    images = ops.convert_to_tensor(images)
+    a, b = ({k: float(v) for k, v in m.step(images, labels, training=False).items()} for m in (full, weighted))
+    pairwise = 2 * a["pairwise_classifier"] - 0.9 * a["pixel"]
+    np.testing.assert_allclose(b["encoder"] - a["encoder"], pairwise, rtol=1e-3)
+    np.testing.assert_allclose(b["generator"] - a["generator"], pairwise + 2e-3 * a["class_matching"], rtol=1e-3)
+    again = kgan.CVAEGAN.from_config(weighted.get_config())
+    assert again.get_config()["matching"] == {"image": 0.1, "classifier": 3, "discriminator": 1}
+
+
+# === Statistics of both kinds of latents ===
+
+
+def norms_of(network):
+    return [layer for layer in network.layers if isinstance(layer, DomainBatchNormalization)]
+
+
+@pytest.mark.every_backend
+def test_each_kind_of_latents_has_statistics_of_its_own():
+    """After training at a constant rate of zero, each network gives at test what its kind gave in training."""
+    model = make("CVAEGAN")
+    model.compile({player: keras.optimizers.SGD(0.0) for player in model.players})
+    assert [id(w) for w in model.generator.trainable_variables] == [id(w) for w in model.decoder.trainable_variables]
+    images, labels = data(6)
+    with record(model.generator) as prior, record(model.decoder) as codes:
+        model.step(ops.convert_to_tensor(images), labels, training=True)
+    assert len(prior) == len(codes) == 1
+    first = norms_of(model.generator)[0]
+    # Momentum 0.9, from averages of 0.
+    means = 10 * ops.convert_to_numpy(first.moving_mean.value)
+    one_hot = np.eye(3, dtype="float32")
+    dense = next(layer for layer in model.generator.layers if isinstance(layer, keras.layers.Dense))
+    code = model.encoder([images, one_hot[labels]], training=True)
+    expected = np.concatenate([ops.convert_to_numpy(code["mean"]), one_hot[labels]], axis=1)
+    kernel = ops.convert_to_numpy(dense.kernel.value)
+    # Codes are drawn around their means with a deviation of exp(log variance / 2); their labels are the images'.
+    spread = np.linalg.norm(kernel, axis=0) * 4 * np.exp(np.max(ops.convert_to_numpy(code["log_variance"])) / 2)
+    assert np.all(np.abs(means[1] - (expected @ kernel).mean(axis=0)) < spread / np.sqrt(6))
+    assert np.abs(means[0] - means[1]).max() > 1e-3
+
+
+def test_statistics_are_kept_apart_at_inference():
+    model, mixed = make("CVAEGAN"), make("CVAEGAN", mixed_norm=True)
+    assert not hasattr(mixed, "decoder") and not norms_of(mixed.generator)
+    images, labels = data(4)
+    before = model.generate(labels, seed=0), model.reconstruct(images, labels)
+    for norm in norms_of(model.decoder):
+        norm.moving_mean.assign(norm.moving_mean + np.array([[0.0], [1.0]], "float32"))
+    np.testing.assert_array_equal(model.generate(labels, seed=0), before[0])
+    assert np.abs(model.reconstruct(images, labels) - before[1]).max() > 1e-3
+    np.testing.assert_array_equal(
+        model.reconstruct(images, labels), model.decode(labels, model.encode(images, labels)[0])
+    )
+
+
+def test_files_from_before_the_choice_have_one_set_of_statistics(tmp_path):
+    old = make("CVAEGAN", mixed_norm=True)
+    config = old.get_config()
+    for name in ("mixed_norm", "augment"):
+        del config[name]
+    new = kgan.CVAEGAN.from_config(config)
+    assert new.mixed_norm
+    old.save_weights(tmp_path / "old.weights.h5")
+    new.load_weights(tmp_path / "old.weights.h5")
+    np.testing.assert_array_equal(new.generate([0, 1], seed=0), old.generate([0, 1], seed=0))
+
+
+# === Augmentation ===
+
+
+@pytest.mark.every_backend
+def test_a_pair_is_augmented_alike():
+    model = make("CVAEGAN", augment=True)
+    images = ops.convert_to_tensor(data(16)[0])
+    real, again, prior = map(ops.convert_to_numpy, model.shown(images, images * 0.5, images, training=True))
+    np.testing.assert_allclose(again, 0.5 * real, atol=1e-6)
+    same = [np.abs(a - b).max() < 1e-6 for a, b in zip(real, prior, strict=True)]
+    assert not all(same)
+    assert model.shown(images, images, images, training=False)[0] is images
+    assert make("CVAEGAN").shown(images, images, images, training=True)[0] is images
+
+
 # === Inference ===
 
 
@@ -243,6 +331,9 @@ def test_mix_identities(model):
         ({"num_classes": 1}, "at least two classes"),
         ({"width": 0}, "width=0"),
         ({"matching": ()}, "matching"),
+        ({"matching": ("pixels",)}, "pass one or more of 'image'"),
+        ({"matching": {"image": 0}}, "weights above 0"),
+        ({"matching": {"image": float("nan")}}, "weights above 0"),
         ({"decay": 1.0}, "decay=1.0"),
     ],
 )

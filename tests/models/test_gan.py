@@ -4,8 +4,8 @@ import pytest
 from model_contract import check_golden, check_model, contract_on, noise, record
 
 import kgan
+from kgan.layers import shift_and_mirror
 from kgan.models.gan import dcgan_discriminator, dcgan_generator
-from kgan.models.gan.model import shift_and_mirror
 
 MODELS = ["GAN", "FeatureMatchingGAN", "WGAN", "WGANGP"]
 

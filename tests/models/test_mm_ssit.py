@@ -6,9 +6,10 @@ from model_contract import check_golden, check_model, noise, record, values
 
 import kgan
 from kgan import losses
+from kgan.layers import DomainBatchNormalization
 from kgan.models.mm_ssit import networks
 from kgan.models.mm_ssit.model import TRAINED, WEIGHTS
-from kgan.models.mm_ssit.networks import DomainBatchNormalization, build_decoders, build_encoders
+from kgan.models.mm_ssit.networks import build_decoders, build_encoders
 
 MODELS = ["MMSSIT", "CDAAE"]
 

@@ -5,7 +5,7 @@ from keras import layers
 
 from kgan import losses
 from kgan.models.conditional import ClassConditional
-from kgan.models.cvae_gan.networks import build_generator
+from kgan.models.cvae_gan.networks import build_generators
 from kgan.models.gan.networks import dcgan_discriminator
 
 
@@ -61,7 +61,7 @@ class ACGAN(ClassConditional):
     )
 
     def __init__(self, num_classes, image_size, channels=3, latent_dim=100, width=1.0, classify_fakes=True, **kwargs):
-        generator = build_generator(image_size, channels, num_classes, latent_dim, width)
+        (generator,) = build_generators(image_size, channels, num_classes, latent_dim, width)
         super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
         self.classify_fakes = classify_fakes
         judge = dcgan_discriminator(image_size, channels, width)

@@ -29,7 +29,11 @@ class Editing:
 
     def reconstruct(self, images, labels):
         """Encode and decode images. Arguments as in `encode`; returns `(n, image_size, image_size, channels)`."""
-        return self.generate(labels, latents=self.encode(images, labels)[0])
+        return self.decode(labels, self.encode(images, labels)[0])
+
+    def decode(self, labels, latents):
+        """Decode latents of real images, `(n, latent_dim)`, as `encode` finds them. Labels as in `generate`."""
+        return self._images(self._decoder(), labels, latents)
 
     def morph(self, a, b, label, steps=9):
         """Morph one image of a class into another (section 5.3): `z = alpha z_a + (1 - alpha) z_b`, alpha from 1 to 0.
@@ -49,7 +53,7 @@ class Editing:
         first, last = self.encode(a, labels)[0], self.encode(b, labels)[0]
         alpha = np.linspace(1, 0, steps, dtype="float32")[None, :, None]
         latents = alpha * first[:, None] + (1 - alpha) * last[:, None]
-        images = self.generate(np.repeat(labels, steps), latents=latents.reshape(-1, latents.shape[-1]))
+        images = self.decode(np.repeat(labels, steps), latents.reshape(-1, latents.shape[-1]))
         return images.reshape(len(labels), steps, *images.shape[1:])
 
     def inpaint(self, images, labels, mask, iterations=10):

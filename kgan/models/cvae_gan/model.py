@@ -4,19 +4,28 @@ import keras
 from keras import ops
 
 from kgan import losses
-from kgan.layers import MovingCentres
+from kgan.layers import MovingCentres, shift_and_mirror
 from kgan.models.conditional import ClassConditional
 from kgan.models.cvae_gan.editing import Editing
-from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generator
+from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generators
 from kgan.models.gan.networks import dcgan_discriminator
+
+PARTS = ("image", "discriminator", "classifier")  # of the loss of G
 
 
 class Generating(ClassConditional):
-    """Base class of the four models, with the generator of the paper."""
+    """Base class of the four models, with the generator of the paper.
 
-    def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, **kwargs):
+    Args:
+        twins: names of attributes for further networks that have the generator's weights, and statistics of their own.
+    """
+
+    def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, twins=(), **kwargs):
         shape = (image_size, channels, num_classes, latent_dim, width)
-        super().__init__(build_generator(*shape), num_classes, image_size, channels, latent_dim, width, **kwargs)
+        generator, *others = build_generators(*shape, names=("generator", *twins))
+        super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
+        for name, network in zip(twins, others, strict=True):
+            setattr(self, name, network)
 
 
 class Encoding(Editing, Generating):
@@ -47,8 +56,12 @@ class Encoding(Editing, Generating):
         noise = keras.random.normal(ops.shape(code["mean"]), dtype="float32", seed=self.seed_generator)
         # In eq. 5, epsilon is a log variance; in the sampling line of the paper, it is a log standard deviation.
         scale = ops.exp(code["log_variance"] * (1.0 if self.literal_sampling else 0.5))
-        reconstructed = self.generator([code["mean"] + noise * scale, labels], training=training)
+        reconstructed = self._decoder()([code["mean"] + noise * scale, labels], training=training)
         return reconstructed, losses.kl_loss(**code)
+
+    def _decoder(self):
+        # A method: Keras would save what a property returns a second time.
+        return getattr(self, "decoder", self.generator)
 
 
 @keras.saving.register_keras_serializable("kgan")
@@ -70,6 +83,10 @@ class CVAEGAN(Encoding):
     batch (line 10). The class centres in C are moving averages (line 12) with `decay`; `kgan.layers.MovingCentres`
     describes their gradient. Default optimizers are Adam(2e-4, beta_1=0.5).
 
+    G decodes two kinds of latents, codes of real images and samples of the prior, each in a batch of its own. Their
+    statistics differ. So at inference batch normalisation uses moving averages over the kind at hand: the network
+    `generator` those of the prior, `decoder` those of codes. The weights of both networks are the same.
+
     Args:
         num_classes: number of classes, 2 or more.
         image_size: 32, 64, 128 or 256; 128 in the paper.
@@ -79,12 +96,16 @@ class CVAEGAN(Encoding):
         lambdas: weights of eq. 7: KL divergence, pairwise terms, mean matching, class matching.
         decay: decay of the moving averages of the class centres, in [0, 1).
         matching: parts of the loss of G, for the ablation of section 5.5: any of `"image"` (pixels), `"discriminator"`
-            and `"classifier"` (pairwise and mean features of that network).
+            and `"classifier"` (pairwise and mean features of that network). A dict `{part: weight}` weights them.
         feature_layers: names of hidden layers whose outputs are appended to the features: `discriminator_conv1` ...,
             `classifier_conv1` to `classifier_conv5`, `classifier_fc6`. By default, the features are only the inputs of
             the last fully connected layers.
         literal_sampling: whether to sample `z = mean + r * exp(epsilon)` as printed in the paper, which contradicts
             eq. 5, instead of `mean + r * exp(epsilon / 2)`.
+        mixed_norm: whether both kinds of latents share one set of moving averages, as in usual batch normalisation.
+        augment: whether D and C see each image shifted by up to an eighth and every other one mirrored, real and
+            generated, an image and its reconstruction in the same way (DiffAugment: Zhao et al., 2020). With a few
+            hundred images, they else learn these by heart. Generated images are themselves not augmented.
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
@@ -130,18 +151,26 @@ class CVAEGAN(Encoding):
         width=1.0,
         lambdas=(3.0, 1.0, 1e-3, 1e-3),
         decay=0.9,
-        matching=("image", "discriminator", "classifier"),
+        matching=PARTS,
         feature_layers=(),
         literal_sampling=False,
+        mixed_norm=False,
+        augment=False,
         **kwargs,
     ):
-        super().__init__(
-            num_classes, image_size, channels, latent_dim, width, lambdas, literal_sampling=literal_sampling, **kwargs
-        )
-        if not set(matching) <= {"image", "discriminator", "classifier"} or not matching:
+        if not set(matching) <= set(PARTS) or not matching:
             raise ValueError(f"matching={matching}: pass one or more of 'image', 'discriminator', 'classifier'.")
+        weights = dict(matching) if isinstance(matching, dict) else dict.fromkeys(matching, 1.0)
+        if not all(0 < weight < float("inf") for weight in weights.values()):
+            raise ValueError(f"matching={matching}: pass weights above 0; leave out a part that shall not count.")
+        shape = (num_classes, image_size, channels, latent_dim, width)
+        twins = () if mixed_norm else ("decoder",)
+        super().__init__(*shape, lambdas, literal_sampling=literal_sampling, twins=twins, **kwargs)
         self.decay = decay
-        self.matching = tuple(matching)
+        self.matching = matching if isinstance(matching, dict) else tuple(matching)
+        self._weight = {part: float(weights.get(part, 0.0)) for part in PARTS}
+        self.mixed_norm = mixed_norm
+        self.augment = augment
         self.feature_layers = tuple(feature_layers)
         self.discriminator, self.classifier = _judges(self)
         self.centres = MovingCentres(self.num_classes, self.classifier.output["features"].shape[-1], decay)
@@ -152,13 +181,20 @@ class CVAEGAN(Encoding):
             "decay": self.decay,
             "matching": self.matching,
             "feature_layers": self.feature_layers,
+            "mixed_norm": self.mixed_norm,
+            "augment": self.augment,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        # Files from before there was a choice hold one set of moving averages.
+        return super().from_config({"mixed_norm": True, **config})
 
     def step(self, images, labels, training):
         one_hot = self.one_hot(labels)
         reconstructed, kl = self.reconstruct_for_training(images, one_hot, training)
         prior, prior_labels = self.generate_prior(images, training)
-        kinds = (images, reconstructed, prior)
+        kinds = self.shown(images, reconstructed, prior, training)
         d_real, d_reconstructed, d_prior = (self.discriminator(x, training=training) for x in kinds)
         c_real, c_reconstructed, c_prior = (self.classifier(x, training=training) for x in kinds)
 
@@ -169,7 +205,7 @@ class CVAEGAN(Encoding):
         mean_c = losses.mean_matching_loss(*self.centres(c_real["features"], labels, c_prior["features"], prior_labels))
 
         lambda_1, lambda_2, lambda_3, lambda_4 = self.lambdas
-        use_image, use_d, use_c = (float(part in self.matching) for part in ("image", "discriminator", "classifier"))
+        use_image, use_d, use_c = (self._weight[part] for part in PARTS)
         pairwise = lambda_2 * (use_image * pixel + use_d * pairwise_d + use_c * pairwise_c)
         return {
             "classifier": losses.classifier_loss(labels, c_real["logits"]),
@@ -187,6 +223,14 @@ class CVAEGAN(Encoding):
             "classifier_accuracy": losses.classifier_accuracy(labels, c_real["logits"]),
             **losses.discriminator_accuracy(d_real["logits"], d_reconstructed["logits"], d_prior["logits"]),
         }
+
+    def shown(self, images, reconstructed, prior, training):
+        """Return what D and C see of images, of their reconstructions and of samples of the prior."""
+        if not (self.augment and training):
+            return images, reconstructed, prior
+        pair = ops.concatenate([images, reconstructed], axis=-1)
+        pair = shift_and_mirror(pair, self.seed_generator)
+        return (*ops.split(pair, 2, axis=-1), shift_and_mirror(prior, self.seed_generator))
 
 
 @keras.saving.register_keras_serializable("kgan")

@@ -10,7 +10,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from kgan.layers import channels_last, check_shape, judging_network, norm_relu, scaled
+from kgan.layers import batch_norm, channels_last, check_shape, judging_network, norm_relu, scaled
 
 
 @channels_last
@@ -56,32 +56,45 @@ def build_encoder(image_size, channels, num_classes, latent_dim, width, name="en
 
 
 @channels_last
-def build_generator(image_size, channels, num_classes, latent_dim, width, name="generator"):
+def build_generators(image_size, channels, num_classes, latent_dim, width, names=("generator",)):
     """Build the generator: two fully connected layers, then one transposed convolution per doubling from 2x2.
 
     At 128 px the transposed convolutions have 256-256-128-92-64-3 channels and kernels 3-3-5-5-5-5. The paper does not
     give the widths of the fully connected layers. Here the first has 1024 units. The second has `2 * 2 * 256`, a 2x2
     map with as many channels as the first transposed convolution.
 
+    Args:
+        names: a name for each kind of latents. All networks have the same weights, but each has moving averages of its
+            own in batch normalisation.
+
     Returns:
-        A functional model that maps latents `(batch, latent_dim)` and labels `(batch, num_classes)` to images
-        `(batch, image_size, image_size, channels)` in [-1, 1].
+        A list with a functional model for each name. It maps latents `(batch, latent_dim)` and labels
+        `(batch, num_classes)` to images `(batch, image_size, image_size, channels)` in [-1, 1].
     """
     check_shape(image_size, channels)
     w = partial(scaled, width=width)
     stages = image_size.bit_length() - 2
     widths = [w(c) for c in (256, 256, 128, 92, 64, 48)[: stages - 1]]
     kernels = (3, 3, 5, 5, 5, 5, 5)[:stages]
-    latent = keras.Input((latent_dim,), name="latent")
-    label = keras.Input((num_classes,), name="label")
-    x = layers.Concatenate()([latent, label])
-    for units in (w(1024), 2 * 2 * widths[0]):
-        x = norm_relu(layers.Dense(units, use_bias=False)(x))
-    x = layers.Reshape((2, 2, widths[0]))(x)
-    for channels_out, kernel in zip(widths, kernels, strict=False):
-        x = norm_relu(layers.Conv2DTranspose(channels_out, kernel, strides=2, padding="same", use_bias=False)(x))
-    x = layers.Conv2DTranspose(channels, kernels[-1], strides=2, padding="same")(x)
-    return keras.Model([latent, label], layers.Activation("tanh", dtype="float32")(x), name=name)
+    deconvolution = partial(layers.Conv2DTranspose, strides=2, padding="same")
+    hidden = [
+        *(layers.Dense(units, use_bias=False) for units in (w(1024), 2 * 2 * widths[0])),
+        layers.Reshape((2, 2, widths[0])),
+        *(deconvolution(count, kernel, use_bias=False) for count, kernel in zip(widths, kernels, strict=False)),
+    ]
+    norms = [None if isinstance(layer, layers.Reshape) else batch_norm(len(names)) for layer in hidden]
+    last = deconvolution(channels, kernels[-1])
+    networks = []
+    for number, name in enumerate(names):
+        domain = {"domain": number} if len(names) > 1 else {}
+        latent = keras.Input((latent_dim,), name="latent")
+        label = keras.Input((num_classes,), name="label")
+        x = layers.Concatenate()([latent, label])
+        for layer, norm in zip(hidden, norms, strict=True):
+            x = layers.ReLU()(norm(layer(x), **domain)) if norm else layer(x)
+        image = layers.Activation("tanh", dtype="float32")(last(x))
+        networks.append(keras.Model([latent, label], image, name=name))
+    return networks
 
 
 @channels_last

@@ -6,7 +6,7 @@ from keras import ops
 
 from kgan import backend, losses
 from kgan.adversarial import AdversarialModel, Phase
-from kgan.layers import MovingCentres
+from kgan.layers import MovingCentres, shift_and_mirror
 from kgan.models.conditional import check_range
 
 
@@ -259,23 +259,3 @@ class WGANGP(WGAN):
             "wasserstein_distance": -loss,
             "gradient_penalty": penalty,
         }
-
-
-def shift_and_mirror(images, seed):
-    """Shift each image by up to an eighth, zeros coming in, and mirror every other one; gradients pass through.
-
-    Args:
-        images: `(batch, height, width, channels)`.
-        seed: `keras.random.SeedGenerator`.
-    """
-    batch, (height, width) = ops.shape(images)[0], images.shape[1:3]
-    mirrored = keras.random.randint((batch, 1), 0, 2, seed=seed)
-    columns = ops.arange(width, dtype="int32")
-    columns = ops.where(mirrored == 1, width - 1 - columns, columns)
-    rows = ops.arange(height, dtype="int32")
-    # A matrix for each image that picks its rows, and one that picks its columns. What it picks from outside is 0.
-    picks = []
-    for places, size in ((rows, height), (columns, width)):
-        shift = keras.random.randint((batch, 1), -(size // 8), size // 8 + 1, seed=seed)
-        picks.append(ops.cast(ops.expand_dims(places + shift, 2) == ops.arange(size, dtype="int32"), images.dtype))
-    return ops.einsum("nyr,nrcd,nxc->nyxd", picks[0], images, picks[1])

@@ -5,75 +5,11 @@ separate statistics for each domain.
 """
 
 import keras
-from keras import layers, ops
+from keras import layers
 
-from kgan.layers import channels_last, scaled
+from kgan.layers import DomainBatchNormalization, channels_last, scaled
 
 SIZES = (32, 64, 128)
-
-
-@keras.saving.register_keras_serializable("kgan")
-class DomainBatchNormalization(layers.Layer):
-    """Batch normalisation with one gain and offset for all domains, and separate moving averages for each domain.
-
-    If two domains alternated in ordinary batch normalisation, training would use the statistics of one domain and
-    inference a mixture of both.
-
-    Args:
-        domains: number of domains.
-        momentum: momentum of the moving averages.
-        epsilon: added to the variance.
-
-    Call arguments:
-        inputs: `(batch, ..., channels)`, all from one domain.
-        domain: int, index of this domain.
-
-    Example:
-
-    >>> norm = DomainBatchNormalization(2)
-    >>> tuple(norm(ops.ones((4, 8, 8, 3)), domain=1).shape)
-    (4, 8, 8, 3)
-    """
-
-    def __init__(self, domains, momentum=0.95, epsilon=1e-3, **kwargs):
-        super().__init__(**kwargs)
-        self.domains = domains
-        self.momentum = momentum
-        self.epsilon = epsilon
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "domains": self.domains,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }
-
-    def build(self, input_shape):
-        channels = input_shape[-1]
-        self.gamma = self.add_weight((channels,), initializer="ones", name="gamma")
-        self.beta = self.add_weight((channels,), initializer="zeros", name="beta")
-        # With the default aggregation of Keras, the replicas of `tf.distribute` would diverge.
-        average = {"shape": (self.domains, channels), "trainable": False, "aggregation": "mean"}
-        average.update(dtype="float32", autocast=False)
-        self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **average)
-        self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **average)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def call(self, inputs, domain, training=False):
-        if training:
-            x = ops.cast(inputs, "float32")
-            mean, variance = ops.moments(x, axes=tuple(range(len(x.shape) - 1)))
-            row = ops.expand_dims(ops.arange(self.domains) == domain, 1)
-            for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moved = self.momentum * average + (1 - self.momentum) * ops.stop_gradient(new)
-                average.assign(ops.where(row, moved, average.value))
-        else:
-            mean, variance = self.moving_mean[domain], self.moving_variance[domain]
-        mean, variance, gamma, beta = (ops.cast(v, inputs.dtype) for v in (mean, variance, self.gamma, self.beta))
-        return ops.batch_normalization(inputs, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon)
 
 
 @channels_last
