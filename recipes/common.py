@@ -1,13 +1,18 @@
 """What all recipes share: options, the run's folder, training with exact resume, the report."""
 
 import argparse
+import atexit
 import csv
 import json
 import os
 import platform
+import re
+import resource
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from operator import itemgetter
 from pathlib import Path
@@ -34,6 +39,13 @@ def at_least_one(text):
     """The type of an option that counts something."""
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return int(text)
+
+
+def at_least_two(text):
+    """The type of `--steps`: the first step compiles, the others are timed."""
+    if int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text}: must be 2 or more")
     return int(text)
 
 
@@ -65,6 +77,8 @@ def parse_options(description, presets, **extra):
     parser.add_argument("--epochs", type=at_least_one)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly")
+    steps = "rehearse: take this many steps of the first training, print what it costs, and stop; --out is left alone"
+    parser.add_argument("--steps", type=at_least_two, metavar="N", help=steps)
     shared = {name: keywords for name, keywords in OPTIONS.items() if name in presets["quick"]}
     for name, keywords in {**shared, **extra}.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
@@ -73,6 +87,12 @@ def parse_options(description, presets, **extra):
     for name, value in vars(given).items():
         if value is not None or not hasattr(options, name):
             setattr(options, name, value)
+    if options.steps:
+        options.out = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+        atexit.register(shutil.rmtree, options.out, ignore_errors=True)
+        for name in ("evaluator_steps", "light_epochs"):  # of the helpers trained before
+            if hasattr(options, name):
+                setattr(options, name, 1)
     return options
 
 
@@ -90,7 +110,7 @@ def check_run(options, free=()):
         The options as `open_run` writes them.
     """
     path = options.out / "options.json"
-    now = {name: value for name, value in vars(options).items() if name not in ("out", "resume")}
+    now = {name: value for name, value in vars(options).items() if name not in ("out", "resume", "steps")}
     now = json.loads(json.dumps({**now, "backend": keras.backend.backend()}, sort_keys=True))
     if options.resume:
         if not path.exists():
@@ -156,6 +176,25 @@ def train_and_measure(folder, train, measure, options):
     return model, keep(folder / "result.json", numbers, options)
 
 
+def save_preset(folder, model, class_names, numbers, options):
+    """Write the trained model as a preset, `preset` in its folder; the card says what it learned from, and its figures.
+
+    The card names the kinds of data, not the places where they lie on this machine.
+    """
+    words = [re.sub(r"(?<=\w:).*", "PATH", text) for text in sys.argv[1:]]
+    pairs = zip(["", *words], words, strict=False)
+    given = [text for before, text in pairs if before != "--out" and text.partition("=")[0] != "--out"]
+    sources = [getattr(options, name, "").partition(":")[0] for name in ("data", "target")]
+    command = shlex.join(["python", f"recipes/{Path(sys.argv[0]).name}", *given])
+    card = {
+        "data": " and ".join(filter(None, sources)),
+        "command": command,
+        "figures": numbers,
+        "made with": f"kgan {kgan.__version__}, commit {COMMIT}",
+    }
+    model.save_to_preset(folder / "preset", class_names, card)
+
+
 def set_seed(seed):
     """Set the random state and the layer names of a new process.
 
@@ -196,6 +235,9 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
         watchdog: `kgan.callbacks.Watchdog`; default: one that looks at the losses alone.
         epochs: default: those of the options.
     """
+    epochs = epochs or options.epochs
+    if options.steps:
+        rehearse(model, batches, options.steps, epochs)
     checkpoint = callbacks.Checkpoint(folder / "checkpoints")
     first = batches.epoch = checkpoint.restore(model) if options.resume else 0
     # With several workers, threads of Keras make the batches. With one, TensorFlow's own pipeline does, and its tuning,
@@ -211,7 +253,7 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
     )
     model.fit(
         batches,
-        epochs=epochs or options.epochs,
+        epochs=epochs,
         initial_epoch=first,
         shuffle=False,  # the order is that of `batches`, which a resumed run repeats
         verbose=1 if sys.stdout.isatty() else 2,
@@ -226,6 +268,34 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
         ],
     )
     writer.close()
+
+
+def rehearse(model, batches, steps, epochs):
+    """Take some steps, print what the whole training costs on this machine, and end the run."""
+    if len(batches) < 2:
+        raise ValueError("--steps needs two batches: the first step compiles. Give more data.")
+    ends = []
+
+    def note(batch, logs):
+        float(logs["loss"])  # waits for the device
+        ends.append(time.perf_counter())
+
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    steps = min(steps, len(batches))
+    model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
+    networks = [layer for layer in model.layers if layer.count_params()]
+    sizes = ", ".join(f"{network.name} {network.count_params():,}" for network in networks)
+    seconds = float(np.median(np.diff(ends)))
+    hours = seconds * len(batches) * epochs / 3600
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(f"{type(model).__name__}: {model.count_params():,} parameters ({sizes})")
+    print(f"{steps} steps: {seconds:.3g} s a step after the first, peak memory of the process {peak / 1e9:.1f} GB")
+    print(f"This training, {epochs} epochs of {len(batches)} steps, takes about {hours:.3g} hours here.")
+    raise Rehearsed
+
+
+class Rehearsed(Exception):
+    """Ends a run after `--steps`."""
 
 
 def seconds_of(history):
@@ -347,6 +417,8 @@ def run(main):
     """Run a recipe. An error that the user can mend is one line, with exit status 2."""
     try:
         main()
+    except Rehearsed:
+        return
     except (ValueError, FileNotFoundError, ImportError, FloatingPointError) as error:
         if os.environ.get("KGAN_TRACEBACK"):
             raise

@@ -20,6 +20,7 @@ Writes to --out, beside what every run writes (recipes/README.md): samples.png (
 models side by side), reconstructions.png, morphing.png, inpainting.png, super_resolution.png, mixed.png.
 """
 
+import argparse
 from functools import partial
 
 import common
@@ -30,6 +31,7 @@ import pictures
 
 import kgan
 from kgan import callbacks, metrics
+from kgan.models.cvae_gan.model import PARTS
 
 MODELS = {"cvae": kgan.CVAE, "cgan": kgan.CGAN, "acgan": kgan.ACGAN, "fmcgan": kgan.FMCGAN, "cvaegan": kgan.CVAEGAN}
 TITLES = {
@@ -67,6 +69,9 @@ QUICK = {
     "learning_rate": {"cvae": 2e-3, "cgan": 1e-3, "acgan": 1e-3, "fmcgan": 1e-3, "cvaegan": 2e-3},
     "discriminator_learning_rate": {"cgan": 1e-3, "acgan": 1e-3, "fmcgan": 2e-4, "cvaegan": 2e-4},
     "lambdas": [0.1, 1.0, 0.1, 0.35],  # six epochs are few, so the classifier pulls harder
+    "pixel_weight": 0.1,  # pixels ask for the mean of what a latent leaves open, and so for blurs
+    "mixed_norm": False,
+    "augment": False,
     "per_class": 50,
     "evaluator_steps": 300,
 }
@@ -92,18 +97,23 @@ PAPER = QUICK | {
     "learning_rate": dict.fromkeys(MODELS, 2e-4),
     "discriminator_learning_rate": dict.fromkeys(("cgan", "acgan", "fmcgan", "cvaegan"), 2e-4),
     "lambdas": [3.0, 1.0, 1e-3, 1e-3],
+    "pixel_weight": 1.0,
     "per_class": 100,
     "evaluator_steps": 5000,
 }
 
 
 def main():
+    on_or_off = argparse.BooleanOptionalAction
     options = common.parse_options(
         __doc__,
         (QUICK, SMALL, PAPER),
         image_size={"type": int, "help": "32, 64, 128 or 256"},
         models={"nargs": "+", "choices": MODELS, "help": "which to train"},
         lambdas={"type": float, "nargs": 4, "help": "weights of eq. 7; default in preset small: scaled_lambdas()"},
+        pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms of CVAE-GAN; 1 in the paper"},
+        mixed_norm={"action": on_or_off, "help": "CVAE-GAN: one set of batch statistics for codes and prior"},
+        augment={"action": on_or_off, "help": "CVAE-GAN: D and C see images shifted and mirrored"},
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     common.check_run(options)
@@ -130,6 +140,7 @@ def main():
             models[name], numbers = common.train_and_measure(
                 folder, make, lambda model: measure(model.generate(wanted, seed=1), wanted), options
             )
+            common.save_preset(folder, models[name], names, numbers, options)
             results.setdefault(name, {})[str(seed)] = numbers
     common.write(out / "metrics.json", results)
     write_pictures(out, models, *test, names)
@@ -166,8 +177,10 @@ def new_model(name, images, num_classes, options):
         lambdas = (1.0, 1.0, 0.0, 0.0)  # its evidence lower bound: alone it needs a stronger prior than CVAE-GAN
     # AC-GAN as printed ends, at these sizes, in glyphs that its discriminator alone can read.
     extra = {"cgan": {}, "acgan": {"classify_fakes": False}}.get(name, {"lambdas": lambdas})
-    if options.ablate and name == "cvaegan":
-        extra["matching"] = ABLATIONS[options.ablate]
+    if name == "cvaegan":
+        parts = ABLATIONS.get(options.ablate, PARTS)
+        extra["matching"] = {part: options.pixel_weight if part == "image" else 1.0 for part in parts}
+        extra |= {"mixed_norm": options.mixed_norm, "augment": options.augment}
     return MODELS[name](num_classes, options.image_size, images.shape[-1], options.latent_dim, options.width, **extra)
 
 

@@ -162,9 +162,10 @@ def main():
     )
     common.check_run(options)
     names = {"a": options.data, "b": options.target}
-    num_classes, others = (len(kgan.data.class_names(name)) for name in names.values())
-    if num_classes != others:
-        raise ValueError(f"{options.data} has {num_classes} classes, {options.target} has {others}.")
+    class_names, others = (kgan.data.class_names(name) for name in names.values())
+    num_classes = len(class_names)
+    if num_classes != len(others):
+        raise ValueError(f"{options.data} has {num_classes} classes, {options.target} has {len(others)}.")
     if num_classes > 10:
         raise ValueError(f"{options.data} has {num_classes} classes: the pictures have room for 10.")
     load = partial(kgan.data.load, image_size=32, channels=3, seed=options.seed)
@@ -186,7 +187,7 @@ def main():
     measure = partial(measure_model, evaluators={d: judges.with_features(e) for d, e in evaluators.items()}, test=test)
     results = {"real": measure_real(evaluators, test)}
     for planned in runs:
-        numbers = train_and_measure(*planned, out / folder_of(*planned), training, test, measure, options)
+        numbers = train_and_measure(*planned, out / folder_of(*planned), training, test, measure, class_names, options)
         results.setdefault(title(*planned[:3]), {})[str(planned[3])] = numbers
     common.write(out / "metrics.json", results)
     common.finish(out, results_table(results, runs, options), out / folder_of(*runs[0]))
@@ -230,7 +231,7 @@ def title(name, labels, share):
 # === Training ===
 
 
-def train_and_measure(name, labels, share, seed, folder, training, test, measure, options):
+def train_and_measure(name, labels, share, seed, folder, training, test, measure, class_names, options):
     """The numbers of one run; the first seed's also has pictures."""
     shown = {d: one_of_each(*test[d]) for d in "ab"}
 
@@ -240,7 +241,9 @@ def train_and_measure(name, labels, share, seed, folder, training, test, measure
         return measure(model)
 
     make = partial(train, name, labels, share, seed, folder, training, shown, options)
-    return common.train_and_measure(folder, make, measure_and_draw, options)[1]
+    model, numbers = common.train_and_measure(folder, make, measure_and_draw, options)
+    common.save_preset(folder, model, class_names, numbers, options)
+    return numbers
 
 
 def train(name, labels, share, seed, folder, training, shown, options):

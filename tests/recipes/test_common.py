@@ -189,3 +189,14 @@ def test_no_recipe_imports_another():
     recipes = {name for name, text in texts.items() if "common.run(main)" in text}
     imported = {found for text in texts.values() for found in re.findall(r"^(?:from|import) (\w+)", text, re.M)}
     assert len(recipes) == 10 and not recipes & imported
+
+
+@pytest.mark.backend_free
+def test_card_of_a_preset_names_no_places(tmp_path, monkeypatch):
+    words = "recipes/x.py --data mnist_m:/home/me/MNIST:/photos --target mnist:/home/me --out /home/a --seed 3 --out=/b"
+    monkeypatch.setattr(sys, "argv", words.split())
+    options = Namespace(data="mnist_m:/home/me/MNIST:/photos", target="mnist:/home/me")
+    common.save_preset(tmp_path, kgan.CGAN(2, 32, width=0.05), ["a", "b"], {"top1": 97.5}, options)
+    card = kgan.presets.read_card(tmp_path / "preset")
+    assert card["data"] == "mnist_m and mnist" and card["figures"] == {"top1": 97.5}
+    assert card["command"] == "python recipes/x.py --data mnist_m:PATH --target mnist:PATH --seed 3"

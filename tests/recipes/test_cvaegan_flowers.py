@@ -3,13 +3,16 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from pathlib import Path
 
+import common
 import cvaegan_flowers as recipe
 import keras
 import numpy as np
@@ -116,6 +119,19 @@ def check_contents(run, model):
     assert len(list((folder / "samples").glob("epoch-*.png"))) == 3
     assert list((folder / "logs").glob("events.out.tfevents.*"))
     assert not list(run.rglob("writing-*"))
+    check_preset(run, model, metrics[model]["0"])
+
+
+def check_preset(run, model, numbers):
+    """It draws what the model draws, and its card names no place of this machine."""
+    folder = run / f"{model}-seed0"
+    preset, saved = kgan.presets.load(folder / "preset"), kgan.presets.load(folder / "model.keras")
+    assert preset.class_names == list("0123456789")
+    np.testing.assert_array_equal(preset.generate([3, 4], seed=0), saved.generate([3, 4], seed=0))
+    card = kgan.presets.read_card(folder / "preset")
+    assert card["data"] == "digits" and card["figures"]["top1"] == numbers["top1"]
+    assert card["command"].startswith("python recipes/cvaegan_flowers.py --data digits")
+    assert str(run) not in json.dumps(card) and "--out" not in card["command"]
 
 
 def a_finished_model_is_not_trained_again(start, arguments, run, model):
@@ -138,6 +154,26 @@ def a_finished_model_is_not_trained_again(start, arguments, run, model):
     before = snapshot(folder / "checkpoints")
     assert_refused(start(*arguments, "--out", run, "--resume"), "epoch-0003.weights.h5 cannot be restored", "delete")
     assert snapshot(folder / "checkpoints") == before
+
+
+@pytest.mark.only_on("torch")
+def test_rehearsal_says_what_a_training_costs(start, tmp_path, monkeypatch, capsys):
+    """Two steps at full size; nothing is left, and a run's folder may be named."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    clock = iter(np.cumsum([9.0, 0.5]))
+    monkeypatch.setattr(common.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(sys, "argv", [recipe.__file__, *TINY, "--epochs", "36", "--steps", "2", "--out", "kept"])
+    common.run(recipe.main)
+    printed = capsys.readouterr().out
+    networks = kgan.CGAN(10, 32, 1, 64, 0.05)
+    parts = f"generator {networks.generator.count_params():,}, discriminator {networks.discriminator.count_params():,}"
+    assert f"CGAN: {networks.count_params():,} parameters ({parts})" in printed
+    # 100 images are four batches of 32.
+    assert "36 epochs of 4 steps, takes about 0.02 hours" in printed and "0.5 s a step" in printed
+    peak = float(re.search(r"peak memory of the process (\S+) GB", printed)[1])
+    assert 0.2 < peak < 20
+    assert not (tmp_path / "kept").exists()
+    assert start(*TINY, "--steps", "1")[0] == 2
 
 
 # === The parts that only some models have ===
