@@ -84,7 +84,7 @@ class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Mo
         super().__init__(**kwargs)
         if players is not None:
             self.players = players
-        self.seed_generator = keras.random.SeedGenerator()
+        self.seed_generator = backend.SeedGenerator()
         # Over an epoch, Keras averages only what `metrics` returns, so all trackers exist from the start.
         names = [*(f"{player}_loss" for player in self.players), *self.logged]
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}

@@ -33,6 +33,7 @@ from keras import ops
 from kgan import losses, plots
 from kgan.metrics import within_class_diversity
 from kgan.runtime.files import write_whole
+from kgan.training import is_first_process, undistributed
 
 
 class Scalars(keras.callbacks.Callback):
@@ -206,10 +207,11 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves weights, optimizer state and random seeds after each epoch, so that training can resume exactly.
 
     Files are named after the epoch, as in `epoch-0001.weights.h5`; the last two are kept. Each is written under a
-    temporary name and then renamed, so that a killed process leaves no partial file.
+    temporary name and then renamed, so that a killed process leaves no partial file. Of several processes, the first
+    saves, and all restore. The number of devices may change in between.
 
     Args:
-        folder: folder for the files; created if missing.
+        folder: folder for the files, the same for all processes; created if missing.
 
     Example:
 
@@ -266,6 +268,8 @@ class Checkpoint(keras.callbacks.Callback):
         return int(re.search(r"\d+", newest.name)[0])
 
     def on_epoch_end(self, epoch, logs=None):
+        if not is_first_process():
+            return
         _save_weights(self.model, self.folder / f"epoch-{epoch + 1:04d}.weights.h5")
         for old in self.files()[:-2]:
             old.unlink()
@@ -275,5 +279,6 @@ def _save_weights(model, path):
     """Writes weights under a temporary name and renames the file, so that no partial file appears at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name("writing.weights.h5")
-    model.save_weights(temporary, overwrite=True)
+    with undistributed():  # under a distribution, other processes would have to save as well
+        model.save_weights(temporary, overwrite=True)
     os.replace(temporary, path)

@@ -1,5 +1,6 @@
 """Mixins of all models: the check of the first batch of `fit`, a default optimizer, networks that stand still."""
 
+import contextlib
 import types
 
 import keras
@@ -42,6 +43,39 @@ def _continued(first, rest):
 
 def _as_array(leaf):
     return None if leaf is None else ops.convert_to_numpy(leaf) if ops.is_tensor(leaf) else np.asarray(leaf)
+
+
+def predict(network, inputs, batch_size=32):
+    """Returns what `network.predict` returns, for any number of samples, also under a `keras.distribution`.
+
+    There, Keras 3.15 on JAX refuses samples that do not divide among the devices and loses the weights over it, and of
+    several processes none sees the others' results. So each device computes all samples. Of several processes, all must
+    call it, with the same inputs.
+
+    Args:
+        network: `keras.Model`.
+        inputs: what it takes, arrays `(n, ...)`.
+        batch_size: samples at a time.
+    """
+    with undistributed():
+        return network.predict(inputs, batch_size=batch_size, verbose=0)
+
+
+@contextlib.contextmanager
+def undistributed():
+    """Leaves the `keras.distribution` that is set, if there is one, and returns to it."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
+def is_first_process():
+    """Returns whether this is the only process of the training, or the first of a `keras.distribution`."""
+    distribution = keras.distribution.distribution()
+    return distribution is None or distribution.data_shard_id == 0
 
 
 class ChecksFirstBatch:

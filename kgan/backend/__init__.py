@@ -1,4 +1,4 @@
-"""The code that differs between the backends: three names, each implemented for TensorFlow, JAX and PyTorch.
+"""The code that differs between the backends: four names, each implemented for TensorFlow, JAX and PyTorch.
 
 No other code imports one of these libraries for maths.
 
@@ -9,6 +9,8 @@ No other code imports one of these libraries for maths.
 `input_gradient(fn, x)`
     Returns the gradient of `sum(fn(x))` with respect to `x`. The gradient is itself differentiable with respect to the
     variables that `fn` reads. `fn` must not assign state: no batch normalisation in training mode, no dropout.
+`SeedGenerator`
+    A `keras.random.SeedGenerator` from which each replica of `tf.distribute` draws numbers of its own.
 `TrainStep`
     Mixin for `keras.Model` that implements the `train_step` and `test_step` of the backend. They call `update(data)`
     and `assess(data)`, which are written as if all state were mutable.
@@ -17,15 +19,15 @@ No other code imports one of these libraries for maths.
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from kgan.backend.tensorflow import TrainStep, gradients, input_gradient
+    from kgan.backend.tensorflow import SeedGenerator, TrainStep, gradients, input_gradient
 elif keras.backend.backend() == "jax":
-    from kgan.backend.jax import TrainStep, gradients, input_gradient
+    from kgan.backend.jax import SeedGenerator, TrainStep, gradients, input_gradient
 elif keras.backend.backend() == "torch":
-    from kgan.backend.torch import TrainStep, gradients, input_gradient
+    from kgan.backend.torch import SeedGenerator, TrainStep, gradients, input_gradient
 else:
     raise ImportError(
         f"kgan trains on the Keras backends tensorflow, jax and torch, not on {keras.backend.backend()!r}. "
         "Set the environment variable KERAS_BACKEND to one of them."
     )
 
-__all__ = ["TrainStep", "gradients", "input_gradient"]
+__all__ = ["SeedGenerator", "TrainStep", "gradients", "input_gradient"]

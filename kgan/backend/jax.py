@@ -2,6 +2,9 @@
 
 import jax
 import keras
+from keras.random import SeedGenerator
+
+__all__ = ["SeedGenerator", "TrainStep", "gradients", "input_gradient"]
 
 
 def _current(variable, scope):

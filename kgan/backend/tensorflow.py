@@ -1,5 +1,6 @@
 """TensorFlow: one persistent tape around the phase."""
 
+import keras
 import tensorflow as tf
 
 
@@ -18,6 +19,14 @@ def input_gradient(fn, x):
         tape.watch(x)
         total = tf.reduce_sum(fn(x))
     return tape.gradient(total, x)
+
+
+class SeedGenerator(keras.random.SeedGenerator):
+    def next(self, ordered=True):
+        seed = super().next(ordered)
+        # All replicas hold the same state, and would draw the same numbers for their different samples.
+        replica = tf.distribute.get_replica_context()  # None outside a replica
+        return seed if replica is None else seed + [replica.replica_id_in_sync_group, 0]
 
 
 class TrainStep:

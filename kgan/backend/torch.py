@@ -1,6 +1,9 @@
 """PyTorch: `torch.autograd.grad` once per loss, on one graph."""
 
 import torch
+from keras.random import SeedGenerator
+
+__all__ = ["SeedGenerator", "TrainStep", "gradients", "input_gradient"]
 
 
 def gradients(model, phase, groups):

@@ -43,7 +43,7 @@ import numbers
 
 import numpy as np
 
-from kgan.data.batches import Batches
+from kgan.data.batches import Batches, SharedBatches
 from kgan.data.digit_domains import open_mnist_m, open_svhn, open_textured_digits, open_usps
 from kgan.data.digits import open_digits
 from kgan.data.faces.drawn import load_makeup, open_faces
@@ -66,6 +66,7 @@ __all__ = [
     "Batches",
     "MixedBatches",
     "PairBatches",
+    "SharedBatches",
     "class_names",
     "flip_and_rotate",
     "hide_labels",

@@ -129,6 +129,65 @@ class Batches(EpochShuffledDataset):
         return images if labels is None else (images, labels)
 
 
+class SharedBatches(keras.utils.PyDataset):
+    """The batches of another data set, for several devices that share each batch.
+
+    The last samples of a batch that do not divide among the devices are left out; in another epoch they are others. Of
+    the processes of a `keras.distribution`, each gets its own samples of each batch. Set the distribution first, with
+    `auto_shard_dataset=False`, since the data are dealt here.
+
+    Args:
+        batches: `keras.utils.PyDataset` with the same batches in each process, such as `Batches` with one seed.
+        devices: number of devices, those of all processes together.
+
+    Raises:
+        ValueError: `devices` does not divide the size of a batch, or the number of processes does not divide `devices`.
+
+    Example:
+
+    ```python
+    images, labels = kgan.data.load("digits")
+    batches = kgan.data.SharedBatches(kgan.data.Batches(images, labels, batch_size=64), devices=2)
+    ```
+    """
+
+    def __init__(self, batches, devices):
+        super().__init__(workers=batches.workers)
+        self.batches, self.devices = batches, devices
+        # Read here: the threads that make batches do not see the distribution.
+        distribution = keras.distribution.distribution()
+        self.process, self.processes = (
+            (distribution.data_shard_id, distribution.num_processes) if distribution else (0, 1)
+        )
+        if devices < 1 or devices % self.processes:
+            raise ValueError(f"devices={devices}: {self.processes} processes need as many devices each; pass their sum")
+        sizes = [len(array) for array in keras.tree.flatten(batches[0])]
+        if any(size % devices for size in sizes):
+            raise ValueError(f"{devices} devices cannot share {min(sizes)} samples: choose a batch size they divide")
+        last = min(len(array) for array in keras.tree.flatten(batches[len(batches) - 1]))
+        self.count = len(batches) - (last < devices)
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return keras.tree.map_structure(self._share, self.batches[index])
+
+    def _share(self, array):
+        array = array[: len(array) // self.devices * self.devices]
+        if keras.backend.backend() == "tensorflow":
+            # A replica sees its part alone, so each gets some of all: `PairBatches` has the labelled samples first. On
+            # JAX a model sees the whole batch, and keeps its order.
+            array = np.concatenate([array[device :: self.devices] for device in range(self.devices)])
+        return np.split(array, self.processes)[self.process]
+
+    def on_epoch_begin(self):
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.batches.on_epoch_end()
+
+
 class SourceBatches(EpochShuffledDataset):
     """Batches of `(images, labels)`, or of images without classes, made on demand for data that do not fit in memory.
 

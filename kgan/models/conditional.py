@@ -8,6 +8,7 @@ from keras import ops
 
 from kgan.adversarial import AdversarialModel, Phase
 from kgan.presets import HasPresets
+from kgan.training import predict
 
 
 def check_images(images, image_size, channels, name="Images"):
@@ -133,4 +134,4 @@ class ClassConditional(HasPresets, AdversarialModel):
             labels = np.eye(self.num_classes, dtype="float32")[labels]
         elif labels.shape[1] != self.num_classes:
             raise ValueError(f"Mixed labels must be (n, {self.num_classes}), got {labels.shape}.")
-        return network.predict([latents, labels.astype("float32")], batch_size=256, verbose=0)
+        return predict(network, [latents, labels.astype("float32")], batch_size=256)

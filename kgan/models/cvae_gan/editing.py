@@ -6,6 +6,7 @@ All methods run in inference mode and use the mean of the latent distribution, s
 import numpy as np
 
 from kgan.models.conditional import check_labels
+from kgan.training import predict
 
 
 class Editing:
@@ -24,7 +25,7 @@ class Editing:
         images, labels = np.asarray(images, "float32"), np.asarray(labels)
         self.check_batch(images, labels)
         one_hot = np.eye(self.num_classes, dtype="float32")[labels]
-        code = self.encoder.predict([images, one_hot], batch_size=256, verbose=0)
+        code = predict(self.encoder, [images, one_hot], batch_size=256)
         return code["mean"], code["log_variance"]
 
     def reconstruct(self, images, labels):

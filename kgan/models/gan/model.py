@@ -8,6 +8,7 @@ from kgan import backend, losses
 from kgan.adversarial import AdversarialModel, Phase
 from kgan.layers import MovingCentres, shift_and_mirror
 from kgan.models.conditional import check_range
+from kgan.training import predict
 
 
 @keras.saving.register_keras_serializable("kgan")
@@ -97,7 +98,7 @@ class GAN(AdversarialModel):
             NumPy array `(n, ...)`.
         """
         latents = np.random.default_rng(seed).standard_normal((n, self.latent_dim), "float32")
-        return self.generator.predict(latents, verbose=0)
+        return predict(self.generator, latents)
 
     def phases(self):
         return [Phase(self.discriminator_phase, ("discriminator",)), Phase(self.generator_phase, ("generator",))]

@@ -14,6 +14,7 @@ from kgan.faces.skin import part_map, part_shares
 from kgan.models.conditional import check_images, check_range
 from kgan.models.makeup import networks, uv
 from kgan.models.makeup.illumination import LAYERS, check_masks, repaired
+from kgan.training import predict
 
 ROLES = ("source", "reference")
 # Weights of the terms of the generator's loss, for colours in [-1, 1] and mean squares.
@@ -489,7 +490,7 @@ class MakeupGAN(AdversarialModel):
         """
         source, reference = self._accepted(source=source, reference=reference)
         share = self._share(shade, parts)
-        painted = self.predict((source, reference), batch_size=64, verbose=0)
+        painted = predict(self, (source, reference), batch_size=64)
         return np.clip(source + share * (painted - source), -1, 1)
 
     def remove(self, made_up, bare, shade=1.0, parts=None):

@@ -8,6 +8,7 @@ from keras import layers
 
 from kgan.layers import channels_last
 from kgan.models.conditional import check_range
+from kgan.training import predict
 
 REACH = 1.1  # the largest coordinate, as a share of the side of the image
 # Channels and stride of the residual blocks, and of the transposed convolutions after them.
@@ -74,7 +75,7 @@ class PositionMapNet(keras.Model):
         if faces.shape[1:] != (self.size, self.size, 3):
             raise ValueError(f"Faces must be (n, {self.size}, {self.size}, 3), got {faces.shape}.")
         check_range(faces, 0, 1, "Faces")
-        return self.predict(faces, batch_size=8, verbose=0)
+        return predict(self, faces, batch_size=8)
 
     def load_checkpoint(self, prefix):
         """Read the weights of PRNet's TensorFlow checkpoint.

@@ -17,6 +17,7 @@ from kgan.models.mm_ssit.networks import (
     build_style_discriminator,
 )
 from kgan.presets import HasPresets
+from kgan.training import predict
 
 DOMAINS = ("a", "b")
 CONTENTS = ("content_encoder_a", "content_encoder_b")
@@ -161,15 +162,15 @@ class DomainTranslator(HasPresets, AdversarialModel):
 
     def classify(self, images, domain):
         """Return class probabilities `(n, num_classes)`. Arguments as in `encode`."""
-        logits = self.category_classifier.predict(self._look_at(images, domain)[0], batch_size=256, verbose=0)
+        logits = predict(self.category_classifier, self._look_at(images, domain)[0], batch_size=256)
         return ops.convert_to_numpy(ops.softmax(logits))
 
     def _look_at(self, images, domain):
         self._check_domain(domain)
         images = np.asarray(images, "float32")
         check_images(images, self.image_size, 3, f"Images of {domain}")
-        codes = self._part("content_encoder", domain).predict(images, batch_size=256, verbose=0)
-        return codes["content"], self._part("style_encoder", domain).predict(codes["stem"], batch_size=256, verbose=0)
+        codes = predict(self._part("content_encoder", domain), images, batch_size=256)
+        return codes["content"], predict(self._part("style_encoder", domain), codes["stem"], batch_size=256)
 
     def translate(self, images, source="a", target="b", styles=None, samples=1, seed=None):
         """Translate images to a domain: keep the content and use several styles.
@@ -203,7 +204,7 @@ class DomainTranslator(HasPresets, AdversarialModel):
             )
         count = styles.shape[1]
         pairs = [np.repeat(content, count, axis=0), styles.reshape(-1, self.style_dim)]
-        images = self._part("decoder", target).predict(pairs, batch_size=256, verbose=0)
+        images = predict(self._part("decoder", target), pairs, batch_size=256)
         return images.reshape(len(content), count, *images.shape[1:])
 
     def interpolate(self, images, source, target, first, last, steps=9):

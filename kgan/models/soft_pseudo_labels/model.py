@@ -11,7 +11,7 @@ from kgan.metrics import MeanAveragePrecision
 from kgan.models.conditional import check_images
 from kgan.models.soft_pseudo_labels.networks import build_backbone
 from kgan.presets import check_names
-from kgan.training import ChecksFirstBatch, WithDefaultOptimizer
+from kgan.training import ChecksFirstBatch, WithDefaultOptimizer, predict
 
 
 def softmax_loss(labels, logits):
@@ -202,7 +202,7 @@ class MultiLabelClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
         if not len(images):
             return np.zeros((0, self.num_classes), "float32")
         check_images(images, self.image_size, 3)
-        return expit(self.predict(images, batch_size=batch_size, verbose=0))
+        return expit(predict(self, images, batch_size))
 
     def tag(self, images, batch_size=32):
         """Name what is in images.

@@ -18,7 +18,7 @@ from kgan.filter.regions import NUM_REGIONS
 from kgan.metrics.text_filter import check_scores
 from kgan.models.conditional import check_range
 from kgan.models.text_filter import networks
-from kgan.training import ChecksFirstBatch, WithDefaultOptimizer
+from kgan.training import ChecksFirstBatch, WithDefaultOptimizer, predict
 
 
 class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
@@ -80,7 +80,7 @@ class RegionClassifier(ChecksFirstBatch, WithDefaultOptimizer, keras.Model):
             ValueError: if an image is not in 0..255.
         """
         check_pixels(images)
-        return expit(self.predict(images, batch_size=batch_size, verbose=0)["image_logits"][:, 0])
+        return expit(predict(self, images, batch_size)["image_logits"][:, 0])
 
 
 @keras.saving.register_keras_serializable("kgan")
