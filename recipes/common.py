@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import contextlib
 import csv
 import json
 import os
@@ -48,6 +49,7 @@ def at_least_two(text):
         raise argparse.ArgumentTypeError(f"{text}: must be 2 or more")
     return int(text)
 
+NOT_COMPARED = ("out", "resume", "steps", "devices")  # may change from a run to its resumption
 
 # Options of several recipes; a recipe has those that are in its presets.
 OPTIONS = {
@@ -79,6 +81,7 @@ def parse_options(description, presets, **extra):
     parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly")
     steps = "rehearse: take this many steps of the first training, print what it costs, and stop; --out is left alone"
     parser.add_argument("--steps", type=at_least_two, metavar="N", help=steps)
+    parser.add_argument("--devices", type=at_least_one, default=1, help="devices that share each batch")
     shared = {name: keywords for name, keywords in OPTIONS.items() if name in presets["quick"]}
     for name, keywords in {**shared, **extra}.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
@@ -87,6 +90,7 @@ def parse_options(description, presets, **extra):
     for name, value in vars(given).items():
         if value is not None or not hasattr(options, name):
             setattr(options, name, value)
+    check_devices(options)
     if options.steps:
         options.out = Path(tempfile.mkdtemp(prefix="rehearsal-"))
         atexit.register(shutil.rmtree, options.out, ignore_errors=True)
@@ -94,6 +98,39 @@ def parse_options(description, presets, **extra):
             if hasattr(options, name):
                 setattr(options, name, 1)
     return options
+
+
+def check_devices(options):
+    """Refuse more devices than there are, and batches that they cannot share."""
+    count, backend = options.devices, keras.backend.backend()
+    if count == 1:
+        return
+    if backend == "torch":
+        raise ValueError(f"--devices {count}: Keras trains on one device with PyTorch; use JAX or TensorFlow.")
+    there = keras.distribution.list_devices()
+    if count > len(there):
+        more = "; XLA_FLAGS=--xla_force_host_platform_device_count=N makes N of a CPU" if backend == "jax" else ""
+        raise ValueError(f"--devices {count}: {backend} has {len(there)} ({', '.join(there)}){more}.")
+    for name, value in vars(options).items():
+        if name.endswith("batch_size") and value % count:
+            raise ValueError(f"--devices {count}: they cannot share {name}={value}; choose a number that divides it.")
+
+
+@contextlib.contextmanager
+def on_devices(count):
+    """A model that is built in here is trained on so many devices, which share each batch."""
+    if count == 1:
+        yield
+        return
+    devices = keras.distribution.list_devices()[:count]
+    if keras.backend.backend() == "jax":
+        scope = keras.distribution.DataParallel(devices=devices).scope()
+    else:
+        import tensorflow as tf
+
+        scope = tf.distribute.MirroredStrategy(devices).scope()
+    with scope:
+        yield
 
 
 def seeds_of(options):
@@ -110,7 +147,7 @@ def check_run(options, free=()):
         The options as `open_run` writes them.
     """
     path = options.out / "options.json"
-    now = {name: value for name, value in vars(options).items() if name not in ("out", "resume", "steps")}
+    now = {name: value for name, value in vars(options).items() if name not in NOT_COMPARED}
     now = json.loads(json.dumps({**now, "backend": keras.backend.backend()}, sort_keys=True))
     if options.resume:
         if not path.exists():
@@ -149,14 +186,18 @@ def as_arrays(data, convert=np.asarray):
 # === Training ===
 
 
-def keep(path, make, options):
+def keep(path, make, options, devices=1):
     """Make a model (`.keras`) or numbers (`.json`) and write them to `path`; a resumed run that has them reads them.
 
     The recipe must have imported the model's class: the names of `kgan` are imported on first use.
+
+    Args:
+        devices: number of devices that train the model.
     """
     if options.resume and path.exists():
         return keras.saving.load_model(path) if path.suffix == ".keras" else json.loads(path.read_text())
-    made = make()
+    with on_devices(devices):
+        made = make()
     write(path, made)
     return made
 
@@ -168,7 +209,7 @@ def train_and_measure(folder, train, measure, options):
         train: function without arguments that returns the trained model.
         measure: function of the model that returns its numbers.
     """
-    model = keep(folder / "model.keras", train, options)
+    model = keep(folder / "model.keras", train, options, options.devices)
 
     def numbers():
         return {**measure(model), "seconds": round(training_seconds(folder), 1)}
@@ -200,7 +241,9 @@ def set_seed(seed):
 
     The names matter because TensorFlow sums in their order, and a resumed run has built fewer models before this one.
     """
+    distribution = keras.distribution.distribution()  # is cleared, too
     keras.utils.clear_session(free_memory=False)
+    keras.distribution.set_distribution(distribution)
     keras.utils.set_random_seed(seed)
 
 
@@ -243,6 +286,8 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
     # With several workers, threads of Keras make the batches. With one, TensorFlow's own pipeline does, and its tuning,
     # which looks at the clock ever more rarely, may keep `fit` waiting at its end for as long as it has run.
     batches.workers = 2
+    if options.devices > 1:
+        batches = kgan.data.SharedBatches(batches, options.devices)
     history, clock = folder / "train.csv", time.time()
     rows = history.read_text().splitlines(keepends=True) if history.exists() else []
     write(history, "".join(rows[: first + 1] if first else []))  # later epochs will be run again

@@ -116,7 +116,7 @@ def compare(folder, seed, options, known, unseen, mixes, folds, pairs):
     num_known = labels.max() + 1
     print(f"--- seed {seed}: {len(images)} images of {num_known} identities, {len(unseen[0])} of unseen ones")
     train = partial(train_generator, images, labels, folder, seed, options)
-    model = common.keep(folder / "model.keras", train, options)
+    model = common.keep(folder / "model.keras", train, options, options.devices)
     write_picture(folder / "samples.png", model, images, labels, mixes)
 
     def recognise(identities, first_label, each):

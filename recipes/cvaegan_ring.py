@@ -64,7 +64,7 @@ def main():
     for seed in common.seeds_of(options):
         for name in options.models:
             folder = out / f"{name}-seed{seed}"
-            common.keep(folder / "model.keras", partial(train, name, seed, folder, options), options)
+            common.keep(folder / "model.keras", partial(train, name, seed, folder, options), options, options.devices)
             results[name][str(seed)] = measured(folder, options)
     common.write(out / "metrics.json", results)
     write_pictures(out, results, options)

@@ -44,7 +44,7 @@ def main():
     common.check_run(options)
     test = drawn("test", options.test_count, options.seed, ("features", "cover", "visible", "texture", "kind"))
     out = common.open_run(options)
-    model = common.keep(out / "model.keras", partial(train, out, options), options)
+    model = common.keep(out / "model.keras", partial(train, out, options), options, options.devices)
     found = expit(model.predict(test["features"], verbose=0))
     results = overlaps(found, test)
     common.write(out / "metrics.json", results)
@@ -85,7 +85,7 @@ def train(out, options):
     jit_compile = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer, cover_loss, jit_compile=jit_compile)
     # Builds the loss. `fit` would take batches for that, and a resumed run would see others than one that went on.
-    model.evaluate(faces["features"][:1], truth[:1], verbose=0)
+    model.evaluate(faces["features"][: options.devices], truth[: options.devices], verbose=0)
     common.train(model, batches, out, options)
     return model
 

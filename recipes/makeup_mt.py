@@ -222,7 +222,7 @@ def run_of_seed(seed, folder, training, test, options):
         numbers = {}
         if ROWS[key].options is not None:
             train = partial(train_row, key, seed, folder / key, light, training, options)
-            models[key] = common.keep(folder / key / "model.keras", train, options)
+            models[key] = common.keep(folder / key / "model.keras", train, options, options.devices)
             numbers["seconds"] = round(common.training_seconds(folder / key), 1)
         made = made_up(key, models, test)
         yield key, makeup_scores.measured(*made[:2], test, made[2]) | numbers, made[0]

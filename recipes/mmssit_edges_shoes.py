@@ -64,7 +64,7 @@ def main():
     counts = [len(images) for domains in (training, test) for images in domains.values()]
     print("{} and {} training images, {} and {} to test".format(*counts))
 
-    model = common.keep(out / "model.keras", lambda: train(training, test, out, options), options)
+    model = common.keep(out / "model.keras", lambda: train(training, test, out, options), options, options.devices)
     results = {direction: measure(model, test, direction) for direction in DIRECTIONS}
     common.write(out / "metrics.json", {**results, "seconds": round(common.training_seconds(out), 1)})
     for direction in DIRECTIONS:

@@ -58,7 +58,7 @@ def generate(name, seed, folder, images, held_out, count, options):
         plots.curves(folder / "frechet.png", {GANS[name]: line}, "epoch", "Frechet distance")
         return model
 
-    model = common.keep(folder / "model.keras", train, options)
+    model = common.keep(folder / "model.keras", train, options, options.devices)
     made_by = {key: value for key, value in vars(options).items() if key.startswith("gan_")}
     made_by |= {"gan": name, "seed": seed, "data": options.data, "images": len(images)}
     made_by["latent_dim"] = options.latent_dim

@@ -107,7 +107,7 @@ def main():
                 student = student.calibrated(text, scores)
         return student
 
-    student = common.keep(out / "student.keras", make, options)
+    student = common.keep(out / "student.keras", make, options, options.devices)
     write_results(out, student, drawn["test"], others, photographs, options)
 
 

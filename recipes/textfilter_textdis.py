@@ -35,6 +35,7 @@ from kgan import metrics, plots, text_filter
 from kgan.data import Batches, flip_and_rotate, load_text
 from kgan.export import DecisionsChanged, export_text_filter
 from kgan.filter.text_filter import heat_map
+from kgan.training import predict
 
 TEACHERS, STUDENTS = ("teacher", "teacher_msp"), ("hard", "soft", "adversarial", "full")
 MODELS = TEACHERS + STUDENTS
@@ -167,7 +168,7 @@ class Trainer:
     def network(self, name):
         if name not in self.trained:
             path = self.folder(name) / "model.keras"
-            self.trained[name] = common.keep(path, partial(self.train, name), self.options)
+            self.trained[name] = common.keep(path, partial(self.train, name), self.options, self.options.devices)
         return self.trained[name]
 
     def train(self, name):
@@ -196,7 +197,7 @@ class Trainer:
 
     @cached_property
     def teacher_outputs(self):
-        return self.network("teacher").predict(self.images, batch_size=32, verbose=0)
+        return predict(self.network("teacher"), self.images, batch_size=32)
 
     def fit(self, model, title, targets, folder, epochs):
         print(f"--- {title}, seed {self.seed}")

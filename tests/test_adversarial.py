@@ -2,9 +2,6 @@
 
 import contextlib
 import functools
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -364,47 +361,3 @@ def test_mixed_float16_is_refused():
             compiled()
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-# === Several devices ===
-
-
-def one_step(path):
-    """Save the weights after one SGD step on a batch of 8, then the logs."""
-    model = compiled({"noisy": False}, keras.optimizers.SGD, 0.1)
-    history = model.fit(DATA[:8], batch_size=8, verbose=0).history
-    np.savez(path, *values(model.weights), **{name: value[0] for name, value in history.items()})
-
-
-def two_devices(path):
-    if BACKEND == "jax":
-        devices = keras.distribution.list_devices()
-        assert len(devices) == 2
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-        one_step(path)
-    else:
-        import tensorflow as tf
-
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        assert strategy.num_replicas_in_sync == 2
-        with strategy.scope():
-            one_step(path)
-
-
-@pytest.mark.skipif(BACKEND == "torch", reason="Keras has no distribution on torch")
-def test_two_devices_take_the_step_of_one(tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]),
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2",
-    }
-    code = f"import test_adversarial; test_adversarial.two_devices({str(tmp_path / 'two.npz')!r})"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    one_step(tmp_path / "one.npz")
-    one, two = (np.load(tmp_path / name) for name in ("one.npz", "two.npz"))
-    assert set(one) == set(two) > {"gap", "generator_loss", "discriminator_loss"}
-    for name in one:
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6, err_msg=name)

@@ -46,6 +46,13 @@ def input_gradient(fn, x):
 
 
 class TrainStep:
+    def make_train_function(self, force=False):
+        # Keras trains only variables that were made under the distribution; a network may have been loaded before.
+        if distribution := keras.distribution.distribution():
+            for v in [*self.variables, *self.optimizer.variables, *self.metrics_variables]:
+                v.assign(keras.distribution.distribute_tensor(v.value, distribution.get_variable_layout(v)))
+        super().make_train_function(force)
+
     def train_step(self, state, data):
         groups = [
             self.trainable_variables,

@@ -120,7 +120,7 @@ def test_keras_shows_this_bar_and_no_other(terminal, tmp_path):
     model = kgan.GAN(network(), keras.Model(inputs, {"logits": logits, "features": inputs}), 2)
     model.compile()
     batches = kgan.data.Batches(np.zeros((12, 2), "float32"), None, 4, seed=0)
-    options = Namespace(resume=False, epochs=2)
+    options = Namespace(resume=False, epochs=2, devices=1)
     lines = terminal(lambda: common.train(model, batches, tmp_path, options))
     assert max(map(len, lines)) <= 79
     finished = [line for line in lines if line.startswith("3/3")]
