@@ -110,7 +110,7 @@ def check_devices(options):
     there = keras.distribution.list_devices()
     if count > len(there):
         more = "; XLA_FLAGS=--xla_force_host_platform_device_count=N makes N of a CPU" if backend == "jax" else ""
-        raise ValueError(f"--devices {count}: {backend} has {len(there)} ({', '.join(there)}){more}.")
+        raise ValueError(f"--devices {count}: {backend} finds {len(there)}, {', '.join(there)}{more}.")
     for name, value in vars(options).items():
         if name.endswith("batch_size") and value % count:
             raise ValueError(f"--devices {count}: they cannot share {name}={value}; choose a number that divides it.")

@@ -200,3 +200,42 @@ def test_card_of_a_preset_names_no_places(tmp_path, monkeypatch):
     card = kgan.presets.read_card(tmp_path / "preset")
     assert card["data"] == "mnist_m and mnist" and card["figures"] == {"top1": 97.5}
     assert card["command"] == "python recipes/x.py --data mnist_m:PATH --target mnist:PATH --seed 3"
+
+
+# === Several devices ===
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch_size", "message"),
+    [
+        (3, 33, {"jax": "finds 2, gpu:0, gpu:1; XLA_FLAGS=", "tensorflow": "finds 2, gpu:0, gpu:1.$"}),
+        (2, 33, dict.fromkeys(("jax", "tensorflow"), "--devices 2: they cannot share gan_batch_size=33")),
+    ],
+)
+def test_devices_that_are_not_there_or_cannot_share(devices, batch_size, message, monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
+    common.check_devices(Namespace(devices=1, gan_batch_size=batch_size))
+    with pytest.raises(ValueError, match=message.get(keras.backend.backend(), "one device with PyTorch")):
+        common.check_devices(Namespace(devices=devices, gan_batch_size=batch_size))
+    if keras.backend.backend() != "torch":
+        common.check_devices(Namespace(devices=2, gan_batch_size=32))
+
+
+@pytest.mark.backend_free
+def test_a_run_is_resumed_on_other_devices(tmp_path):
+    options = {"out": tmp_path / "run", "epochs": 3}
+    common.open_run(Namespace(**options, resume=False, devices=2))
+    common.check_run(Namespace(**options, resume=True, devices=1))
+    with pytest.raises(ValueError, match="epochs was 3, is 4"):
+        common.check_run(Namespace(**options | {"epochs": 4}, resume=True, devices=2))
+
+
+@pytest.mark.backend_free
+def test_a_seed_leaves_the_devices():
+    distribution = object()
+    keras.distribution.set_distribution(distribution)
+    try:
+        common.set_seed(1)
+        assert keras.distribution.distribution() is distribution
+    finally:
+        keras.distribution.set_distribution(None)
