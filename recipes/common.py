@@ -186,18 +186,15 @@ def as_arrays(data, convert=np.asarray):
 # === Training ===
 
 
-def keep(path, make, options, devices=1):
+def keep(path, make, options):
     """Make a model (`.keras`) or numbers (`.json`) and write them to `path`; a resumed run that has them reads them.
 
     The recipe must have imported the model's class: the names of `kgan` are imported on first use.
-
-    Args:
-        devices: number of devices that train the model.
     """
     if options.resume and path.exists():
         return keras.saving.load_model(path) if path.suffix == ".keras" else json.loads(path.read_text())
-    with on_devices(devices):
-        made = make()
+    made = make()
+    _devices.close()  # what measures a model is on one
     write(path, made)
     return made
 
@@ -209,7 +206,7 @@ def train_and_measure(folder, train, measure, options):
         train: function without arguments that returns the trained model.
         measure: function of the model that returns its numbers.
     """
-    model = keep(folder / "model.keras", train, options, options.devices)
+    model = keep(folder / "model.keras", train, options)
 
     def numbers():
         return {**measure(model), "seconds": round(training_seconds(folder), 1)}
@@ -236,15 +233,18 @@ def save_preset(folder, model, class_names, numbers, options):
     model.save_to_preset(folder / "preset", class_names, card)
 
 
-def set_seed(seed):
-    """Set the random state and the layer names of a new process.
+_devices = contextlib.ExitStack()
+
+
+def set_seed(seed, devices=1):
+    """Set the random state and the layer names of a new process, and the devices of the model that is built next.
 
     The names matter because TensorFlow sums in their order, and a resumed run has built fewer models before this one.
     """
-    distribution = keras.distribution.distribution()  # is cleared, too
+    _devices.close()
     keras.utils.clear_session(free_memory=False)
-    keras.distribution.set_distribution(distribution)
     keras.utils.set_random_seed(seed)
+    _devices.enter_context(on_devices(devices))  # at last: a cleared session has no distribution
 
 
 def decaying_adam(learning_rate, steps):

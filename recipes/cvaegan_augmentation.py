@@ -116,7 +116,7 @@ def compare(folder, seed, options, known, unseen, mixes, folds, pairs):
     num_known = labels.max() + 1
     print(f"--- seed {seed}: {len(images)} images of {num_known} identities, {len(unseen[0])} of unseen ones")
     train = partial(train_generator, images, labels, folder, seed, options)
-    model = common.keep(folder / "model.keras", train, options, options.devices)
+    model = common.keep(folder / "model.keras", train, options)
     write_picture(folder / "samples.png", model, images, labels, mixes)
 
     def recognise(identities, first_label, each):
@@ -173,7 +173,7 @@ def draw_mixes(num_identities, count, seed):
 
 
 def train_generator(images, labels, folder, seed, options):
-    common.set_seed(seed)
+    common.set_seed(seed, options.devices)
     sizes = (int(labels.max()) + 1, options.image_size, images.shape[-1], options.latent_dim, options.width)
     model = CVAEGAN(*sizes, lambdas=options.lambdas)
     optimizers = {player: keras.optimizers.Adam(options.learning_rate, beta_1=0.5) for player in model.players}

@@ -189,7 +189,7 @@ def new_model(name, images, num_classes, options):
 
 def train(name, seed, folder, images, labels, num_classes, options):
     print(f"--- {TITLES[name]}, seed {seed}")
-    common.set_seed(seed)
+    common.set_seed(seed, options.devices)
     model = new_model(name, images, num_classes, options)
     rates = dict.fromkeys(model.players, options.learning_rate[name])
     if "discriminator" in rates:

@@ -64,7 +64,7 @@ def main():
     for seed in common.seeds_of(options):
         for name in options.models:
             folder = out / f"{name}-seed{seed}"
-            common.keep(folder / "model.keras", partial(train, name, seed, folder, options), options, options.devices)
+            common.keep(folder / "model.keras", partial(train, name, seed, folder, options), options)
             results[name][str(seed)] = measured(folder, options)
     common.write(out / "metrics.json", results)
     write_pictures(out, results, options)
@@ -105,7 +105,7 @@ def networks():
 
 def train(name, seed, folder, options):
     print(f"--- {TITLES[name]}, seed {seed}")
-    common.set_seed(seed)
+    common.set_seed(seed, options.devices)
     model = MODELS[name](*networks(), LATENT_DIM)
     # In networks this small a return to Python costs as much as a step; only TensorFlow can stay away from it.
     steps = options.iterations if keras.backend.backend() == "tensorflow" else 1

@@ -44,7 +44,7 @@ def main():
     common.check_run(options)
     test = drawn("test", options.test_count, options.seed, ("features", "cover", "visible", "texture", "kind"))
     out = common.open_run(options)
-    model = common.keep(out / "model.keras", partial(train, out, options), options, options.devices)
+    model = common.keep(out / "model.keras", partial(train, out, options), options)
     found = expit(model.predict(test["features"], verbose=0))
     results = overlaps(found, test)
     common.write(out / "metrics.json", results)
@@ -75,7 +75,7 @@ def _drawn(task):
 
 
 def train(out, options):
-    common.set_seed(options.seed)
+    common.set_seed(options.seed, options.devices)
     faces = drawn("train", options.count, options.seed, ("features", "cover", "visible"))
     truth = np.concatenate([faces["cover"], faces["visible"]], axis=-1)
     model = build_cover_network(options.width)

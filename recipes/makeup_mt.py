@@ -222,7 +222,7 @@ def run_of_seed(seed, folder, training, test, options):
         numbers = {}
         if ROWS[key].options is not None:
             train = partial(train_row, key, seed, folder / key, light, training, options)
-            models[key] = common.keep(folder / key / "model.keras", train, options, options.devices)
+            models[key] = common.keep(folder / key / "model.keras", train, options)
             numbers["seconds"] = round(common.training_seconds(folder / key), 1)
         made = made_up(key, models, test)
         yield key, makeup_scores.measured(*made[:2], test, made[2]) | numbers, made[0]
@@ -246,7 +246,7 @@ def train_light(seed, options):
 
 def train_row(key, seed, folder, light, training, options):
     print(f"--- {ROWS[key].title}, {folder}")
-    common.set_seed(seed)
+    common.set_seed(seed, options.devices)
     perceptual = build_vgg_features(options.uv_size) if options.perceptual == "vgg16" else None
     model = kgan.MakeupGAN(
         light, options.uv_size, options.image_size, options.width, perceptual_network=perceptual, **ROWS[key].options

@@ -64,7 +64,7 @@ def main():
     counts = [len(images) for domains in (training, test) for images in domains.values()]
     print("{} and {} training images, {} and {} to test".format(*counts))
 
-    model = common.keep(out / "model.keras", lambda: train(training, test, out, options), options, options.devices)
+    model = common.keep(out / "model.keras", lambda: train(training, test, out, options), options)
     results = {direction: measure(model, test, direction) for direction in DIRECTIONS}
     common.write(out / "metrics.json", {**results, "seconds": round(common.training_seconds(out), 1)})
     for direction in DIRECTIONS:
@@ -116,7 +116,7 @@ def outlines(images):
 
 
 def train(training, test, out, options):
-    common.set_seed(options.seed)
+    common.set_seed(options.seed, options.devices)
     model = MMSSIT(CLASSES, options.image_size, width=options.width, weights={"domain": 10})
     per_epoch = options.steps_per_epoch
     model.compile(common.decaying_optimizers(model, options.learning_rate, options.epochs * per_epoch))

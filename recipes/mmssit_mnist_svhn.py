@@ -248,7 +248,7 @@ def train_and_measure(name, labels, share, seed, folder, training, test, measure
 
 def train(name, labels, share, seed, folder, training, shown, options):
     print(f"--- {folder.name}")
-    common.set_seed(seed)
+    common.set_seed(seed, options.devices)
     model_class, arguments = MODELS[name]
     if model_class is kgan.CDAAE:
         arguments = {**arguments, "supervised": labels == "all"}

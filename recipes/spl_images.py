@@ -42,7 +42,7 @@ def generate(name, seed, folder, images, held_out, count, options):
 
     def train():
         print(f"--- {GANS[name]}, seed {seed}")
-        common.set_seed(seed)
+        common.set_seed(seed, options.devices)
         model = new_gan(name, options)
         rate = options.gan_learning_rate
         model.compile({player: keras.optimizers.Adam(rate, beta_1=0.5) for player in model.players})
@@ -58,7 +58,7 @@ def generate(name, seed, folder, images, held_out, count, options):
         plots.curves(folder / "frechet.png", {GANS[name]: line}, "epoch", "Frechet distance")
         return model
 
-    model = common.keep(folder / "model.keras", train, options, options.devices)
+    model = common.keep(folder / "model.keras", train, options)
     made_by = {key: value for key, value in vars(options).items() if key.startswith("gan_")}
     made_by |= {"gan": name, "seed": seed, "data": options.data, "images": len(images)}
     made_by["latent_dim"] = options.latent_dim

@@ -351,7 +351,7 @@ def classifier(seed, train, validation, test, names, options, key, folder, extra
 
     def fit():
         print(f"--- {row.title}, {folder}")
-        common.set_seed(seed)
+        common.set_seed(seed, options.devices)
         model = new_classifier(row, names, options)
         batches = kgan.data.MixedBatches(train, extra, options.batch_size, row.share, options.crop, seed=seed)
         model.compile(common.decaying_adam(options.learning_rate, options.epochs * len(batches)))

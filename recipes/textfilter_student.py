@@ -107,7 +107,7 @@ def main():
                 student = student.calibrated(text, scores)
         return student
 
-    student = common.keep(out / "student.keras", make, options, options.devices)
+    student = common.keep(out / "student.keras", make, options)
     write_results(out, student, drawn["test"], others, photographs, options)
 
 
@@ -249,7 +249,7 @@ def mirrored(labels):
 
 
 def train(scenes, out, options):
-    common.set_seed(options.seed)
+    common.set_seed(options.seed, options.devices)
     student = TextStudent(context=CONTEXT, name="student")
     batches = ShapeBatches(scenes, options.batch_size, options.seed)
     pupil = with_targets(student)

@@ -168,7 +168,7 @@ class Trainer:
     def network(self, name):
         if name not in self.trained:
             path = self.folder(name) / "model.keras"
-            self.trained[name] = common.keep(path, partial(self.train, name), self.options, self.options.devices)
+            self.trained[name] = common.keep(path, partial(self.train, name), self.options)
         return self.trained[name]
 
     def train(self, name):
@@ -192,7 +192,7 @@ class Trainer:
         return student
 
     def new(self, name, **arguments):
-        common.set_seed(self.seed)
+        common.set_seed(self.seed, self.options.devices)
         return CLASSES[name](image_size=self.images.shape[1:3], **arguments)
 
     @cached_property

@@ -125,6 +125,23 @@ def one_process(folder):
     else:
         with two_devices():  # set after the model was made
             straight.fit(DATA[:4], batch_size=4, verbose=0)
+    check_recipes(folder)
+
+
+def check_recipes(folder):
+    """A recipe builds a model on its devices, and measures it on one."""
+    import common
+
+    def copies():
+        value = new_model().generator.variables[0].value
+        return len(value.sharding.device_set) if BACKEND == "jax" else len(getattr(value, "values", [value]))
+
+    def make():
+        common.set_seed(0, devices=2)
+        return copies()
+
+    assert common.keep(Path(folder) / "made.json", make, SimpleNamespace(resume=False)) == 2
+    assert copies() == 1
 
 
 def check_noise_of_replicas():
@@ -155,12 +172,14 @@ def process_of_two(folder, port, process):
 def start(call):
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(TESTS), str(TESTS.parent), str(TESTS.parent / "recipes"), os.environ.get("PYTHONPATH", "")]
+        ),
     }
     if "one_process" in call:
         flags = os.environ.get("XLA_FLAGS", "")
         environment["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2"
-    code = f"import test_devices; test_devices.{call}"
+    code = f"import common, test_devices; test_devices.{call}"
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
 
 

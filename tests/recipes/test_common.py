@@ -228,14 +228,3 @@ def test_a_run_is_resumed_on_other_devices(tmp_path):
     common.check_run(Namespace(**options, resume=True, devices=1))
     with pytest.raises(ValueError, match="epochs was 3, is 4"):
         common.check_run(Namespace(**options | {"epochs": 4}, resume=True, devices=2))
-
-
-@pytest.mark.backend_free
-def test_a_seed_leaves_the_devices():
-    distribution = object()
-    keras.distribution.set_distribution(distribution)
-    try:
-        common.set_seed(1)
-        assert keras.distribution.distribution() is distribution
-    finally:
-        keras.distribution.set_distribution(None)
