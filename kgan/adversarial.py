@@ -80,7 +80,7 @@ class AdversarialModel(TrainsSome, ChecksFirstBatch, backend.TrainStep, keras.Mo
     logged = ()
     exclusive = True
 
-    def __init__(self, players=None, **kwargs):
+    def __init__(self, players=None, /, **kwargs):
         super().__init__(**kwargs)
         if players is not None:
             self.players = players

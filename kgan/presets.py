@@ -19,11 +19,11 @@ import os
 import re
 import shutil
 import warnings
-import zipfile
 from pathlib import Path
 
 import kgan
 from kgan.runtime.json_files import parse_json
+from kgan.runtime.keras_files import class_of
 
 CLASSES = ("CVAEGAN", "CVAE", "CGAN", "FMCGAN", "ACGAN", "MMSSIT", "CDAAE")
 PACKAGED = Path(__file__).parent / "preset_files"
@@ -89,7 +89,7 @@ def load(model):
         raise FileNotFoundError(f"no model file {os.fspath(model)!r}")
     import keras
 
-    _class_of(_registered_name(model), model)  # also imports it, so that Keras finds it
+    _class_of(class_of(model), model)  # also imports it, so that Keras finds it
     try:
         return keras.saving.load_model(model, compile=False)
     except Exception as error:  # of almost any type, on a damaged file
@@ -132,6 +132,10 @@ class HasPresets:
         again = kgan.CGAN.from_preset("digits_32")
         ```
         """
+        from keras import ops
+
+        from kgan.training import undistributed
+
         name = type(self).__name__
         if name not in CLASSES or getattr(kgan, name) is not type(self):
             raise ValueError(f"{name} has no presets, only {', '.join(CLASSES)}: save it with its method save.")
@@ -144,11 +148,14 @@ class HasPresets:
         _check(card, CARD)
 
         with _new_folder(Path(folder).resolve()) as temporary:
-            # A model of its own, because Keras saves the optimizers of a compiled one with its weights.
-            plain = type(self)(**description["config"])
-            for variable, value in zip(plain.variables, self.variables, strict=True):
-                variable.assign(value)
-            plain.save_weights(temporary / WEIGHTS)
+            # A model of its own, because Keras saves the optimizers of a compiled one with its weights. Outside of a
+            # distribution, because there all processes would have to make its variables.
+            values = [ops.convert_to_numpy(variable.value) for variable in self.variables]
+            with undistributed():
+                plain = type(self)(**description["config"])
+                for variable, value in zip(plain.variables, values, strict=True):
+                    variable.assign(value)
+                plain.save_weights(temporary / WEIGHTS)
             size = (temporary / WEIGHTS).stat().st_size
             if size > MAX_WEIGHTS:
                 raise ValueError(f"{name} has {size} bytes of weights, and a preset {MAX_WEIGHTS} at most.")
@@ -288,17 +295,6 @@ def _class_of(registered, path):
     return getattr(kgan, name)
 
 
-def _registered_name(path):
-    """Returns the registered name of the class in a `.keras` file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > MAX_JSON:
-                raise ValueError(f"its config.json has more than {MAX_JSON} bytes")
-            return parse_json(archive.read("config.json"), "its config.json")["registered_name"]
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a model file: {_first_line(error)}") from None
-
-
 def _check_weights(path, expected):
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} has no {path.name}: copy the whole preset")
@@ -373,7 +369,10 @@ def _new_folder(folder):
 
 
 def _json_of(value):
-    return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, indent=2) + "\n"
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, indent=2) + "\n"
+    except ValueError as error:
+        raise ValueError(f"a preset and its card hold finite numbers, texts, lists and dicts: {error}") from None
 
 
 def _plain(value):

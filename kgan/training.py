@@ -49,8 +49,7 @@ def predict(network, inputs, batch_size=32):
     """Returns what `network.predict` returns, for any number of samples, also under a `keras.distribution`.
 
     There, Keras 3.15 on JAX refuses samples that do not divide among the devices and loses the weights over it, and of
-    several processes none sees the others' results. So each device computes all samples. Of several processes, all must
-    call it, with the same inputs.
+    several processes none sees the others' results. So each process computes all samples that it is given, by itself.
 
     Args:
         network: `keras.Model`.

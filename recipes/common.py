@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import resource
 import shlex
 import shutil
 import subprocess
@@ -49,6 +48,7 @@ def at_least_two(text):
         raise argparse.ArgumentTypeError(f"{text}: must be 2 or more")
     return int(text)
 
+
 NOT_COMPARED = ("out", "resume", "steps", "devices")  # may change from a run to its resumption
 
 # Options of several recipes; a recipe has those that are in its presets.
@@ -73,6 +73,7 @@ def parse_options(description, presets, **extra):
     presets = dict(zip(("quick", "small", "paper"), presets, strict=True))
     default_out = Path("runs") / Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.allow_abbrev = False
     parser.add_argument("--preset", choices=presets, default="quick")
     parser.add_argument("--data", help="a name for kgan.data.load")
     parser.add_argument("--out", type=Path, default=default_out, help="folder of the run (default: %(default)s)")
@@ -91,10 +92,12 @@ def parse_options(description, presets, **extra):
         if value is not None or not hasattr(options, name):
             setattr(options, name, value)
     check_devices(options)
+    if options.steps and options.resume:
+        raise ValueError("--steps rehearses a new run: leave out --resume.")
     if options.steps:
         options.out = Path(tempfile.mkdtemp(prefix="rehearsal-"))
         atexit.register(shutil.rmtree, options.out, ignore_errors=True)
-        for name in ("evaluator_steps", "light_epochs"):  # of the helpers trained before
+        for name in ("evaluator_steps", "light_epochs"):  # of networks that are trained before
             if hasattr(options, name):
                 setattr(options, name, 1)
     return options
@@ -217,11 +220,15 @@ def train_and_measure(folder, train, measure, options):
 def save_preset(folder, model, class_names, numbers, options):
     """Write the trained model as a preset, `preset` in its folder; the card says what it learned from, and its figures.
 
-    The card names the kinds of data, not the places where they lie on this machine.
+    The card names the kinds of data, not the places where they lie on this machine. A resumed run leaves a preset that
+    is there as it is. A model that presets have no room for has none.
     """
+    if options.resume and (folder / "preset").exists():
+        return
     words = [re.sub(r"(?<=\w:).*", "PATH", text) for text in sys.argv[1:]]
     pairs = zip(["", *words], words, strict=False)
-    given = [text for before, text in pairs if before != "--out" and text.partition("=")[0] != "--out"]
+    left_out = ("--out", "--resume")
+    given = [text for before, text in pairs if before != "--out" and text.partition("=")[0] not in left_out]
     sources = [getattr(options, name, "").partition(":")[0] for name in ("data", "target")]
     command = shlex.join(["python", f"recipes/{Path(sys.argv[0]).name}", *given])
     card = {
@@ -230,7 +237,10 @@ def save_preset(folder, model, class_names, numbers, options):
         "figures": numbers,
         "made with": f"kgan {kgan.__version__}, commit {COMMIT}",
     }
-    model.save_to_preset(folder / "preset", class_names, card)
+    try:
+        model.save_to_preset(folder / "preset", class_names, card)
+    except ValueError as error:
+        print(f"{folder} gets no preset: {error}", file=sys.stderr)
 
 
 _devices = contextlib.ExitStack()
@@ -279,8 +289,6 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
         epochs: default: those of the options.
     """
     epochs = epochs or options.epochs
-    if options.steps:
-        rehearse(model, batches, options.steps, epochs)
     checkpoint = callbacks.Checkpoint(folder / "checkpoints")
     first = batches.epoch = checkpoint.restore(model) if options.resume else 0
     # With several workers, threads of Keras make the batches. With one, TensorFlow's own pipeline does, and its tuning,
@@ -288,6 +296,8 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
     batches.workers = 2
     if options.devices > 1:
         batches = kgan.data.SharedBatches(batches, options.devices)
+    if options.steps:
+        rehearse(model, batches, options, epochs)
     history, clock = folder / "train.csv", time.time()
     rows = history.read_text().splitlines(keepends=True) if history.exists() else []
     write(history, "".join(rows[: first + 1] if first else []))  # later epochs will be run again
@@ -315,8 +325,10 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
     writer.close()
 
 
-def rehearse(model, batches, steps, epochs):
+def rehearse(model, batches, options, epochs):
     """Take some steps, print what the whole training costs on this machine, and end the run."""
+    import resource  # which Windows does not have
+
     if len(batches) < 2:
         raise ValueError("--steps needs two batches: the first step compiles. Give more data.")
     ends = []
@@ -326,7 +338,8 @@ def rehearse(model, batches, steps, epochs):
         ends.append(time.perf_counter())
 
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    steps = min(steps, len(batches))
+    model.steps_per_execution = 1  # for each to be timed
+    steps = min(options.steps, len(batches))
     model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
     networks = [layer for layer in model.layers if layer.count_params()]
     sizes = ", ".join(f"{network.name} {network.count_params():,}" for network in networks)
@@ -336,11 +349,11 @@ def rehearse(model, batches, steps, epochs):
     print(f"{type(model).__name__}: {model.count_params():,} parameters ({sizes})")
     print(f"{steps} steps: {seconds:.3g} s a step after the first, peak memory of the process {peak / 1e9:.1f} GB")
     print(f"This training, {epochs} epochs of {len(batches)} steps, takes about {hours:.3g} hours here.")
-    raise Rehearsed
+    raise Rehearsed(options.out)
 
 
 class Rehearsed(Exception):
-    """Ends a run after `--steps`."""
+    """Ends a run after `--steps`; takes its temporary folder."""
 
 
 def seconds_of(history):
@@ -462,8 +475,8 @@ def run(main):
     """Run a recipe. An error that the user can mend is one line, with exit status 2."""
     try:
         main()
-    except Rehearsed:
-        return
+    except Rehearsed as rehearsed:
+        shutil.rmtree(rehearsed.args[0])
     except (ValueError, FileNotFoundError, ImportError, FloatingPointError) as error:
         if os.environ.get("KGAN_TRACEBACK"):
             raise

@@ -69,7 +69,7 @@ QUICK = {
     "learning_rate": {"cvae": 2e-3, "cgan": 1e-3, "acgan": 1e-3, "fmcgan": 1e-3, "cvaegan": 2e-3},
     "discriminator_learning_rate": {"cgan": 1e-3, "acgan": 1e-3, "fmcgan": 2e-4, "cvaegan": 2e-4},
     "lambdas": [0.1, 1.0, 0.1, 0.35],  # six epochs are few, so the classifier pulls harder
-    "pixel_weight": 0.1,  # pixels ask for the mean of what a latent leaves open, and so for blurs
+    "pixel_weight": 1.0,
     "mixed_norm": False,
     "augment": False,
     "per_class": 50,
@@ -97,7 +97,6 @@ PAPER = QUICK | {
     "learning_rate": dict.fromkeys(MODELS, 2e-4),
     "discriminator_learning_rate": dict.fromkeys(("cgan", "acgan", "fmcgan", "cvaegan"), 2e-4),
     "lambdas": [3.0, 1.0, 1e-3, 1e-3],
-    "pixel_weight": 1.0,
     "per_class": 100,
     "evaluator_steps": 5000,
 }

@@ -165,8 +165,11 @@ def process_of_two(folder, port, process):
     if process:
         callbacks._save_weights = None  # must not be called
     model = train(f"{folder}/moved", 3, f"{folder}/process-{process}.jsonl")
+    drawing = kgan.CGAN(2, 32, width=0.05)
     if not process:
-        assert predict(model.generator, DATA[:3]).shape == (3, 2)  # one process alone
+        # One process alone.
+        assert predict(model.generator, DATA[:3]).shape == (3, 2)
+        drawing.save_to_preset(f"{folder}/preset")
 
 
 def start(call):

@@ -485,7 +485,7 @@ def test_keras_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no model file 'none.keras'"):
         presets.load("none.keras")
     (tmp_path / "broken.keras").write_bytes(b"PK no model")
-    with pytest.raises(ValueError, match="broken.keras is not a model file"):
+    with pytest.raises(ValueError, match="broken.keras is not a model that Keras can read"):
         presets.load(tmp_path / "broken.keras")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="holds a model of class None|holds a model of class 'Sequential'"):
@@ -494,6 +494,18 @@ def test_keras_files(tmp_path, monkeypatch):
         archive.writestr("config.json", json.dumps({"registered_name": "kgan>CGAN"}))
     with pytest.raises(ValueError, match="half.keras is not a model file"):
         presets.load(tmp_path / "half.keras")
+    for config in ({"class_name": "CGAN"}, {"class_name": "kgan>CGAN", "registered_name": None}):
+        with zipfile.ZipFile(tmp_path / "foreign.keras", "w") as archive:
+            archive.writestr("config.json", json.dumps(config))
+        with pytest.raises(ValueError, match="holds a model of class 'CGAN'; kgan opens only"):
+            presets.load(tmp_path / "foreign.keras")
+    with zipfile.ZipFile(tmp_path / "deflated.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps({"registered_name": "kgan>CGAN", "config": list(range(1000))}))
+    data = bytearray((tmp_path / "deflated.keras").read_bytes())
+    data[100:300] = bytes(200)
+    (tmp_path / "deflated.keras").write_bytes(data)
+    with pytest.raises(ValueError, match="deflated.keras is not a model that Keras can read"):
+        presets.load(tmp_path / "deflated.keras")
 
 
 def test_listing_needs_no_keras(packaged):

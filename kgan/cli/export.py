@@ -2,7 +2,8 @@
 
 import os
 
-from kgan.export import FLOATS, MODELS, QUANTISATIONS, class_of, export_generator, export_text_filter
+from kgan.export import FLOATS, MODELS, QUANTISATIONS, export_generator, export_text_filter
+from kgan.runtime.keras_files import class_of
 
 SUMMARY = "convert a trained student of the text filter, or a generator of images, to SavedModel and LiteRT"
 MORE = f"""
@@ -59,6 +60,6 @@ def execute(options):
 def of_generator(path):
     """Whether a file holds a generator. Of one that cannot be read, the export of a student says what is wrong."""
     try:
-        return class_of(path) in MODELS
+        return class_of(path).removeprefix("kgan>") in MODELS
     except ValueError:
         return False

@@ -1,6 +1,6 @@
 """Export of trained models to SavedModel and LiteRT files: students of the text filter, generators, translators."""
 
-from kgan.export.generator import FLOATS, MODELS, class_of, export_generator
+from kgan.export.generator import FLOATS, MODELS, export_generator
 from kgan.export.generator_parity import PicturesChanged
 from kgan.export.parity import DecisionsChanged
 from kgan.export.student import QUANTISATIONS, export_text_filter, read_card
@@ -11,7 +11,6 @@ __all__ = [
     "QUANTISATIONS",
     "DecisionsChanged",
     "PicturesChanged",
-    "class_of",
     "export_generator",
     "export_text_filter",
     "read_card",

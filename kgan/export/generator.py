@@ -4,12 +4,11 @@ TensorFlow converts a model trained on any backend. It runs in a separate proces
 """
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 
 from kgan.export.generator_parity import PicturesChanged
 from kgan.export.process import read_keys, replacing, run
+from kgan.runtime.keras_files import class_of
 
 FLOATS = ("float32", "float16")
 MODELS = (
@@ -17,7 +16,6 @@ MODELS = (
     *("GAN", "WGAN", "WGANGP", "FeatureMatchingGAN"),
     *("MMSSIT", "CDAAE"),
 )
-MOST_BYTES = 2**24  # of the description of a model, which holds the layers of a GAN's networks
 
 
 def export_generator(
@@ -92,7 +90,7 @@ def export_generator(
         raise ValueError(f"quantisation={quantisation}: a generator has {' and '.join(FLOATS)}, pass one or both")
     if not 0 <= max_changed <= 1:
         raise ValueError(f"max_changed={max_changed}: pass a share in [0, 1]")
-    if (name := class_of(model_path)) not in MODELS:
+    if (name := class_of(model_path).removeprefix("kgan>")) not in MODELS:
         raise ValueError(f"{model_path} holds a {name}: pass one of {', '.join(MODELS)}")
     given = {"class_names": class_names, "licence": licence, "data_card": data_card}
     card = read_keys(model_path.with_suffix(".json"), set(given))
@@ -108,20 +106,3 @@ def export_generator(
         (folder / "request.json").write_text(json.dumps(request))
         run("kgan.export.generator_conversion", folder, PicturesChanged)
     return json.loads((out / "report.json").read_text())
-
-
-def class_of(path):
-    """Return the name of the class of the model in a `.keras` file, without loading it.
-
-    Raises:
-        ValueError: if the file names none.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
-            text = file.read(MOST_BYTES + 1)
-        if len(text) > MOST_BYTES:
-            raise ValueError("its config.json is larger than 16 MB")
-        return str(json.loads(text)["class_name"])
-    # What a damaged archive raises, unpacked, and what the description raises if it is not what Keras writes.
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a model that Keras can read: {error}") from None

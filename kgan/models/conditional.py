@@ -114,7 +114,7 @@ class ClassConditional(HasPresets, AdversarialModel):
 
         Args:
             labels: `(n,)` integers, or `(n, num_classes)` weights of mixed classes.
-            latents: `(n, latent_dim)`. Default: drawn from N(0, 1).
+            latents: `(n, latent_dim)`. Default: drawn from N(0, 1). For codes of images there is `decode`.
             seed: int for the same latents in every call, None for new ones.
 
         Returns:

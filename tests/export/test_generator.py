@@ -182,10 +182,14 @@ def test_a_model_with_more_networks(in_this_process, tmp_path):
     import tensorflow as tf
 
     model = tiny_generator.conditional(kgan.CVAEGAN)
+    for layer in model.generator.layers:  # codes of images have statistics of their own, which stay behind, too
+        if hasattr(layer, "moving_mean"):
+            layer.moving_mean.assign(layer.moving_mean + np.array([[0.0], [-0.2]], "float32"))
     model.save(tmp_path / "model.keras")
     report = export.export_generator(tmp_path / "model.keras", tmp_path, ["float16"], class_names=NAMES)
     assert report["model"] == "CVAEGAN"
     latents, labels = some_inputs(8)
+    assert np.abs(model.generate(labels, latents) - model.decode(labels, latents)).max() > 0.1
     found = by_row(runner(tmp_path / "model-float16.tflite", "generate"), latents=latents, labels=labels)
     assert_alike(found, grey(model.generate(labels, latents)), "float16")
     assert not (tmp_path / "model-float32.tflite").exists()
@@ -330,7 +334,7 @@ def keras_file(path, config):
         ("[" * 100_000, "is not a model that Keras can read"),
         (" " * (2**24 + 1), "its config.json is larger than 16 MB"),
         ('{"class_name": "MakeupGAN"}', "holds a MakeupGAN: pass one of CVAEGAN, "),
-        ('{"class_name": ["GAN"]}', r"holds a \['GAN'\]: pass one of CVAEGAN, "),
+        ('{"class_name": ["GAN"]}', "is not a model that Keras can read"),
     ],
 )
 def test_descriptions_of_no_generator(config, message, tmp_path):

@@ -120,7 +120,7 @@ def test_keras_shows_this_bar_and_no_other(terminal, tmp_path):
     model = kgan.GAN(network(), keras.Model(inputs, {"logits": logits, "features": inputs}), 2)
     model.compile()
     batches = kgan.data.Batches(np.zeros((12, 2), "float32"), None, 4, seed=0)
-    options = Namespace(resume=False, epochs=2, devices=1)
+    options = Namespace(resume=False, epochs=2, devices=1, steps=None)
     lines = terminal(lambda: common.train(model, batches, tmp_path, options))
     assert max(map(len, lines)) <= 79
     finished = [line for line in lines if line.startswith("3/3")]
@@ -193,13 +193,25 @@ def test_no_recipe_imports_another():
 
 @pytest.mark.backend_free
 def test_card_of_a_preset_names_no_places(tmp_path, monkeypatch):
-    words = "recipes/x.py --data mnist_m:/home/me/MNIST:/photos --target mnist:/home/me --out /home/a --seed 3 --out=/b"
+    words = "x.py --data mnist_m:/home/me/MNIST:/photos --target mnist:/home/me --out /a --resume --seed 3 --out=/b"
     monkeypatch.setattr(sys, "argv", words.split())
-    options = Namespace(data="mnist_m:/home/me/MNIST:/photos", target="mnist:/home/me")
+    options = Namespace(data="mnist_m:/home/me/MNIST:/photos", target="mnist:/home/me", resume=True)
     common.save_preset(tmp_path, kgan.CGAN(2, 32, width=0.05), ["a", "b"], {"top1": 97.5}, options)
     card = kgan.presets.read_card(tmp_path / "preset")
     assert card["data"] == "mnist_m and mnist" and card["figures"] == {"top1": 97.5}
     assert card["command"] == "python recipes/x.py --data mnist_m:PATH --target mnist:PATH --seed 3"
+    common.save_preset(tmp_path, kgan.CGAN(2, 32, width=0.05), ["c", "d"], {"top1": 1.0}, options)
+    assert kgan.presets.read_card(tmp_path / "preset") == card  # of the run that trained
+
+
+@pytest.mark.backend_free
+def test_a_model_that_presets_have_no_room_for_ends_no_run(tmp_path, capsys):
+    options = Namespace(data="digits", resume=False)
+    for width, number in ((1.5, 1.0), (0.05, float("nan"))):
+        common.save_preset(tmp_path, kgan.CGAN(2, 32, width=width), ["a", "b"], {"top1": number}, options)
+        error = capsys.readouterr().err
+        assert error.startswith(f"{tmp_path} gets no preset: ") and error.count("\n") == 1
+        assert not (tmp_path / "preset").exists()
 
 
 # === Several devices ===

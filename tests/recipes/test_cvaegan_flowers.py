@@ -159,6 +159,7 @@ def a_finished_model_is_not_trained_again(start, arguments, run, model):
 @pytest.mark.only_on("torch")
 def test_rehearsal_says_what_a_training_costs(start, tmp_path, monkeypatch, capsys):
     """Two steps at full size; nothing is left, and a run's folder may be named."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     clock = iter(np.cumsum([9.0, 0.5]))
     monkeypatch.setattr(common.time, "perf_counter", lambda: next(clock))
@@ -172,7 +173,8 @@ def test_rehearsal_says_what_a_training_costs(start, tmp_path, monkeypatch, caps
     assert "36 epochs of 4 steps, takes about 0.02 hours" in printed and "0.5 s a step" in printed
     peak = float(re.search(r"peak memory of the process (\S+) GB", printed)[1])
     assert 0.2 < peak < 20
-    assert not (tmp_path / "kept").exists()
+    assert not list(tmp_path.iterdir())
+    assert start(*TINY, "--steps", "2", "--resume") == (2, "error: --steps rehearses a new run: leave out --resume.\n")
     assert start(*TINY, "--steps", "1")[0] == 2
 
 

@@ -102,9 +102,10 @@ class CVAEGAN(Encoding):
             the last fully connected layers.
         literal_sampling: whether to sample `z = mean + r * exp(epsilon)` as printed in the paper, which contradicts
             eq. 5, instead of `mean + r * exp(epsilon / 2)`.
-        mixed_norm: whether both kinds of latents share one set of moving averages, as in usual batch normalisation.
-        augment: whether D and C see each image shifted by up to an eighth and every other one mirrored, real and
-            generated, an image and its reconstruction in the same way (DiffAugment: Zhao et al., 2020). With a few
+        mixed_norm: whether both kinds of latents share one set of moving averages, as in usual batch normalisation. The
+            paper does not say. Files of weights from before kgan had this argument need True.
+        augment: whether D and C see each image, real or generated, shifted by up to an eighth and with a chance of one
+            half mirrored; an image and its reconstruction alike. DiffAugment (Zhao et al., 2020) shifts so. With a few
             hundred images, they else learn these by heart. Generated images are themselves not augmented.
 
     Raises:

@@ -80,7 +80,7 @@ class CDAAE(DomainTranslator):
         **kwargs,
     ):
         super().__init__(
-            num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim=num_classes, **kwargs
+            num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, num_classes, **kwargs
         )
         self.supervised = supervised
         self.label_weights = tuple(label_weights)

@@ -63,10 +63,24 @@ class DomainTranslator(HasPresets, AdversarialModel):
     Args:
         num_classes, image_size, style_dim, content_dim, share, width, mixed_norm: as in `MMSSIT`.
         code_dim: length of the content vector that the decoders take.
+        players: as of `AdversarialModel`.
     """
 
-    def __init__(self, num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        num_classes,
+        image_size,
+        style_dim,
+        content_dim,
+        share,
+        width,
+        mixed_norm,
+        code_dim,
+        players=None,
+        /,
+        **kwargs,
+    ):
+        super().__init__(players, **kwargs)
         check_shape(image_size, sizes=SIZES)
         self.num_classes = check_num_classes(num_classes)
         self.image_size = image_size
@@ -342,12 +356,10 @@ class MMSSIT(DomainTranslator):
         **kwargs,
     ):
         weight = _weights_by_domain(weights)
-        if separate:
-            terms = {f"autoencoder_{term}": TRAINED[term] for term in TRAINED if any(weight[term])}
-            kwargs["players"] = {"discriminator": self.players["discriminator"], **terms}
-        super().__init__(
-            num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, code_dim=content_dim, **kwargs
-        )
+        terms = {f"autoencoder_{term}": TRAINED[term] for term in TRAINED if any(weight[term])}
+        players = {"discriminator": self.players["discriminator"], **terms} if separate else None
+        sizes = (num_classes, image_size, style_dim, content_dim, share, width, mixed_norm, content_dim)
+        super().__init__(*sizes, players, **kwargs)
         if domain_loss not in ("reversal", "flip"):
             raise ValueError(f"domain_loss={domain_loss!r}: pass 'reversal' or 'flip'.")
         if ramp_steps < 0 or not 0 <= confidence <= 1:
