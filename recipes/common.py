@@ -72,8 +72,8 @@ def parse_options(description, presets, **extra):
     """
     presets = dict(zip(("quick", "small", "paper"), presets, strict=True))
     default_out = Path("runs") / Path(sys.argv[0]).stem
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.allow_abbrev = False
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=plain, allow_abbrev=False)
     parser.add_argument("--preset", choices=presets, default="quick")
     parser.add_argument("--data", help="a name for kgan.data.load")
     parser.add_argument("--out", type=Path, default=default_out, help="folder of the run (default: %(default)s)")
