@@ -333,7 +333,7 @@ def _unit(vector):
 
 
 def shift_and_mirror(images, seed):
-    """Shift each image by up to an eighth, zeros coming in, and mirror every second one by chance; gradients pass.
+    """Shift each image by up to an eighth, zeros coming in, and mirror half of them by chance; gradients pass.
 
     Args:
         images: `(batch, height, width, channels)`.

@@ -24,8 +24,8 @@ class GAN(AdversarialModel):
         discriminator: `keras.Model` that maps samples to a dict with `logits` `(batch, 1)`.
         latent_dim: length of the latent vector, drawn from N(0, 1).
         augment: whether the discriminator sees each image shifted by up to an eighth and with a chance of one half
-            mirrored, real and generated (DiffAugment, which shifts so: Zhao et al., 2020). With a few hundred images a discriminator else learns them
-            by heart. Generated images are themselves not augmented.
+            mirrored, real and generated (DiffAugment, which shifts so: Zhao et al., 2020). With a few hundred images a
+            discriminator else learns them by heart. Generated images are themselves not augmented.
 
     Raises:
         ValueError: `augment` is set, but the samples are not images `(batch, height, width, channels)`.
