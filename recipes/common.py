@@ -2,7 +2,6 @@
 
 import argparse
 import atexit
-import contextlib
 import csv
 import json
 import os
@@ -19,8 +18,10 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter  # isort: skip; imports PyTorch where it is, which must not come after TensorFlow
 
+import devices
 import keras
 import numpy as np
+import rehearsal
 
 import kgan
 from kgan import callbacks
@@ -91,7 +92,7 @@ def parse_options(description, presets, **extra):
     for name, value in vars(given).items():
         if value is not None or not hasattr(options, name):
             setattr(options, name, value)
-    check_devices(options)
+    devices.check(options)
     if options.steps and options.resume:
         raise ValueError("--steps rehearses a new run: leave out --resume.")
     if options.steps:
@@ -101,39 +102,6 @@ def parse_options(description, presets, **extra):
             if hasattr(options, name):
                 setattr(options, name, 1)
     return options
-
-
-def check_devices(options):
-    """Refuse more devices than there are, and batches that they cannot share."""
-    count, backend = options.devices, keras.backend.backend()
-    if count == 1:
-        return
-    if backend == "torch":
-        raise ValueError(f"--devices {count}: Keras trains on one device with PyTorch; use JAX or TensorFlow.")
-    there = keras.distribution.list_devices()
-    if count > len(there):
-        more = "; XLA_FLAGS=--xla_force_host_platform_device_count=N makes N of a CPU" if backend == "jax" else ""
-        raise ValueError(f"--devices {count}: {backend} finds {len(there)}, {', '.join(there)}{more}.")
-    for name, value in vars(options).items():
-        if name.endswith("batch_size") and value % count:
-            raise ValueError(f"--devices {count}: they cannot share {name}={value}; choose a number that divides it.")
-
-
-@contextlib.contextmanager
-def on_devices(count):
-    """A model that is built in here is trained on so many devices, which share each batch."""
-    if count == 1:
-        yield
-        return
-    devices = keras.distribution.list_devices()[:count]
-    if keras.backend.backend() == "jax":
-        scope = keras.distribution.DataParallel(devices=devices).scope()
-    else:
-        import tensorflow as tf
-
-        scope = tf.distribute.MirroredStrategy(devices).scope()
-    with scope:
-        yield
 
 
 def seeds_of(options):
@@ -197,7 +165,7 @@ def keep(path, make, options):
     if options.resume and path.exists():
         return keras.saving.load_model(path) if path.suffix == ".keras" else json.loads(path.read_text())
     made = make()
-    _devices.close()  # what measures a model is on one
+    devices.close()  # what measures a model is on one
     write(path, made)
     return made
 
@@ -243,18 +211,15 @@ def save_preset(folder, model, class_names, numbers, options):
         print(f"{folder} gets no preset: {error}", file=sys.stderr)
 
 
-_devices = contextlib.ExitStack()
-
-
-def set_seed(seed, devices=1):
+def set_seed(seed, count=1):
     """Set the random state and the layer names of a new process, and the devices of the model that is built next.
 
     The names matter because TensorFlow sums in their order, and a resumed run has built fewer models before this one.
     """
-    _devices.close()
+    devices.close()
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    _devices.enter_context(on_devices(devices))  # at last: a cleared session has no distribution
+    devices.use(count)  # at last: a cleared session has no distribution
 
 
 def decaying_adam(learning_rate, steps):
@@ -297,7 +262,7 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
     if options.devices > 1:
         batches = kgan.data.SharedBatches(batches, options.devices)
     if options.steps:
-        rehearse(model, batches, options, epochs)
+        rehearsal.rehearse(model, batches, options.steps, epochs, options.out)
     history, clock = folder / "train.csv", time.time()
     rows = history.read_text().splitlines(keepends=True) if history.exists() else []
     write(history, "".join(rows[: first + 1] if first else []))  # later epochs will be run again
@@ -323,37 +288,6 @@ def train(model, batches, folder, options, extra=(), watchdog=None, epochs=None)
         ],
     )
     writer.close()
-
-
-def rehearse(model, batches, options, epochs):
-    """Take some steps, print what the whole training costs on this machine, and end the run."""
-    import resource  # which Windows does not have
-
-    if len(batches) < 2:
-        raise ValueError("--steps needs two batches: the first step compiles. Give more data.")
-    ends = []
-
-    def note(batch, logs):
-        float(logs["loss"])  # waits for the device
-        ends.append(time.perf_counter())
-
-    clock = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    model.steps_per_execution = 1  # for each to be timed
-    steps = min(options.steps, len(batches))
-    model.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock])
-    networks = [layer for layer in model.layers if layer.count_params()]
-    sizes = ", ".join(f"{network.name} {network.count_params():,}" for network in networks)
-    seconds = float(np.median(np.diff(ends)))
-    hours = seconds * len(batches) * epochs / 3600
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(f"{type(model).__name__}: {model.count_params():,} parameters ({sizes})")
-    print(f"{steps} steps: {seconds:.3g} s a step after the first, peak memory of the process {peak / 1e9:.1f} GB")
-    print(f"This training, {epochs} epochs of {len(batches)} steps, takes about {hours:.3g} hours here.")
-    raise Rehearsed(options.out)
-
-
-class Rehearsed(Exception):
-    """Ends a run after `--steps`; takes its temporary folder."""
 
 
 def seconds_of(history):
@@ -475,7 +409,7 @@ def run(main):
     """Run a recipe. An error that the user can mend is one line, with exit status 2."""
     try:
         main()
-    except Rehearsed as rehearsed:
+    except rehearsal.Rehearsed as rehearsed:
         shutil.rmtree(rehearsed.args[0])
     except (ValueError, FileNotFoundError, ImportError, FloatingPointError) as error:
         if os.environ.get("KGAN_TRACEBACK"):

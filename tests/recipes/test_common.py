@@ -11,6 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import common
+import devices
 import keras
 import numpy as np
 import pytest
@@ -218,19 +219,19 @@ def test_a_model_that_presets_have_no_room_for_ends_no_run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("devices", "batch_size", "message"),
+    ("count", "batch_size", "message"),
     [
         (3, 33, {"jax": "finds 2, gpu:0, gpu:1; XLA_FLAGS=", "tensorflow": "finds 2, gpu:0, gpu:1.$"}),
         (2, 33, dict.fromkeys(("jax", "tensorflow"), "--devices 2: they cannot share gan_batch_size=33")),
     ],
 )
-def test_devices_that_are_not_there_or_cannot_share(devices, batch_size, message, monkeypatch):
+def test_devices_that_are_not_there_or_cannot_share(count, batch_size, message, monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
-    common.check_devices(Namespace(devices=1, gan_batch_size=batch_size))
+    devices.check(Namespace(devices=1, gan_batch_size=batch_size))
     with pytest.raises(ValueError, match=message.get(keras.backend.backend(), "one device with PyTorch")):
-        common.check_devices(Namespace(devices=devices, gan_batch_size=batch_size))
+        devices.check(Namespace(devices=count, gan_batch_size=batch_size))
     if keras.backend.backend() != "torch":
-        common.check_devices(Namespace(devices=2, gan_batch_size=32))
+        devices.check(Namespace(devices=2, gan_batch_size=32))
 
 
 @pytest.mark.backend_free
