@@ -13,7 +13,7 @@ measured on generated scenes.
 
 A generator ({", ".join(MODELS[:5])},
 {", ".join(MODELS[5:])}): that file may provide "class_names", "licence" and
-"data_card". The files are float32 and float16; parity.png shows what each draws.
+"data_card"; a preset has them itself. The files are float32 and float16; parity.png shows what each draws.
 
 Exit status: 0 success; 1 LiteRT lacks an operator, or a converted file changes more than 0.5 % of a student's decisions
 by more than chance explains, or 0.5 % of a generator's values by more than a grey level, so that nothing is written; 2
@@ -23,7 +23,8 @@ invalid command.
 
 def add_arguments(parser):
     add = parser.add_argument
-    add("model", metavar="MODEL", help=".keras file of a student or generator, saved with any backend")
+    model = ".keras file of a student or generator, saved with any backend; or a preset: name in the package, or folder"
+    add("model", metavar="MODEL|PRESET", help=model)
     add("--out", metavar="DIR", required=True, help="folder for the files and the report that compares them")
     quantisation = "LiteRT files to write (default: all; a generator has no int8)"
     add("--quantisation", nargs="+", choices=QUANTISATIONS, help=quantisation)
@@ -57,9 +58,11 @@ def execute(options):
         print(f"{path}: {changed:.2%} of decisions changed, scores differ by at most {found['max_difference']:.2g}")
 
 
-def of_generator(path):
+def of_generator(model):
     """Whether a file holds a generator. Of one that cannot be read, the export of a student says what is wrong."""
+    if not model.endswith(".keras"):
+        return True  # or else no preset, of which the export of a generator says so
     try:
-        return class_of(path).removeprefix("kgan>") in MODELS
+        return class_of(model).removeprefix("kgan>") in MODELS
     except ValueError:
         return False

@@ -4,8 +4,10 @@ TensorFlow converts a model trained on any backend. It runs in a separate proces
 """
 
 import json
+import os
 from pathlib import Path
 
+from kgan import presets
 from kgan.export.generator_parity import PicturesChanged
 from kgan.export.process import read_keys, replacing, run
 from kgan.runtime.keras_files import class_of
@@ -19,7 +21,7 @@ MODELS = (
 
 
 def export_generator(
-    model_path,
+    model,
     out,
     quantisation=FLOATS,
     class_names=None,
@@ -30,8 +32,8 @@ def export_generator(
     """Convert a trained generator to SavedModel and LiteRT, and compare the files with the Keras model.
 
     Writes the folder `NAME-saved_model`, one LiteRT file per quantisation (`NAME-float32.tflite`, ...), `report.json`,
-    `report.md` and `parity.png`, which shows pictures of Keras above those of each file. NAME is that of the model's
-    file, `flowers` for `flowers.keras`.
+    `report.md` and `parity.png`, which shows pictures of Keras above those of each file. NAME is that of the preset, or
+    of the model's file, `flowers` for `flowers.keras`.
 
     The signatures depend on the model:
 
@@ -48,12 +50,12 @@ def export_generator(
     batch needs more operators. A zip archive with `kgan.json` (class names, shapes of the signatures, licence) is
     appended to a LiteRT file.
 
-    Default values of `class_names`, `licence` and `data_card` come from a JSON file next to the model, `NAME.json` for
-    `NAME.keras`, if there is one.
+    Default values of `class_names`, `licence` and `data_card` come from the preset, or from a JSON file next to the
+    model, `NAME.json` for `NAME.keras`, if there is one.
 
     Args:
-        model_path: `.keras` file of one of the models above, saved on any backend. A GAN's samples must be images with
-            values in [-1, 1].
+        model: name of a preset in the package, path of the folder of another, or path of a `.keras` file of one of the
+            models above, saved on any backend. A GAN's samples must be images with values in [-1, 1].
         out: output folder. Files of an earlier export are replaced after everything else has succeeded.
         quantisation: any of `"float32"` and `"float16"`. int8 is for students of the text filter.
         class_names: list of str, one for each class. Default: their numbers.
@@ -70,7 +72,7 @@ def export_generator(
 
     Raises:
         FileNotFoundError: if there is no such model file.
-        ValueError: if an argument is out of range, or the file does not hold one of the models.
+        ValueError: if an argument is out of range, there is no such preset, or the file holds no model of the above.
         PicturesChanged: if a file differs too much from Keras. Nothing is written.
         RuntimeError: if an operator is not built into LiteRT, or the conversion fails. Nothing is written.
 
@@ -82,27 +84,38 @@ def export_generator(
     report["files"]["float32"]["signatures"]["generate"]["max_difference"]  # 0 or 1 grey level
     ```
     """
-    model_path, out = Path(model_path), Path(out)
-    if not model_path.is_file():
-        raise FileNotFoundError(f"no model file {str(model_path)!r}")
+    out = Path(out)
+    path, stated = _source(model)
     quantisation = list(dict.fromkeys(quantisation))
     if not quantisation or set(quantisation) - set(FLOATS):
         raise ValueError(f"quantisation={quantisation}: a generator has {' and '.join(FLOATS)}, pass one or both")
     if not 0 <= max_changed <= 1:
         raise ValueError(f"max_changed={max_changed}: pass a share in [0, 1]")
-    if (name := class_of(model_path).removeprefix("kgan>")) not in MODELS:
-        raise ValueError(f"{model_path} holds a {name}: pass one of {', '.join(MODELS)}")
     given = {"class_names": class_names, "licence": licence, "data_card": data_card}
-    card = read_keys(model_path.with_suffix(".json"), set(given))
-    card |= {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None}
     request = {
-        "model": str(model_path.resolve()),
-        "name": model_path.stem,
+        "model": str(path.resolve()),
+        "name": path.name.removesuffix(".keras"),
         "quantisation": quantisation,
-        "card": {"licence": "not stated", "data_card": "not stated"} | card,
+        "card": {"licence": "not stated", "data_card": "not stated"} | stated | given,
         "max_changed": max_changed,
     }
     with replacing(out) as folder:
         (folder / "request.json").write_text(json.dumps(request))
         run("kgan.export.generator_conversion", folder, PicturesChanged)
     return json.loads((out / "report.json").read_text())
+
+
+def _source(model):
+    """Returns the path of a preset or model file, and what comes with it: class names, licence and data card."""
+    if not os.fspath(model).endswith(".keras"):
+        folder = presets.find(model)
+        card = presets.read_card(folder)
+        stated = {"licence": card.get("licence"), "data_card": card.get("data")}
+        return folder, {key: value for key, value in stated.items() if isinstance(value, str)}
+    path = Path(model)
+    if not path.is_file():
+        raise FileNotFoundError(f"no model file {str(path)!r}")
+    if (name := class_of(path).removeprefix("kgan>")) not in MODELS:
+        raise ValueError(f"{path} holds a {name}: pass one of {', '.join(MODELS)}")
+    return path, read_keys(path.with_suffix(".json"), {"class_names", "licence", "data_card"})

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import kgan
+from kgan import presets
 from kgan.export.converter import answer, convert, load
 from kgan.export.generator import MODELS
 from kgan.export.generator_parity import by_litert, compare_all, refuse_changes, rows, table
@@ -41,7 +42,8 @@ class Signature(NamedTuple):
 def export(folder, request):
     for name in MODELS:
         getattr(kgan, name)  # its module registers it for Keras
-    model = load(request["model"])
+    path = request["model"]
+    model = load(path) if path.endswith(".keras") else presets.load(path)
     signatures = signatures_of(model, request["card"])
     inputs = {name: signature.inputs for name, signature in signatures.items()}
 
@@ -115,7 +117,8 @@ def by_saved_model(folder, inputs):
 def signatures_of(model, card):
     """Return `{name: Signature}` of a model, and put the names of its classes into its card."""
     if isinstance(model, ClassConditional):
-        names = card.setdefault("class_names", [str(number) for number in range(model.num_classes)])
+        numbers = [str(number) for number in range(model.num_classes)]
+        names = card.setdefault("class_names", model.class_names or numbers)
         if not isinstance(names, list) or len(names) != model.num_classes or {*map(type, names)} != {str}:
             raise ValueError(f"class_names={names!r}: pass {model.num_classes} texts, one for each class")
         return {"generate": of_classes(model)}

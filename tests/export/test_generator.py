@@ -401,6 +401,29 @@ def test_names_of_classes_that_a_model_does_not_have(in_this_process, tmp_path):
         export.export_generator(tmp_path / "own.keras", tmp_path / "out")
 
 
+# === Presets ===
+
+
+def test_a_preset(model, exported, tmp_path, in_this_process):
+    card = {"licence": "for tests", "data": "noise", "figures": {"top1": 1.0}}
+    model.save_to_preset(tmp_path / "pets.v1", NAMES, card)
+    report = export.export_generator(tmp_path / "pets.v1", tmp_path / "out", ["float16"])
+    name = report["files"]["float16"]["name"]
+    assert name == "pets.v1-float16.tflite"
+    known = json.loads(zipfile.ZipFile(tmp_path / "out" / name).read("kgan.json"))
+    assert (known["class_names"], known["licence"], known["data_card"]) == (NAMES, "for tests", "noise")
+    latents, labels = some_inputs()
+    files = tmp_path / "out" / name, exported[0] / "out" / "pets-float16.tflite"
+    same = [by_row(runner(path, "generate"), latents=latents, labels=labels) for path in files]
+    np.testing.assert_array_equal(*same)
+
+
+def test_no_preset(tmp_path, capsys):
+    assert cli.main(["export", "flowers", "--out", str(tmp_path / "out")]) == 2
+    assert "kgan export: no preset or folder 'flowers'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 # === Command ===
 
 
