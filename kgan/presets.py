@@ -32,7 +32,14 @@ FORMAT = 1
 MAX_JSON, MAX_WEIGHTS = 10**6, 500 * 10**6  # bytes
 # Largest value of the arguments that sizes of weights grow with. Presets are no larger than the papers' networks, and a
 # hostile one cannot ask for more memory than a machine has.
-LARGEST = {"num_classes": 1000, "latent_dim": 1024, "style_dim": 1024, "content_dim": 1024, "width": 1}
+LARGEST = {
+    "num_classes": 1000,
+    "latent_dim": 1024,
+    "style_dim": 1024,
+    "content_dim": 1024,
+    "width": 1,
+    "generator_width": 1,
+}
 LONGEST = 16  # entries of a list or dict among the arguments
 # Control characters, among them those that change the direction of text, and halves of surrogate pairs.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -266,6 +273,8 @@ def _check_config(model, config, path):
     if unknown or missing:
         raise ValueError(f"{path}: {model.__name__} has other arguments (unknown: {unknown}, missing: {missing})")
     for name, value in config.items():
+        if value is None and arguments[name].default is None:
+            continue
         if name in LARGEST and (type(value) not in (int, float) or not 0 < value <= LARGEST[name]):
             raise ValueError(f"{path}: {name} is {value!r}; a preset has a number above 0 and up to {LARGEST[name]}")
         if isinstance(value, list | dict):

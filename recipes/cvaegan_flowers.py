@@ -72,6 +72,9 @@ QUICK = {
     "pixel_weight": 1.0,
     "mixed_norm": False,
     "augment": False,
+    "generator_width": None,
+    "upsample": False,
+    "decay": False,
     "per_class": 50,
     "evaluator_steps": 300,
 }
@@ -113,6 +116,9 @@ def main():
         pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms of CVAE-GAN; 1 in the paper"},
         mixed_norm={"action": on_or_off, "help": "CVAE-GAN: one set of batch statistics for codes and prior"},
         augment={"action": on_or_off, "help": "CVAE-GAN: D and C see images shifted and mirrored"},
+        generator_width={"type": float, "help": "scales the channels of generators; default: --width"},
+        upsample={"action": on_or_off, "help": "generators with up-sampling and convolution, not transposed"},
+        decay={"action": on_or_off, "help": "let learning rates fall to 0 along a cosine"},
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     common.check_run(options)
@@ -176,6 +182,8 @@ def new_model(name, images, num_classes, options):
         lambdas = (1.0, 1.0, 0.0, 0.0)  # its evidence lower bound: alone it needs a stronger prior than CVAE-GAN
     # AC-GAN as printed ends, at these sizes, in glyphs that its discriminator alone can read.
     extra = {"cgan": {}, "acgan": {"classify_fakes": False}}.get(name, {"lambdas": lambdas})
+    if name != "acgan":
+        extra |= {"generator_width": options.generator_width, "upsample": options.upsample}
     if name == "cvaegan":
         parts = ABLATIONS.get(options.ablate, PARTS)
         extra["matching"] = {part: options.pixel_weight if part == "image" else 1.0 for part in parts}
@@ -193,6 +201,10 @@ def train(name, seed, folder, images, labels, num_classes, options):
     rates = dict.fromkeys(model.players, options.learning_rate[name])
     if "discriminator" in rates:
         rates["discriminator"] = options.discriminator_learning_rate[name]
+    batches = kgan.data.Batches(images, labels, options.batch_size, seed)
+    if options.decay:
+        steps = options.epochs * len(batches)
+        rates = {player: keras.optimizers.schedules.CosineDecay(rate, steps) for player, rate in rates.items()}
     model.compile({player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()})
 
     shown = np.repeat(np.arange(min(num_classes, 16)), 8)
@@ -206,7 +218,6 @@ def train(name, seed, folder, images, labels, num_classes, options):
     some = np.flatnonzero(np.isin(labels, shown))[:2000]
     real_diversity = metrics.within_class_diversity(images[some].reshape(len(some), -1), labels[some])
     watchdog = callbacks.Watchdog(sample, shown, real_diversity)
-    batches = kgan.data.Batches(images, labels, options.batch_size, seed)
     common.train(model, batches, folder, options, extra, watchdog)
     return model
 

@@ -69,6 +69,40 @@ def test_generator_is_the_papers_at_128():
     assert sum(isinstance(la, keras.layers.Dense) for la in generator.layers) == 2
 
 
+def test_up_sampling_leaves_no_pattern_of_squares():
+    """Of a constant map, kernels of ones make a constant one again, but for the edges."""
+    spread = {}
+    for upsample in (False, True):
+        (generator,) = build_generators(32, 1, 3, 8, 0.05, upsample=upsample)
+        kinds = keras.layers.UpSampling2D if upsample else keras.layers.Conv2DTranspose
+        assert sum(isinstance(layer, kinds) for layer in generator.layers) == 4 and generator.output_shape[1:3] == (
+            32,
+            32,
+        )
+        last = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2D | kinds)][-1]
+        first = generator.layers.index(last) - upsample
+        last.kernel.assign(ops.ones_like(last.kernel))
+        x = ops.ones((1, *generator.layers[first].input.shape[1:]))
+        for layer in generator.layers[first : first + 1 + upsample]:
+            x = layer(x)
+        spread[upsample] = np.std(ops.convert_to_numpy(x)[0, 4:-4, 4:-4, 0])
+    assert spread[True] == 0 and spread[False] > 1
+
+
+def test_the_width_of_the_generator_alone():
+    sizes = {}
+    for wide in (None, 0.2):
+        model = make("CVAEGAN", generator_width=wide)
+        assert type(model).from_config(model.get_config()).generator.count_params() == model.generator.count_params()
+        sizes[wide] = [getattr(model, n).count_params() for n in ("generator", "decoder", "encoder", "classifier")]
+    plain, wide = sizes.values()
+    one, _ = build_generators(32, 1, 3, 8, 0.2, names=("generator", "decoder"))
+    assert wide[0] == wide[1] == one.count_params() > 2 * plain[0]
+    assert wide[2:] == plain[2:]
+    with pytest.raises(ValueError, match="width=0"):
+        make("CGAN", generator_width=0)
+
+
 def test_label_reaches_every_network_that_takes_one():
     images = data(2)[0]
     labels = [np.tile(one, (2, 1)) for one in np.eye(3, dtype="float32")[:2]]

@@ -17,15 +17,33 @@ class Generating(ClassConditional):
     """Base class of the four models, with the generator of the paper.
 
     Args:
+        generator_width: factor for the channels of the generator, None for that of the other networks.
+        upsample: as in `build_generators`.
         twins: names of attributes for further networks that have the generator's weights, and statistics of their own.
     """
 
-    def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, twins=(), **kwargs):
-        shape = (image_size, channels, num_classes, latent_dim, width)
-        generator, *others = build_generators(*shape, names=("generator", *twins))
+    def __init__(
+        self,
+        num_classes,
+        image_size,
+        channels=3,
+        latent_dim=256,
+        width=1.0,
+        generator_width=None,
+        upsample=False,
+        twins=(),
+        **kwargs,
+    ):
+        shape = (image_size, channels, num_classes, latent_dim, width if generator_width is None else generator_width)
+        generator, *others = build_generators(*shape, names=("generator", *twins), upsample=upsample)
         super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
+        self.generator_width = generator_width
+        self.upsample = upsample
         for name, network in zip(twins, others, strict=True):
             setattr(self, name, network)
+
+    def get_config(self):
+        return {**super().get_config(), "generator_width": self.generator_width, "upsample": self.upsample}
 
 
 class Encoding(Editing, Generating):
@@ -40,9 +58,12 @@ class Encoding(Editing, Generating):
         width=1.0,
         lambdas=(3.0, 1.0, 1e-3, 1e-3),
         literal_sampling=False,
+        generator_width=None,
+        upsample=False,
         **kwargs,
     ):
-        super().__init__(num_classes, image_size, channels, latent_dim, width, **kwargs)
+        shape = (num_classes, image_size, channels, latent_dim, width)
+        super().__init__(*shape, generator_width=generator_width, upsample=upsample, **kwargs)
         self.lambdas = tuple(lambdas)
         self.literal_sampling = literal_sampling
         self.encoder = build_encoder(image_size, channels, self.num_classes, latent_dim, width)
@@ -107,6 +128,9 @@ class CVAEGAN(Encoding):
         augment: whether D and C see each image, real or generated, shifted by up to an eighth and with a chance of one
             half mirrored; an image and its reconstruction alike. DiffAugment (Zhao et al., 2020) shifts so. With a few
             hundred images, they else learn these by heart. Generated images are themselves not augmented.
+        generator_width: factor for the channels of G, in (0, 4]. By default that of the other networks.
+        upsample: whether G doubles the size by bilinear interpolation and a 3x3 convolution instead of a transposed
+            convolution, which can leave a pattern of squares (Odena et al., 2016).
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
@@ -157,6 +181,8 @@ class CVAEGAN(Encoding):
         literal_sampling=False,
         mixed_norm=False,
         augment=False,
+        generator_width=None,
+        upsample=False,
         **kwargs,
     ):
         if not set(matching) <= set(PARTS) or not matching:
@@ -166,7 +192,8 @@ class CVAEGAN(Encoding):
             raise ValueError(f"matching={matching}: pass weights above 0; leave out a part that shall not count.")
         shape = (num_classes, image_size, channels, latent_dim, width)
         twins = () if mixed_norm else ("decoder",)
-        super().__init__(*shape, lambdas, literal_sampling=literal_sampling, twins=twins, **kwargs)
+        generator = {"generator_width": generator_width, "upsample": upsample, "twins": twins}
+        super().__init__(*shape, lambdas, literal_sampling, **generator, **kwargs)
         self.decay = decay
         self.matching = matching if isinstance(matching, dict) else tuple(matching)
         self._weight = {part: float(weights.get(part, 0.0)) for part in PARTS}
@@ -239,7 +266,8 @@ class CVAE(Encoding):
     """Conditional VAE with CVAE-GAN's encoder and generator, trained on pixels and KL divergence only.
 
     Args:
-        num_classes, image_size, channels, latent_dim, width, literal_sampling: as in `CVAEGAN`.
+        num_classes, image_size, channels, latent_dim, width, literal_sampling, generator_width, upsample: as in
+            `CVAEGAN`.
         lambdas: as in `CVAEGAN`; only the first two are used.
 
     Example:
@@ -266,7 +294,7 @@ class CGAN(Generating):
     non-saturating cross entropy.
 
     Args:
-        num_classes, image_size, channels, latent_dim, width: as in `CVAEGAN`.
+        num_classes, image_size, channels, latent_dim, width, generator_width, upsample: as in `CVAEGAN`.
 
     Example:
 
@@ -277,8 +305,18 @@ class CGAN(Generating):
     players = {"discriminator": ("discriminator",), "generator": ("generator",)}
     logged = ("real_accuracy", "fake_accuracy")
 
-    def __init__(self, num_classes, image_size, channels=3, latent_dim=256, width=1.0, **kwargs):
-        super().__init__(num_classes, image_size, channels, latent_dim, width, **kwargs)
+    def __init__(
+        self,
+        num_classes,
+        image_size,
+        channels=3,
+        latent_dim=256,
+        width=1.0,
+        generator_width=None,
+        upsample=False,
+        **kwargs,
+    ):
+        super().__init__(num_classes, image_size, channels, latent_dim, width, generator_width, upsample, **kwargs)
         self.discriminator = dcgan_discriminator(image_size, channels, width, num_classes=self.num_classes)
 
     def step(self, images, labels, training):
@@ -297,7 +335,8 @@ class FMCGAN(Generating):
     """Mean feature matching conditional GAN (section 3.2): CVAE-GAN without encoder and pairwise terms.
 
     Args:
-        num_classes, image_size, channels, latent_dim, width, decay, feature_layers: as in `CVAEGAN`.
+        num_classes, image_size, channels, latent_dim, width, decay, feature_layers, generator_width, upsample: as in
+            `CVAEGAN`.
         lambdas: as in `CVAEGAN`; only the last two are used.
 
     Example:
@@ -323,9 +362,11 @@ class FMCGAN(Generating):
         lambdas=(3.0, 1.0, 1e-3, 1e-3),
         decay=0.9,
         feature_layers=(),
+        generator_width=None,
+        upsample=False,
         **kwargs,
     ):
-        super().__init__(num_classes, image_size, channels, latent_dim, width, **kwargs)
+        super().__init__(num_classes, image_size, channels, latent_dim, width, generator_width, upsample, **kwargs)
         self.lambdas = tuple(lambdas)
         self.decay = decay
         self.feature_layers = tuple(feature_layers)

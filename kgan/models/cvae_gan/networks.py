@@ -56,7 +56,7 @@ def build_encoder(image_size, channels, num_classes, latent_dim, width, name="en
 
 
 @channels_last
-def build_generators(image_size, channels, num_classes, latent_dim, width, names=("generator",)):
+def build_generators(image_size, channels, num_classes, latent_dim, width, names=("generator",), upsample=False):
     """Build the generator: two fully connected layers, then one transposed convolution per doubling from 2x2.
 
     At 128 px the transposed convolutions have 256-256-128-92-64-3 channels and kernels 3-3-5-5-5-5. The paper does not
@@ -66,6 +66,8 @@ def build_generators(image_size, channels, num_classes, latent_dim, width, names
     Args:
         names: a name for each kind of latents. All networks have the same weights, but each has moving averages of its
             own in batch normalisation.
+        upsample: whether to double by bilinear interpolation and a 3x3 convolution. Transposed convolutions can leave a
+            pattern of squares (Odena et al., 2016).
 
     Returns:
         A list with a functional model for each name. It maps latents `(batch, latent_dim)` and labels
@@ -73,17 +75,18 @@ def build_generators(image_size, channels, num_classes, latent_dim, width, names
     """
     check_shape(image_size, channels)
     w = partial(scaled, width=width)
-    stages = image_size.bit_length() - 2
-    widths = [w(c) for c in (256, 256, 128, 92, 64, 48)[: stages - 1]]
-    kernels = (3, 3, 5, 5, 5, 5, 5)[:stages]
-    deconvolution = partial(layers.Conv2DTranspose, strides=2, padding="same")
+    doublings = image_size.bit_length() - 2
+    widths = [w(c) for c in (256, 256, 128, 92, 64, 48)[: doublings - 1]]
+    kernels = (3, 3, 5, 5, 5, 5, 5)[:doublings]
+    stages = [_double(count, kernel, upsample, use_bias=False) for count, kernel in zip(widths, kernels, strict=False)]
     hidden = [
         *(layers.Dense(units, use_bias=False) for units in (w(1024), 2 * 2 * widths[0])),
         layers.Reshape((2, 2, widths[0])),
-        *(deconvolution(count, kernel, use_bias=False) for count, kernel in zip(widths, kernels, strict=False)),
+        *(layer for stage in stages for layer in stage),
     ]
-    norms = [None if isinstance(layer, layers.Reshape) else batch_norm(len(names)) for layer in hidden]
-    last = deconvolution(channels, kernels[-1])
+    weightless = (layers.Reshape, layers.UpSampling2D)
+    norms = [None if isinstance(layer, weightless) else batch_norm(len(names)) for layer in hidden]
+    last = _double(channels, kernels[-1], upsample)
     networks = []
     for number, name in enumerate(names):
         domain = {"domain": number} if len(names) > 1 else {}
@@ -92,7 +95,9 @@ def build_generators(image_size, channels, num_classes, latent_dim, width, names
         x = layers.Concatenate()([latent, label])
         for layer, norm in zip(hidden, norms, strict=True):
             x = layers.ReLU()(norm(layer(x), **domain)) if norm else layer(x)
-        image = layers.Activation("tanh", dtype="float32")(last(x))
+        for layer in last:
+            x = layer(x)
+        image = layers.Activation("tanh", dtype="float32")(x)
         networks.append(keras.Model([latent, label], image, name=name))
     return networks
 
@@ -138,6 +143,14 @@ def _inception(x, w, one, three_in, three, five_in, five, pooled):
             _conv(layers.MaxPooling2D(3, strides=1, padding="same")(x), w(pooled), 1),
         ]
     )
+
+
+def _double(channels, kernel, upsample, **options):
+    """Layers that double height and width."""
+    if not upsample:
+        return [layers.Conv2DTranspose(channels, kernel, strides=2, padding="same", **options)]
+    bilinear = layers.UpSampling2D(2, interpolation="bilinear")
+    return [bilinear, layers.Conv2D(channels, 3, padding="same", **options)]
 
 
 def _conv(x, channels, kernel, strides=1, name=None):
