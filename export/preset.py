@@ -1,7 +1,7 @@
 """Makes a preset of the package from one that a recipe has written.
 
-    python export/preset.py runs/cvaegan_flowers/cvaegan-seed0/preset flowers_drawn_64 --licence "Apache-2.0" \\
-        --data "flowers drawn by kgan, 12 species, 64 px"
+    python export/preset.py runs/mnist/cvaegan-seed0/preset mnist_32 --licence Apache-2.0 \\
+        --data "MNIST: handwritten digits by LeCun, Cortes and Burges"
 
 The weights are rounded to float16, which halves the file. The script changes nothing and exits with status 2 if the
 card lacks command or figures, and with status 1 if a weight is too large for float16 or the presets of the package

@@ -163,6 +163,7 @@ class HasPresets:
                 for variable, value in zip(plain.variables, values, strict=True):
                     variable.assign(value)
                 plain.save_weights(temporary / WEIGHTS)
+            _compact(temporary / WEIGHTS)
             size = (temporary / WEIGHTS).stat().st_size
             if size > MAX_WEIGHTS:
                 raise ValueError(f"{name} has {size} bytes of weights, and a preset {MAX_WEIGHTS} at most.")
@@ -375,6 +376,21 @@ def _new_folder(folder):
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _compact(path):
+    """Rewrites an HDF5 file in the latest format, where a group takes a tenth of the bytes: Keras makes hundreds."""
+    import h5py
+
+    whole = path.with_name("compact.h5")
+    with h5py.File(path) as old, h5py.File(whole, "w", libver="latest") as new:
+
+        def copy(name, item):
+            made = new.create_dataset(name, data=item) if isinstance(item, h5py.Dataset) else new.create_group(name)
+            made.attrs.update(item.attrs)
+
+        old.visititems(copy)
+    os.replace(whole, path)
 
 
 def _json_of(value):

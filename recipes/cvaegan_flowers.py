@@ -13,7 +13,7 @@ distance (both to real test images) and within-class diversity are measured in t
 reports top-1 and inception score on FaceScrub, which is not available, so only the order of the models can be compared.
 
 Expected on two CPU cores: quick, top-1 of 96 % in 2 min 40 s, diversity 65 % of that of real images; small on MNIST, in
-an hour, top-1 of 98 %, 96 %, 74 %, 73 % and 98 % (CVAE-GAN, FM-CGAN, AC-GAN, CGAN, CVAE) with Frechet distances of 6,
+an hour, top-1 of 97 %, 96 %, 74 %, 73 % and 98 % (CVAE-GAN, FM-CGAN, AC-GAN, CGAN, CVAE) with Frechet distances of 6,
 29, 120, 158 and 67.
 
 Writes to --out, beside what every run writes (recipes/README.md): samples.png (a row for each class), models.png (the

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import pytest
 from model_contract import assert_same, noise, values
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 import kgan
 from kgan import presets
@@ -506,6 +508,41 @@ def test_keras_files(tmp_path, monkeypatch):
     (tmp_path / "deflated.keras").write_bytes(data)
     with pytest.raises(ValueError, match="deflated.keras is not a model that Keras can read"):
         presets.load(tmp_path / "deflated.keras")
+
+
+# === Those of the package ===
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_packaged(name):
+    """Each has a card, and draws digits that a classifier of other people's digits recognises."""
+    card = presets.read_card(name)
+    assert {"data", "command", "figures", "licence", "made with", "weights"} <= set(card)
+    model = presets.load(name)
+    size, channels = model.image_size, model.channels
+    images, labels = kgan.data.load("digits", image_size=size, channels=channels)
+    assert model.class_names == kgan.data.class_names("digits")
+    judge = LogisticRegression(max_iter=1000).fit(coarse(images), labels)
+    wanted = np.repeat(np.arange(model.num_classes), 20)
+    drawn = model.generate(wanted, seed=0)
+    assert judge.score(coarse(drawn), wanted) > 0.5  # chance is 0.1; these digits were scanned otherwise than MNIST's
+    assert drawn.std(axis=0).mean() > 0.1  # no two alike
+
+
+def test_the_package_stays_small():
+    files = [path for path in presets.PACKAGED.glob("*/*")]
+    assert {path.name for path in files} == set(presets.FILES)
+    assert sum(path.stat().st_size for path in files) < 8e6
+
+
+def coarse(images):
+    """The brightest part of each image in 8x8 pixels: a digit fills it, whatever its margin."""
+    found = []
+    for image in ((images.max(axis=-1) + 1) * 127.5).astype("uint8"):
+        rows, columns = (np.flatnonzero((image > 100).any(axis=axis)) for axis in (1, 0))
+        box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        found.append(np.asarray(Image.fromarray(image).crop(box).resize((8, 8), Image.Resampling.BOX)).ravel())
+    return np.array(found, "float32") / 255
 
 
 def test_listing_needs_no_keras(packaged):

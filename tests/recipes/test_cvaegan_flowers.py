@@ -42,6 +42,16 @@ def assert_refused(result, *words):
         assert word in error
 
 
+@pytest.mark.only_on("torch")
+def test_options_of_the_generator_and_its_training(start, tmp_path):
+    more = ["--generator-width", "0.1", "--upsample", "--decay", "--epochs", "2"]
+    assert start(*TINY, *more, "--out", tmp_path / "run")[0] == 0
+    model = keras.saving.load_model(tmp_path / "run" / "cgan-seed0" / "model.keras")
+    assert (model.width, model.generator_width, model.upsample) == (0.05, 0.1, True)
+    assert [float(optimizer.learning_rate) for optimizer in model.optimizer.optimizers] == [0, 0]
+    assert all(optimizer.iterations > 0 for optimizer in model.optimizer.optimizers)
+
+
 # === A run, killed and resumed ===
 
 
