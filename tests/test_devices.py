@@ -137,7 +137,7 @@ def check_recipes(folder):
         return len(value.sharding.device_set) if BACKEND == "jax" else len(getattr(value, "values", [value]))
 
     def make():
-        common.set_seed(0, devices=2)
+        common.set_seed(0, 2)
         return copies()
 
     assert common.keep(Path(folder) / "made.json", make, SimpleNamespace(resume=False)) == 2
