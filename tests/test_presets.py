@@ -530,7 +530,7 @@ def test_packaged(name):
 
 
 def test_the_package_stays_small():
-    files = [path for path in presets.PACKAGED.glob("*/*")]
+    files = list(presets.PACKAGED.glob("*/*"))
     assert {path.name for path in files} == set(presets.FILES)
     assert sum(path.stat().st_size for path in files) < 8e6
 

@@ -75,10 +75,8 @@ def test_up_sampling_leaves_no_pattern_of_squares():
     for upsample in (False, True):
         (generator,) = build_generators(32, 1, 3, 8, 0.05, upsample=upsample)
         kinds = keras.layers.UpSampling2D if upsample else keras.layers.Conv2DTranspose
-        assert sum(isinstance(layer, kinds) for layer in generator.layers) == 4 and generator.output_shape[1:3] == (
-            32,
-            32,
-        )
+        assert sum(isinstance(layer, kinds) for layer in generator.layers) == 4
+        assert generator.output_shape[1:3] == (32, 32)
         last = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2D | kinds)][-1]
         first = generator.layers.index(last) - upsample
         last.kernel.assign(ops.ones_like(last.kernel))
