@@ -74,7 +74,10 @@ QUICK = {
     "augment": False,
     "generator_width": None,
     "upsample": False,
+    "discriminator_norm": "batch",
+    "discriminator_rate": None,
     "decay": False,
+    "average": 0.0,
     "per_class": 50,
     "evaluator_steps": 300,
 }
@@ -111,6 +114,7 @@ def main():
         __doc__,
         (QUICK, SMALL, PAPER),
         image_size={"type": int, "help": "32, 64, 128 or 256"},
+        latent_dim={"type": int, "help": "length of the latent vector"},
         models={"nargs": "+", "choices": MODELS, "help": "which to train"},
         lambdas={"type": float, "nargs": 4, "help": "weights of eq. 7; default in preset small: scaled_lambdas()"},
         pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms of CVAE-GAN; 1 in the paper"},
@@ -118,7 +122,13 @@ def main():
         augment={"action": on_or_off, "help": "CVAE-GAN: D and C see images shifted and mirrored"},
         generator_width={"type": float, "help": "scales the channels of generators; default: --width"},
         upsample={"action": on_or_off, "help": "generators with up-sampling and convolution, not transposed"},
+        discriminator_norm={"choices": ("batch", "layer", "spectral"), "help": "CVAE-GAN: normalisation in D"},
+        discriminator_rate={"type": float, "help": "learning rate of D; default: the preset's for each model"},
         decay={"action": on_or_off, "help": "let learning rates fall to 0 along a cosine"},
+        average={
+            "type": float,
+            "help": "momentum of averages of the generator's weights, which it ends with",
+        },
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     common.check_run(options)
@@ -188,6 +198,7 @@ def new_model(name, images, num_classes, options):
         parts = ABLATIONS.get(options.ablate, PARTS)
         extra["matching"] = {part: options.pixel_weight if part == "image" else 1.0 for part in parts}
         extra |= {"mixed_norm": options.mixed_norm, "augment": options.augment}
+        extra["discriminator_norm"] = options.discriminator_norm
     return MODELS[name](num_classes, options.image_size, images.shape[-1], options.latent_dim, options.width, **extra)
 
 
@@ -200,12 +211,16 @@ def train(name, seed, folder, images, labels, num_classes, options):
     model = new_model(name, images, num_classes, options)
     rates = dict.fromkeys(model.players, options.learning_rate[name])
     if "discriminator" in rates:
-        rates["discriminator"] = options.discriminator_learning_rate[name]
+        rates["discriminator"] = options.discriminator_rate or options.discriminator_learning_rate[name]
     batches = kgan.data.Batches(images, labels, options.batch_size, seed)
     if options.decay:
         steps = options.epochs * len(batches)
         rates = {player: keras.optimizers.schedules.CosineDecay(rate, steps) for player, rate in rates.items()}
-    model.compile({player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()})
+    optimizers = {player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()}
+    if options.average:
+        averaged = {"use_ema": True, "ema_momentum": options.average}
+        optimizers["generator"] = keras.optimizers.Adam(rates["generator"], beta_1=0.5, **averaged)
+    model.compile(optimizers)
 
     shown = np.repeat(np.arange(min(num_classes, 16)), 8)
 

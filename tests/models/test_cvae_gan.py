@@ -5,7 +5,7 @@ from keras import ops
 from model_contract import check_golden, check_model, contract_on, noise, record
 
 import kgan
-from kgan.layers import DomainBatchNormalization
+from kgan.layers import DomainBatchNormalization, SpectralConv2D
 from kgan.models.cvae_gan import networks
 from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generators
 from kgan.models.gan import dcgan_discriminator
@@ -85,6 +85,15 @@ def test_up_sampling_leaves_no_pattern_of_squares():
             x = layer(x)
         spread[upsample] = np.std(ops.convert_to_numpy(x)[0, 4:-4, 4:-4, 0])
     assert spread[True] == 0 and spread[False] > 1
+
+
+def test_the_norm_of_the_discriminator():
+    spectral = make("CVAEGAN", discriminator_norm="spectral")
+    again = kgan.CVAEGAN.from_config(spectral.get_config())
+    for model, count in ((spectral, 3), (again, 3), (make("CVAEGAN"), 0)):
+        assert sum(isinstance(layer, SpectralConv2D) for layer in model.discriminator.layers) == count
+    with pytest.raises(ValueError, match="norm='none'"):
+        make("CVAEGAN", discriminator_norm="none")
 
 
 def test_the_width_of_the_generator_alone():

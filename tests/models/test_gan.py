@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from model_contract import check_golden, check_model, contract_on, noise, record
 
 import kgan
@@ -46,6 +47,31 @@ def test_golden(name):
     model = make(name)
     model.compile({player: keras.optimizers.SGD(1e-3) for player in model.players})
     check_golden(name, model, (samples(8),))
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_norms_of_the_discriminator(norm):
+    """Whether an image is judged by itself, and whether the size of kernels counts."""
+    discriminator, images = dcgan_discriminator(32, 1, width=1 / 16, norm=norm), samples(8)
+    for _ in range(100):  # of power iteration
+        together = features(discriminator, images, training=True)
+    alone = features(discriminator, images[:1], training=True)
+    assert (np.abs(alone - together[:1]).max() < 1e-4) == (norm == "spectral")
+    before = features(discriminator, images)
+    for layer in discriminator.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(10 * layer.kernel)
+    same = np.allclose(features(discriminator, images), before, rtol=1e-3, atol=1e-4)
+    assert same == (norm == "spectral")
+
+
+def features(discriminator, images, training=False):
+    return ops.convert_to_numpy(discriminator(images, training=training)["features"])
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(ValueError, match="norm='group': pass 'batch', 'layer' or 'spectral'"):
+        dcgan_discriminator(32, norm="group")
 
 
 @pytest.mark.parametrize("name", ["GAN", "WGANGP"])

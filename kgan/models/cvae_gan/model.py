@@ -131,6 +131,8 @@ class CVAEGAN(Encoding):
         generator_width: factor for the channels of G, in (0, 4]. By default that of the other networks.
         upsample: whether G doubles the size by bilinear interpolation and a 3x3 convolution instead of a transposed
             convolution, which can leave a pattern of squares (Odena et al., 2016).
+        discriminator_norm: normalisation in D, `"batch"`, `"layer"` or `"spectral"`, as in
+            `kgan.models.gan.dcgan_discriminator`.
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
@@ -183,6 +185,7 @@ class CVAEGAN(Encoding):
         augment=False,
         generator_width=None,
         upsample=False,
+        discriminator_norm="batch",
         **kwargs,
     ):
         if not set(matching) <= set(PARTS) or not matching:
@@ -199,8 +202,9 @@ class CVAEGAN(Encoding):
         self._weight = {part: float(weights.get(part, 0.0)) for part in PARTS}
         self.mixed_norm = mixed_norm
         self.augment = augment
+        self.discriminator_norm = discriminator_norm
         self.feature_layers = tuple(feature_layers)
-        self.discriminator, self.classifier = _judges(self)
+        self.discriminator, self.classifier = _judges(self, discriminator_norm)
         self.centres = MovingCentres(self.num_classes, self.classifier.output["features"].shape[-1], decay)
 
     def get_config(self):
@@ -211,6 +215,7 @@ class CVAEGAN(Encoding):
             "feature_layers": self.feature_layers,
             "mixed_norm": self.mixed_norm,
             "augment": self.augment,
+            "discriminator_norm": self.discriminator_norm,
         }
 
     @classmethod
@@ -398,7 +403,7 @@ class FMCGAN(Generating):
         }
 
 
-def _judges(model):
+def _judges(model, norm="batch"):
     """Build the discriminator and the classifier of a model, each with its own `feature_layers`."""
     names = {"discriminator": [], "classifier": []}
     for layer in model.feature_layers:
@@ -408,7 +413,7 @@ def _judges(model):
         names[network].append(layer)
     shape = (model.image_size, model.channels)
     return (
-        dcgan_discriminator(*shape, model.width, feature_layers=names["discriminator"]),
+        dcgan_discriminator(*shape, model.width, norm, feature_layers=names["discriminator"]),
         build_classifier(*shape, model.num_classes, model.width, names["classifier"]),
     )
 

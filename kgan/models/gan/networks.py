@@ -3,7 +3,16 @@
 import keras
 from keras import layers
 
-from kgan.layers import SampleNormalization, batch_norm, channels_last, check_shape, judging_network, norm_relu, scaled
+from kgan.layers import (
+    SampleNormalization,
+    SpectralConv2D,
+    batch_norm,
+    channels_last,
+    check_shape,
+    judging_network,
+    norm_relu,
+    scaled,
+)
 
 
 @channels_last
@@ -53,7 +62,8 @@ def dcgan_discriminator(
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
         width: factor for the channels of all hidden layers, in (0, 4].
-        norm: `"batch"` or `"layer"` normalisation. WGAN-GP needs `"layer"`, because its penalty applies to each sample
+        norm: `"batch"` or `"layer"` normalisation, or `"spectral"`, that of the kernels of all convolutions (Miyato et
+            al., 2018) without another one. WGAN-GP needs `"layer"`, because its penalty applies to each sample
             separately.
         num_classes: number of classes of a conditional discriminator, as in CGAN. The one-hot label is then a second
             input, mapped to an additional channel of the image. Default: no label.
@@ -72,8 +82,8 @@ def dcgan_discriminator(
     >>> dcgan_discriminator(32, channels=1, width=0.25).output["logits"].shape
     (None, 1)
     """
-    if norm not in ("batch", "layer"):
-        raise ValueError(f"norm={norm!r}: pass 'batch' or 'layer'.")
+    if norm not in ("batch", "layer", "spectral"):
+        raise ValueError(f"norm={norm!r}: pass 'batch', 'layer' or 'spectral'.")
     widths = _widths(image_size, channels, width)
     x = image = keras.Input((image_size, image_size, channels), name="image")
     inputs = image
@@ -82,9 +92,12 @@ def dcgan_discriminator(
         plane = layers.Reshape((image_size, image_size, 1))(layers.Dense(image_size**2, use_bias=False)(label))
         x, inputs = layers.Concatenate()([image, plane]), [image, label]
     for i, filters in enumerate(widths):
-        x = layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=i == 0)(x)
-        if i:  # DCGAN does not normalise the first layer
-            x = batch_norm()(x) if norm == "batch" else SampleNormalization()(x)
+        if norm == "spectral":
+            x = SpectralConv2D(filters, 4, strides=2, padding="same")(x)
+        else:
+            x = layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=i == 0)(x)
+            if i:  # DCGAN does not normalise the first layer
+                x = batch_norm()(x) if norm == "batch" else SampleNormalization()(x)
         x = layers.LeakyReLU(0.2, name=f"{name}_conv{i + 1}")(x)
     return judging_network(inputs, layers.Flatten(dtype="float32")(x), 1, feature_layers, name)
 
