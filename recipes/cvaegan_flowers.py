@@ -129,6 +129,7 @@ def main():
             "type": float,
             "help": "momentum of averages of the generator's weights, which it ends with",
         },
+        inception={"action": "store_true", "help": "also measure FID and KID, as others do; needs kgan[fid]"},
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     common.check_run(options)
@@ -142,10 +143,11 @@ def main():
     check_data(training[1], test[1], names)
     new_model(options.models[0], training[0], len(names), options).check_batch(*training)
     out = common.open_run(options)
+    inception = metrics.inception_features(test[0]) if options.inception else None
     print(f"{len(training[0])} training and {len(test[0])} test images, {len(names)} classes")
 
     evaluators = [judges.evaluator(out, number, *training, len(names), options) for number in (0, 1)]
-    measure = partial(judges.measure_images, *evaluators, real=test)
+    measure = partial(judges.measure_images, *evaluators, real=test, inception=inception)
     wanted = np.repeat(np.arange(len(names)), options.per_class)
     results, models = {"real": {"0": measure(*test)}}, {}
     for seed in common.seeds_of(options):
@@ -245,6 +247,8 @@ def results_table(results, options):
     real = results["real"]["0"]
     ours = partial(common.spreads, results)
     ablated = {"cvaegan": f" without {options.ablate}"} if options.ablate else {}
+    runs = [run for by_seed in results.values() for run in by_seed.values()]
+    fid = ours("fid") if all("fid" in run for run in runs) else ["too few images"] * len(results)
     columns = {
         "model": [TITLES[name] + ablated.get(name, "") for name in results],
         "top-1 %, reported (FaceScrub)": [REPORTED[name][0] for name in results],
@@ -255,6 +259,7 @@ def results_table(results, options):
         "kernel distance": ours("kernel_distance", 3),
         "diversity, % of real": ours(lambda run: 100 * run["diversity"] / real["diversity"], 1),
         "pixel diversity, % of real": ours(lambda run: 100 * run["pixel_diversity"] / real["pixel_diversity"], 1),
+        **({"FID": fid, "KID": ours("kid", 4)} if options.inception else {}),
         "seconds": [f"{np.mean([run.get('seconds', 0) for run in runs.values()]):.0f}" for runs in results.values()],
     }
     table = common.table(columns)

@@ -46,19 +46,21 @@ def with_features(evaluator):
     return keras.Model(evaluator.input, [evaluator.get_layer("features").output, evaluator.output])
 
 
-def measure_images(first, second, images, labels, real):
+def measure_images(first, second, images, labels, real, inception=None):
     """The numbers of CVAE-GAN's Table 1, and more, for one set of images.
 
     Args:
         first, second: evaluators; the second gives the inception score, the first everything else.
         labels: the classes asked for.
         real: `(images, labels)` to which distances are measured.
+        inception: `inception_features` of the real images, to measure distances in these as well.
     """
     judge = with_features(first)
     features, probabilities = judge.predict(images, batch_size=256, verbose=0)
     real_features, _ = judge.predict(real[0], batch_size=256, verbose=0)
     score, _ = metrics.inception_score(second.predict(images, batch_size=256, verbose=0))
     subset_size = min(1000, len(real_features), len(features))
+    numbers = {} if inception is None else inception_distances(inception, images, subset_size)
     return {
         "images": len(images),
         "top1": 100 * float(np.mean(probabilities.argmax(axis=1) == labels)),
@@ -67,4 +69,14 @@ def measure_images(first, second, images, labels, real):
         "kernel_distance": metrics.kernel_distance(real_features, features, subset_size=subset_size),
         "diversity": metrics.within_class_diversity(features, labels),
         "pixel_diversity": metrics.within_class_diversity(images.reshape(len(images), -1), labels),
+        **numbers,
     }
+
+
+def inception_distances(real, images, subset_size):
+    """FID, where there are enough images for it, and KID."""
+    features = metrics.inception_features(images)
+    numbers = {"kid": metrics.kernel_distance(real, features, subset_size=subset_size)}
+    if min(len(real), len(features)) > real.shape[1]:
+        numbers["fid"] = metrics.frechet_distance(real, features)
+    return numbers

@@ -10,6 +10,7 @@ from kgan.metrics.generative import (
     verification_accuracy,
     within_class_diversity,
 )
+from kgan.metrics.inception import inception_features
 from kgan.metrics.multi_label import MeanAveragePrecision, best_thresholds, calibration_error, multilabel_metrics
 from kgan.metrics.text_filter import at_threshold, count_passed, find_thresholds, text_filter_metrics
 
@@ -22,6 +23,7 @@ __all__ = [
     "coverage",
     "find_thresholds",
     "frechet_distance",
+    "inception_features",
     "inception_score",
     "kernel_distance",
     "mode_coverage",

@@ -65,6 +65,25 @@ def test_options_of_the_discriminator_and_averages(start, tmp_path):
     assert players["generator"].ema_momentum == 0.9
 
 
+@pytest.mark.only_on("torch")
+@pytest.mark.parametrize("length", [20, 2000])
+def test_distances_as_others_have_them(length, start, tmp_path, monkeypatch):
+    """In features that stand for those of the Inception network, as many as images allow and more."""
+
+    def features(images):
+        return np.resize(images.reshape(len(images), -1)[:, ::7], (len(images), length)) / length
+
+    monkeypatch.setattr(recipe.metrics, "inception_features", features)
+    out = tmp_path / "run"
+    assert start(*TINY, "--inception", "--epochs", 1, "--out", out)[0] == 0
+    numbers = json.loads((out / "metrics.json").read_text())
+    drawn, real = numbers["cgan"]["0"], numbers["real"]["0"]
+    assert drawn["kid"] > real["kid"] and set(drawn) >= set(real)
+    assert ("fid" in drawn) == (length == 20)
+    table = (out / "results.md").read_text()
+    assert "| FID | KID |" in table and ("too few images" in table) == (length == 2000)
+
+
 # === A run, killed and resumed ===
 
 
