@@ -411,7 +411,7 @@ def run(main):
         main()
     except rehearsal.Rehearsed as rehearsed:
         shutil.rmtree(rehearsed.args[0])
-    except (ValueError, FileNotFoundError, ImportError, FloatingPointError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("KGAN_TRACEBACK"):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -123,16 +123,21 @@ def main():
         generator_width={"type": float, "help": "scales the channels of generators; default: --width"},
         upsample={"action": on_or_off, "help": "generators with up-sampling and convolution, not transposed"},
         discriminator_norm={"choices": ("batch", "layer", "spectral"), "help": "CVAE-GAN: normalisation in D"},
-        discriminator_rate={"type": float, "help": "learning rate of D; default: the preset's for each model"},
+        discriminator_rate={"type": float, "help": "learning rate of D; by default the preset's for each model"},
         decay={"action": on_or_off, "help": "let learning rates fall to 0 along a cosine"},
         average={
             "type": float,
-            "help": "momentum of averages of the generator's weights, which it ends with",
+            "help": "momentum of the moving averages that the generator's weights end as; 0: none",
         },
-        inception={"action": "store_true", "help": "also measure FID and KID, as others do; needs kgan[fid]"},
+        per_class={"type": common.at_least_one, "help": "images of each class that are measured"},
+        inception={"action": "store_true", "help": "FID, of more than 2048 images, and KID; needs kgan[fid]"},
         ablate={"choices": ABLATIONS, "help": "CVAE-GAN without one part of its generator's loss (section 5.5)"},
     )
     common.check_run(options)
+    if not 0 <= options.average < 1:
+        raise ValueError(f"--average {options.average}: pass 0 or more, and less than 1.")
+    if options.discriminator_rate is not None and not options.discriminator_rate > 0:
+        raise ValueError(f"--discriminator-rate {options.discriminator_rate}: pass a number above 0.")
     names = kgan.data.class_names(options.data)
     if len(names) < 2:
         count = f"one class, {names[0]!r}" if names else "no classes"
@@ -142,14 +147,15 @@ def main():
     test = common.as_arrays(load("test"))
     check_data(training[1], test[1], names)
     new_model(options.models[0], training[0], len(names), options).check_batch(*training)
+    # Before the run's folder is made: this needs a package and a download.
+    inception = metrics.inception_features(test[0]) if options.inception and not options.steps else None
     out = common.open_run(options)
-    inception = metrics.inception_features(test[0]) if options.inception else None
     print(f"{len(training[0])} training and {len(test[0])} test images, {len(names)} classes")
 
     evaluators = [judges.evaluator(out, number, *training, len(names), options) for number in (0, 1)]
     measure = partial(judges.measure_images, *evaluators, real=test, inception=inception)
     wanted = np.repeat(np.arange(len(names)), options.per_class)
-    results, models = {"real": {"0": measure(*test)}}, {}
+    results, models = {"real": {"0": measure(*test, inception=None)}}, {}
     for seed in common.seeds_of(options):
         for name in options.models:
             folder = out / f"{name}-seed{seed}"
@@ -247,8 +253,6 @@ def results_table(results, options):
     real = results["real"]["0"]
     ours = partial(common.spreads, results)
     ablated = {"cvaegan": f" without {options.ablate}"} if options.ablate else {}
-    runs = [run for by_seed in results.values() for run in by_seed.values()]
-    fid = ours("fid") if all("fid" in run for run in runs) else ["too few images"] * len(results)
     columns = {
         "model": [TITLES[name] + ablated.get(name, "") for name in results],
         "top-1 %, reported (FaceScrub)": [REPORTED[name][0] for name in results],
@@ -259,11 +263,19 @@ def results_table(results, options):
         "kernel distance": ours("kernel_distance", 3),
         "diversity, % of real": ours(lambda run: 100 * run["diversity"] / real["diversity"], 1),
         "pixel diversity, % of real": ours(lambda run: 100 * run["pixel_diversity"] / real["pixel_diversity"], 1),
-        **({"FID": fid, "KID": ours("kid", 4)} if options.inception else {}),
+        **(inception_columns(results) if options.inception else {}),
         "seconds": [f"{np.mean([run.get('seconds', 0) for run in runs.values()]):.0f}" for runs in results.values()],
     }
     table = common.table(columns)
     return f"# Generated images, after Table 1 of CVAE-GAN\n\n{table}\n{common.provenance(options)}"
+
+
+def inception_columns(results):
+    """FID and KID of the models; those of real images to themselves say nothing."""
+    models = {name: runs for name, runs in results.items() if name != "real"}
+    few = [name for name, runs in models.items() if not all("fid" in run for run in runs.values())]
+    fid = ["too few images" if name in few else common.spreads({name: models[name]}, "fid")[0] for name in models]
+    return {"FID": ["-", *fid], "KID": ["-", *common.spreads(models, "kid", 4)]}
 
 
 def write_pictures(out, models, images, labels, names):

@@ -74,7 +74,7 @@ def test_only_the_backend_folder_imports_a_backend():
         at_module_level
     )
     in_functions = {(file, package) for file, package, inside in found() if inside}
-    assert not [file for file, package in in_functions if package in ("jax", "torch")]
+    assert {file for file, package in in_functions if package in ("jax", "torch")} == {"metrics/inception_process.py"}
     tensorflow = {file for file, package in in_functions if package == "tensorflow"}
     assert tensorflow <= {"data/tfds.py", "export/parity.py", "models/makeup/position_map.py"}
 

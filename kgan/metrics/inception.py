@@ -1,5 +1,10 @@
 """The features that other people's Frechet distances are measured in."""
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +13,11 @@ import numpy as np
 def inception_features(images, weights=None, batch_size=50):
     """Features of images in the Inception network of the FID (Heusel et al., 2017), as torch-fidelity computes them.
 
-    `frechet_distance` of two sets of these features is the FID, and their `kernel_distance` the KID. Needs
-    `pip install "kgan[fid]"`, which brings PyTorch, on any backend of Keras. About 40 images a second on a CPU core.
+    `frechet_distance` of two sets of these features is the FID, and their `kernel_distance` the KID. Compare them only
+    with figures for as many images and for the same real ones: the FID falls as the number of images grows.
+
+    Needs `pip install "kgan[fid]"`, which brings PyTorch. The network runs on the CPU in a process of its own, whatever
+    the backend of Keras, at about 40 images a second on a core.
 
     Args:
         images: `(n, height, width, channels)` in [-1, 1], of 1 or 3 channels. They are rounded to 8 bits, as in a file,
@@ -22,7 +30,7 @@ def inception_features(images, weights=None, batch_size=50):
         Float32 `(n, 2048)`. `frechet_distance` needs more than 2048 images a set; with fewer use `kernel_distance`.
 
     Raises:
-        ImportError: torch-fidelity is not installed, or its torchvision is not of the same build as PyTorch.
+        ImportError: torch-fidelity is not installed, or its torchvision is of another build than PyTorch.
         ValueError: the images have a wrong shape or range, or the file does not hold the network's weights.
         OSError: the weights cannot be read or downloaded.
 
@@ -42,30 +50,16 @@ def inception_features(images, weights=None, batch_size=50):
     pixels = to_pixels(images)
     if np.min(images) < -1 or np.max(images) > 1:
         raise ValueError(f"images have values from {np.min(images)} to {np.max(images)}; pass values in [-1, 1].")
-    try:
-        import torch
-        from torch_fidelity import feature_extractor_inceptionv3 as inception
-    except ImportError as error:
-        raise ImportError(f'inception_features needs {error.name}: pip install "kgan[fid]"') from error
-    except RuntimeError as error:  # "operator torchvision::nms does not exist"
-        raise ImportError(f"torchvision does not fit this PyTorch; install both from one index ({error})") from error
-    if weights is None:
-        url = inception.URL_INCEPTION_V3
-        weights = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-        if not weights.exists():
-            weights.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, weights, hash_prefix=weights.stem.rpartition("-")[2])
-    try:
-        torch.load(weights, map_location="cpu", weights_only=True)  # torch-fidelity itself would run code in the file
-        network = inception.FeatureExtractorInceptionV3("inception", ["2048"], str(weights))
-    except OSError:
-        raise
-    except Exception as error:  # of almost any type
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{weights} does not hold the weights of torch-fidelity's Inception network: {first}"
-        ) from None
-    pixels = pixels.transpose(0, 3, 1, 2)
-    batches = (pixels[start : start + batch_size].copy() for start in range(0, len(pixels), batch_size))
-    with torch.inference_mode():
-        return np.concatenate([network(torch.from_numpy(batch))[0].numpy() for batch in batches])
+    request = {"weights": weights and os.fspath(Path(weights).absolute()), "batch_size": batch_size}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        np.save(folder / "images.npy", pixels)
+        (folder / "request.json").write_text(json.dumps(request))
+        program = Path(__file__).with_name("inception_process.py")  # by its path, so that Keras is not imported
+        done = subprocess.run([sys.executable, "-P", program, folder], check=False)
+        if (folder / "failure.json").exists():
+            kind, message = json.loads((folder / "failure.json").read_text())
+            raise {"ImportError": ImportError, "OSError": OSError, "ValueError": ValueError}[kind](message)
+        if done.returncode:
+            raise RuntimeError(f"the process of the Inception network ended with status {done.returncode}")
+        return np.load(folder / "features.npy")

@@ -62,9 +62,9 @@ def dcgan_discriminator(
         image_size: 32, 64, 128 or 256.
         channels: 1 or 3.
         width: factor for the channels of all hidden layers, in (0, 4].
-        norm: `"batch"` or `"layer"` normalisation, or `"spectral"`, that of the kernels of all convolutions (Miyato et
-            al., 2018) without another one. WGAN-GP needs `"layer"`, because its penalty applies to each sample
-            separately.
+        norm: `"batch"` or `"layer"` normalisation, or `"spectral"`: the kernel of each convolution is divided by its
+            largest singular value (Miyato et al., 2018). Nothing else is normalised, unlike there not the last layer
+            either. WGAN-GP needs `"layer"`, because its penalty applies to each sample separately.
         num_classes: number of classes of a conditional discriminator, as in CGAN. The one-hot label is then a second
             input, mapped to an additional channel of the image. Default: no label.
         feature_layers: names of layers (`discriminator_conv1`, ...) whose outputs are appended to the features.
