@@ -105,7 +105,9 @@ def generator(model, options):
 def translator(model, options, labels):
     """Returns a function of a label that translates an image of the class, which its row begins with."""
     if not options.images:
-        raise ValueError(f"{options.model} translates images: pass some, such as --images digits")
+        raise ValueError(
+            f"{options.model} translates images: pass some, such as --images digits or --images mnist:PATH"
+        )
     from kgan import data
 
     # As many images of each class, one where the data set has the classes of the model.
