@@ -36,7 +36,7 @@ def inception_features(images, weights=None, batch_size=50):
 
     Example:
 
-    ```python
+    ```py
     import kgan
     from kgan.metrics import inception_features, kernel_distance
 
