@@ -17,7 +17,7 @@ def inception_features(images, weights=None, batch_size=50):
     with figures for as many images and for the same real ones: the FID falls as the number of images grows.
 
     Needs `pip install "kgan[fid]"`, which brings PyTorch. The network runs on the CPU in a process of its own, whatever
-    the backend of Keras, at about 40 images a second on a core.
+    the backend of Keras.
 
     Args:
         images: `(n, height, width, channels)` in [-1, 1], of 1 or 3 channels. They are rounded to 8 bits, as in a file,
