@@ -34,7 +34,7 @@ def torch_fidelity(tmp_path, monkeypatch):
 
 @pytest.fixture
 def weights(tmp_path):
-    return save({"scale": np.float64(2).item()}, tmp_path / "weights.pth")
+    return save({"scale": 2.0}, tmp_path / "weights.pth")
 
 
 def save(content, path):

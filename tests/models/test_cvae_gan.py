@@ -5,7 +5,7 @@ from keras import ops
 from model_contract import check_golden, check_model, contract_on, noise, record
 
 import kgan
-from kgan.layers import DomainBatchNormalization, SpectralConv2D
+from kgan.layers import DomainBatchNormalization, SampleNormalization, SpectralConv2D
 from kgan.models.cvae_gan import networks
 from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generators
 from kgan.models.gan import dcgan_discriminator
@@ -92,6 +92,8 @@ def test_the_norm_of_the_discriminator():
     again = kgan.CVAEGAN.from_config(spectral.get_config())
     for model, count in ((spectral, 3), (again, 3), (make("CVAEGAN"), 0)):
         assert sum(isinstance(layer, SpectralConv2D) for layer in model.discriminator.layers) == count
+    layer_norm = make("CVAEGAN", discriminator_norm="layer").discriminator
+    assert sum(isinstance(layer, SampleNormalization) for layer in layer_norm.layers) == 2
     with pytest.raises(ValueError, match="norm='none'"):
         make("CVAEGAN", discriminator_norm="none")
 

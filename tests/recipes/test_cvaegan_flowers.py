@@ -83,6 +83,13 @@ def test_distances_as_others_have_them(length, start, tmp_path, monkeypatch):
     drawn = numbers["cgan"]["0"]
     assert drawn["kid"] > 0
     assert ("fid" in drawn) == (length == 20)
+    if length == 20:
+        images = keras.saving.load_model(out / "cgan-seed0" / "model.keras").generate(
+            np.repeat(np.arange(10), 50), seed=1
+        )
+        real, _ = kgan.data.load("digits", "test", image_size=32)
+        expected = recipe.metrics.frechet_distance(features(real), features(images))
+        assert drawn["fid"] == pytest.approx(expected, rel=1e-3)
     table = (out / "results.md").read_text()
     assert "| FID | KID |" in table and ("too few images" in table) == (length == 2000)
 
