@@ -39,6 +39,7 @@ LARGEST = {
     "content_dim": 1024,
     "width": 1,
     "generator_width": 1,
+    "discriminator_width": 1,
 }
 LONGEST = 16  # entries of a list or dict among the arguments
 # Control characters, among them those that change the direction of text, and halves of surrogate pairs.

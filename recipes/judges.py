@@ -7,6 +7,7 @@ import common
 import keras
 import numpy as np
 from keras import layers
+from sklearn.model_selection import train_test_split
 
 from kgan import metrics
 
@@ -17,6 +18,14 @@ def check_test_images(images):
     """Raise a `ValueError` where there are too few test images for a Frechet distance."""
     if len(images) <= FEATURES:
         raise ValueError(f"{len(images)} test images: the Frechet distance needs more than {FEATURES}.")
+
+
+def hold_out(images, labels, share):
+    """A training set without a share of each class, and that share; sets of the same labels hold out the same ones."""
+    rest, held, rest_labels, held_labels = train_test_split(
+        images, labels, test_size=share, stratify=labels, random_state=0
+    )
+    return (rest, rest_labels), (held, held_labels)
 
 
 def evaluator(out, number, images, labels, num_classes, options):

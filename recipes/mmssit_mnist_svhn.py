@@ -40,7 +40,6 @@ import judges
 import numpy as np
 import pictures
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -161,7 +160,7 @@ def main():
     load = partial(kgan.data.load, image_size=32, channels=3, seed=options.seed)
     training = {d: common.as_arrays(load(name, "train", count=options.count)) for d, name in names.items()}
     if options.validate:
-        parts = {d: hold_out(*training.pop(d)) for d in names}
+        parts = {d: judges.hold_out(*training.pop(d), 0.1) for d in names}
         training, test = ({d: parts[d][i] for d in names} for i in (0, 1))
     else:
         test = {d: common.as_arrays(load(name, "test")) for d, name in names.items()}
@@ -181,14 +180,6 @@ def main():
         results.setdefault(title(*planned[:3]), {})[str(planned[3])] = numbers
     common.write(out / "metrics.json", results)
     common.finish(out, results_table(results, runs, options), out / folder_of(*runs[0]))
-
-
-def hold_out(images, labels):
-    """A domain without a tenth of each class, and that tenth; domains of the same digits hold out the same ones."""
-    rest, held, rest_labels, held_labels = train_test_split(
-        images, labels, test_size=0.1, stratify=labels, random_state=0
-    )
-    return (rest, rest_labels), (held, held_labels)
 
 
 def planned_runs(options):

@@ -87,15 +87,30 @@ def test_up_sampling_leaves_no_pattern_of_squares():
     assert spread[True] == 0 and spread[False] > 1
 
 
-def test_the_norm_of_the_discriminator():
-    spectral = make("CVAEGAN", discriminator_norm="spectral")
-    again = kgan.CVAEGAN.from_config(spectral.get_config())
-    for model, count in ((spectral, 3), (again, 3), (make("CVAEGAN"), 0)):
+@pytest.mark.parametrize("name", ["CVAEGAN", "FMCGAN", "CGAN"])
+def test_the_norm_of_the_discriminator(name):
+    spectral = make(name, discriminator_norm="spectral")
+    again = type(spectral).from_config(spectral.get_config())
+    for model, count in ((spectral, 3), (again, 3), (make(name), 0)):
         assert sum(isinstance(layer, SpectralConv2D) for layer in model.discriminator.layers) == count
-    layer_norm = make("CVAEGAN", discriminator_norm="layer").discriminator
+    layer_norm = make(name, discriminator_norm="layer").discriminator
     assert sum(isinstance(layer, SampleNormalization) for layer in layer_norm.layers) == 2
     with pytest.raises(ValueError, match="norm='none'"):
-        make("CVAEGAN", discriminator_norm="none")
+        make(name, discriminator_norm="none")
+
+
+@pytest.mark.parametrize("name", ["CVAEGAN", "FMCGAN", "CGAN"])
+def test_the_width_of_the_discriminator_alone(name):
+    plain, wide = make(name), make(name, discriminator_width=0.5)
+    again = type(wide).from_config(wide.get_config())
+    for model, expected in ((plain, [4, 8, 12]), (wide, [32, 64, 128]), (again, [32, 64, 128])):
+        channels = [layer.filters for layer in model.discriminator.layers if isinstance(layer, keras.layers.Conv2D)]
+        assert channels == expected
+    networks = [player for player in plain.players if player != "discriminator"]
+    for network in networks:
+        assert getattr(wide, network).count_params() == getattr(plain, network).count_params()
+    with pytest.raises(ValueError, match="width=0"):
+        make(name, discriminator_width=0)
 
 
 def test_the_width_of_the_generator_alone():

@@ -46,6 +46,39 @@ class Generating(ClassConditional):
         return {**super().get_config(), "generator_width": self.generator_width, "upsample": self.upsample}
 
 
+class Judging:
+    """Mixin for the models with a discriminator, for what they say of it.
+
+    Args:
+        discriminator_width: factor for the channels of the discriminator, None for that of the other networks.
+        discriminator_norm: as in `dcgan_discriminator`.
+    """
+
+    def __init__(self, *args, discriminator_width=None, discriminator_norm="batch", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.discriminator_width = discriminator_width
+        self.discriminator_norm = discriminator_norm
+
+    def get_config(self):
+        names = ("discriminator_width", "discriminator_norm")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def new_discriminator(self, **options):
+        width = self.width if self.discriminator_width is None else self.discriminator_width
+        return dcgan_discriminator(self.image_size, self.channels, width, self.discriminator_norm, **options)
+
+    def new_judges(self):
+        """Build the discriminator and the classifier, each with its own `feature_layers`."""
+        names = {"discriminator": [], "classifier": []}
+        for layer in self.feature_layers:
+            network = layer.split("_")[0]
+            if network not in names:
+                raise ValueError(f"feature_layers: {layer!r} must start with 'discriminator_' or 'classifier_'.")
+            names[network].append(layer)
+        classifier = build_classifier(self.image_size, self.channels, self.num_classes, self.width, names["classifier"])
+        return self.new_discriminator(feature_layers=names["discriminator"]), classifier
+
+
 class Encoding(Editing, Generating):
     """Base class of the two models with an encoder."""
 
@@ -86,7 +119,7 @@ class Encoding(Editing, Generating):
 
 
 @keras.saving.register_keras_serializable("kgan")
-class CVAEGAN(Encoding):
+class CVAEGAN(Judging, Encoding):
     """CVAE-GAN: fine-grained image generation through asymmetric training (Bao et al., 2017).
 
     The model consists of an encoder E, a generator G, a discriminator D and a classifier C. D and C minimise cross
@@ -131,6 +164,7 @@ class CVAEGAN(Encoding):
         generator_width: factor for the channels of G, in (0, 4]. By default that of the other networks.
         upsample: whether G doubles the size by bilinear interpolation and a 3x3 convolution instead of a transposed
             convolution, which can leave a pattern of squares (Odena et al., 2016).
+        discriminator_width: factor for the channels of D, in (0, 4]. By default that of the other networks.
         discriminator_norm: normalisation in D, `"batch"`, `"layer"` or `"spectral"`, as in
             `kgan.models.gan.dcgan_discriminator`.
 
@@ -185,6 +219,7 @@ class CVAEGAN(Encoding):
         augment=False,
         generator_width=None,
         upsample=False,
+        discriminator_width=None,
         discriminator_norm="batch",
         **kwargs,
     ):
@@ -195,16 +230,24 @@ class CVAEGAN(Encoding):
             raise ValueError(f"matching={matching}: pass weights above 0; leave out a part that shall not count.")
         shape = (num_classes, image_size, channels, latent_dim, width)
         twins = () if mixed_norm else ("decoder",)
-        generator = {"generator_width": generator_width, "upsample": upsample, "twins": twins}
-        super().__init__(*shape, lambdas, literal_sampling, **generator, **kwargs)
+        super().__init__(
+            *shape,
+            lambdas,
+            literal_sampling,
+            generator_width,
+            upsample,
+            twins=twins,
+            discriminator_width=discriminator_width,
+            discriminator_norm=discriminator_norm,
+            **kwargs,
+        )
         self.decay = decay
         self.matching = matching if isinstance(matching, dict) else tuple(matching)
         self._weight = {part: float(weights.get(part, 0.0)) for part in PARTS}
         self.mixed_norm = mixed_norm
         self.augment = augment
-        self.discriminator_norm = discriminator_norm
         self.feature_layers = tuple(feature_layers)
-        self.discriminator, self.classifier = _judges(self, discriminator_norm)
+        self.discriminator, self.classifier = self.new_judges()
         self.centres = MovingCentres(self.num_classes, self.classifier.output["features"].shape[-1], decay)
 
     def get_config(self):
@@ -215,7 +258,6 @@ class CVAEGAN(Encoding):
             "feature_layers": self.feature_layers,
             "mixed_norm": self.mixed_norm,
             "augment": self.augment,
-            "discriminator_norm": self.discriminator_norm,
         }
 
     @classmethod
@@ -292,14 +334,15 @@ class CVAE(Encoding):
 
 
 @keras.saving.register_keras_serializable("kgan")
-class CGAN(Generating):
+class CGAN(Judging, Generating):
     """Conditional GAN (Mirza and Osindero, 2014) with CVAE-GAN's generator and discriminator.
 
     The discriminator also sees the label, mapped to an additional channel of the image. The generator minimises the
     non-saturating cross entropy.
 
     Args:
-        num_classes, image_size, channels, latent_dim, width, generator_width, upsample: as in `CVAEGAN`.
+        num_classes, image_size, channels, latent_dim, width, generator_width, upsample, discriminator_width,
+            discriminator_norm: as in `CVAEGAN`.
 
     Example:
 
@@ -319,10 +362,14 @@ class CGAN(Generating):
         width=1.0,
         generator_width=None,
         upsample=False,
+        discriminator_width=None,
+        discriminator_norm="batch",
         **kwargs,
     ):
-        super().__init__(num_classes, image_size, channels, latent_dim, width, generator_width, upsample, **kwargs)
-        self.discriminator = dcgan_discriminator(image_size, channels, width, num_classes=self.num_classes)
+        shape = (num_classes, image_size, channels, latent_dim, width, generator_width, upsample)
+        judge = {"discriminator_width": discriminator_width, "discriminator_norm": discriminator_norm}
+        super().__init__(*shape, **judge, **kwargs)
+        self.discriminator = self.new_discriminator(num_classes=self.num_classes)
 
     def step(self, images, labels, training):
         prior, prior_labels = self.generate_prior(images, training)
@@ -336,12 +383,12 @@ class CGAN(Generating):
 
 
 @keras.saving.register_keras_serializable("kgan")
-class FMCGAN(Generating):
+class FMCGAN(Judging, Generating):
     """Mean feature matching conditional GAN (section 3.2): CVAE-GAN without encoder and pairwise terms.
 
     Args:
-        num_classes, image_size, channels, latent_dim, width, decay, feature_layers, generator_width, upsample: as in
-            `CVAEGAN`.
+        num_classes, image_size, channels, latent_dim, width, decay, feature_layers, generator_width, upsample,
+            discriminator_width, discriminator_norm: as in `CVAEGAN`.
         lambdas: as in `CVAEGAN`; only the last two are used.
 
     Example:
@@ -369,13 +416,17 @@ class FMCGAN(Generating):
         feature_layers=(),
         generator_width=None,
         upsample=False,
+        discriminator_width=None,
+        discriminator_norm="batch",
         **kwargs,
     ):
-        super().__init__(num_classes, image_size, channels, latent_dim, width, generator_width, upsample, **kwargs)
+        shape = (num_classes, image_size, channels, latent_dim, width, generator_width, upsample)
+        judge = {"discriminator_width": discriminator_width, "discriminator_norm": discriminator_norm}
+        super().__init__(*shape, **judge, **kwargs)
         self.lambdas = tuple(lambdas)
         self.decay = decay
         self.feature_layers = tuple(feature_layers)
-        self.discriminator, self.classifier = _judges(self)
+        self.discriminator, self.classifier = self.new_judges()
         self.centres = MovingCentres(self.num_classes, self.classifier.output["features"].shape[-1], decay)
 
     def get_config(self):
@@ -401,21 +452,6 @@ class FMCGAN(Generating):
             "classifier_accuracy": losses.classifier_accuracy(labels, c_real["logits"]),
             **losses.discriminator_accuracy(d_real["logits"], d_prior["logits"]),
         }
-
-
-def _judges(model, norm="batch"):
-    """Build the discriminator and the classifier of a model, each with its own `feature_layers`."""
-    names = {"discriminator": [], "classifier": []}
-    for layer in model.feature_layers:
-        network = layer.split("_")[0]
-        if network not in names:
-            raise ValueError(f"feature_layers: {layer!r} must start with 'discriminator_' or 'classifier_'.")
-        names[network].append(layer)
-    shape = (model.image_size, model.channels)
-    return (
-        dcgan_discriminator(*shape, model.width, norm, feature_layers=names["discriminator"]),
-        build_classifier(*shape, model.num_classes, model.width, names["classifier"]),
-    )
 
 
 def _mean(features):
