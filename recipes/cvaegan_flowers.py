@@ -83,6 +83,7 @@ QUICK = {
     "discriminator_rate": None,
     "decay": False,
     "average": 0.0,
+    "whiten": False,
     "per_class": 50,
     "evaluator_steps": 300,
 }
@@ -135,6 +136,7 @@ def main():
             "type": float,
             "help": "momentum of the moving averages that the generator's weights end as; 0: none",
         },
+        whiten={"action": on_or_off, "help": "after training, move the codes of training images to the prior"},
         per_class={"type": common.at_least_one, "help": "images of each class that are measured"},
         validate={"action": "store_true", "help": "measure training images that are held out, to choose options"},
         inception={"action": "store_true", "help": "FID, of more than 2048 images, and KID; needs kgan[fid]"},
@@ -251,6 +253,8 @@ def train(name, seed, folder, images, labels, num_classes, options):
     real_diversity = metrics.within_class_diversity(images[some].reshape(len(some), -1), labels[some])
     watchdog = callbacks.Watchdog(sample, shown, real_diversity)
     common.train(model, batches, folder, options, extra, watchdog)
+    if options.whiten and hasattr(model, "encoder"):
+        model.whiten_latents(images, labels)
     return model
 
 

@@ -1,12 +1,14 @@
 """CVAE-GAN and the baselines of its paper. Equation, section and line numbers refer to Bao et al., 2017."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from kgan import losses
 from kgan.layers import MovingCentres, shift_and_mirror
 from kgan.models.conditional import ClassConditional
 from kgan.models.cvae_gan.editing import Editing
+from kgan.models.cvae_gan.latents import change_coordinates, class_whitening
 from kgan.models.cvae_gan.networks import build_classifier, build_encoder, build_generators
 from kgan.models.gan.networks import dcgan_discriminator
 
@@ -112,6 +114,43 @@ class Encoding(Editing, Generating):
         scale = ops.exp(code["log_variance"] * (1.0 if self.literal_sampling else 0.5))
         reconstructed = self._decoder()([code["mean"] + noise * scale, labels], training=training)
         return reconstructed, losses.kl_loss(**code)
+
+    def whiten_latents(self, images, labels):
+        """Change the coordinates of the latent space so that samples of the prior fall where codes of images are.
+
+        A small weight of the KL divergence leaves the codes far from N(0, I): they depend on the class, and vary much
+        in a few directions and little in the others. In the new coordinates, codes of each class have mean 0, and those
+        of all classes together covariance I. Reconstructions, morphs and other edits of images stay as they are;
+        `generate` and `mix_identities` draw other images. The paper has nothing like it; Ghosh et al. (2020) fit the
+        prior to the codes in this way.
+
+        Call it after `fit`. The posteriors lose their differences in variance.
+
+        Args:
+            images: `(n, image_size, image_size, channels)` in [-1, 1]; those of the training.
+            labels: `(n,)` integers.
+
+        Raises:
+            ValueError: an image or a label is out of range, or the model samples as printed in the paper.
+
+        Example:
+
+        ```python
+        import kgan
+
+        images, labels = kgan.data.load("digits")
+        model = kgan.CVAEGAN(num_classes=10, image_size=32, channels=1, latent_dim=4, width=0.1)
+        model.compile()
+        model.fit(images[:256], labels[:256], batch_size=64, verbose=0)
+        model.whiten_latents(images, labels)
+        print(model.encode(images, labels)[0].std(axis=0).max() <= 1)
+        ```
+        """
+        if self.literal_sampling:
+            raise ValueError("literal_sampling=True has no log variances to whiten latents by.")
+        labels = np.asarray(labels)
+        codes = self.encode(images, labels)
+        change_coordinates(self.encoder, self.generator, *class_whitening(*codes, labels, self.num_classes))
 
     def _decoder(self):
         # A method: Keras would save what a property returns a second time.
