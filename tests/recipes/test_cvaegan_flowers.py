@@ -69,6 +69,33 @@ def test_options_of_the_discriminator_and_averages(start, tmp_path):
 
 
 @pytest.mark.only_on("torch")
+def test_held_out_images_and_whitened_latents(start, tmp_path, capsys):
+    out, steps = tmp_path / "run", ["--count", "400", "--epochs", "1"]
+    arguments = [*TINY, *steps, "--models", "cvaegan", "cgan", "--validate", "--whiten", "--out", out]
+    assert start(*arguments)[0] == 0
+    numbers = json.loads((out / "metrics.json").read_text())
+    assert numbers["real"]["0"]["images"] == 80
+    model = keras.saving.load_model(out / "cvaegan-seed0" / "model.keras")
+    assert not keras.ops.any(model.encoder.get_layer("log_variance").kernel)  # as whitening leaves it
+    images, labels = kgan.data.load("digits", "train", image_size=32, count=400, seed=0)
+    (images, labels), _ = recipe.judges.hold_out(images, labels, 0.2)
+    mean, _ = model.encode(images, labels)
+    for label in range(10):
+        np.testing.assert_allclose(mean[labels == label].mean(axis=0), 0, atol=1e-2)
+    table = (out / "results.md").read_text()
+    assert "held out, not on test images" in table
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line]
+    cells = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert cells["CGAN"]["diversity, codes"] == cells["real data"]["diversity, codes"] == "-"
+    ours = numbers["cvaegan"]["0"]
+    share = 100 * ours["codes_diversity"] / numbers["real"]["0"]["diversity"]
+    assert float(cells["CVAE-GAN"]["diversity, codes"]) == pytest.approx(share, abs=0.06)
+    assert float(cells["CVAE-GAN"]["Frechet distance, codes"]) == pytest.approx(
+        ours["codes_frechet_distance"], abs=0.006
+    )
+
+
+@pytest.mark.only_on("torch")
 @pytest.mark.parametrize("length", [20, 2000])
 def test_distances_as_others_have_them(length, start, tmp_path, monkeypatch):
     """In features that stand for those of the Inception network, as many as images allow and more."""
