@@ -372,6 +372,12 @@ def reshape(file):
     file["generator/layers/dense/vars/0"] = np.zeros((2, 2), "float32")
 
 
+def flatten(file):
+    values = file["generator/layers/dense/vars/0"][()].ravel()
+    drop(file)
+    file["generator/layers/dense/vars/0"] = values
+
+
 def bomb(file):
     drop(file)
     file.create_dataset("generator/layers/dense/vars/0", (2**20, 2**20), "float32", chunks=(256, 256))
@@ -387,16 +393,24 @@ def words(file):
     file["generator/layers/dense/vars/0"] = "import os"
 
 
+def texts(file):
+    shape = file["generator/layers/dense/vars/0"].shape
+    drop(file)
+    file["generator/layers/dense/vars/0"] = np.zeros(shape, "S9")
+
+
 @pytest.mark.parametrize(
     "tamper, message",
     [
         (drop, "arrays of"),
         (add, "arrays of"),
         (rename, "arrays of other names or shapes than a CGAN"),
-        (reshape, "arrays of other names or shapes than a CGAN"),
-        (bomb, "arrays of 4398046"),
+        (reshape, "numbers, and a CGAN of this config has"),
+        (flatten, "arrays of other names or shapes than a CGAN"),
+        (bomb, "numbers, and a CGAN of this config has"),
         (link, "arrays of"),
-        (words, "arrays of"),
+        (words, "vars/0 is no array of numbers"),
+        (texts, "vars/0 is no array of numbers"),
     ],
 )
 def test_weights_of_another_model(tamper, message, preset):
