@@ -1,7 +1,7 @@
-"""Makes `docs/images/flowers.png`, the picture of the README, from a finished run of `recipes/cvaegan_flowers.py`.
+"""Makes `docs/images/flowers.png`, the picture of the README, from a model of drawn flowers.
 
-    python recipes/cvaegan_flowers.py --epochs 12 --out runs/picture
-    python docs/picture.py runs/picture/cvaegan-seed0
+    python docs/picture.py                                                # the package's preset
+    python docs/picture.py runs/cvaegan_flowers/cvaegan-seed0/model.keras --out mine.png
 
 Three blocks, a row for each species: drawn flowers of the test split, generated ones,
 and morphs between two drawn ones.
@@ -10,7 +10,6 @@ and morphs between two drawn ones.
 import argparse
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -55,11 +54,10 @@ def picture(shown):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder that holds model.keras")
+    parser.add_argument("model", nargs="?", default="flowers_drawn_64", help="preset or .keras file")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "flowers.png")
     options = parser.parse_args()
-    model = keras.saving.load_model(options.run / "model.keras", custom_objects={"CVAEGAN": kgan.CVAEGAN})
-    made = picture(blocks(model))
+    made = picture(blocks(kgan.presets.load(options.model)))
     # 256 colours are as good to the eye, and keep the file below 150 kB.
     made.quantize(256, dither=Image.Dither.NONE).save(options.out, optimize=True)
     print(f"{options.out}: {made.width}x{made.height}, {options.out.stat().st_size / 1000:.0f} kB")

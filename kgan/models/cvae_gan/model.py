@@ -49,7 +49,7 @@ class Generating(ClassConditional):
 
 
 class Judging:
-    """Mixin for the models with a discriminator, for what they say of it.
+    """Mixin for the models with a discriminator: its arguments, and how it is built.
 
     Args:
         discriminator_width: factor for the channels of the discriminator, None for that of the other networks.
