@@ -88,7 +88,7 @@ QUICK = SHARED | {
     "lambdas": [0.1, 1.0, 1.0, 0.35],  # five epochs are few, so discriminator and classifier pull harder
     # A discriminator as narrow as the encoder sees no petals, and then the pixel term draws them blurred.
     "discriminator_width": 0.5,
-    "discriminator_rate": 1e-4,
+    "discriminator_learning_rate": SHARED["discriminator_learning_rate"] | {"cvaegan": 1e-4},
     "generator_width": 0.25,
     "pixel_weight": 0.1,
     "decay": True,

@@ -22,6 +22,7 @@ from PIL import Image
 import kgan
 
 TINY = "--data digits --width 0.05 --count 100 --models cgan --epochs 3 --evaluator-steps 5".split()
+TINY += "--generator-width 0.05 --discriminator-width 0.05".split()
 
 
 def snapshot(folder):
@@ -54,7 +55,7 @@ def test_options_of_the_generator_and_its_training(start, tmp_path):
 
 @pytest.mark.only_on("torch")
 def test_options_of_the_discriminator_and_averages(start, tmp_path):
-    more = ["--models", "cvaegan", "--discriminator-norm", "spectral", "--discriminator-rate", "1e-5"]
+    more = ["--models", "cvaegan", "--discriminator-norm", "spectral", "--discriminator-rate", "1e-5", "--no-decay"]
     more += ["--average", "0.9", "--latent-dim", "5", "--discriminator-width", "0.1"]
     assert start(*TINY, *more, "--out", tmp_path / "run")[0] == 0
     model = keras.saving.load_model(tmp_path / "run" / "cvaegan-seed0" / "model.keras")
@@ -314,7 +315,7 @@ def write_images(folder, classes, n):
         (["--data", "folder:one"], ["one class", "'rose'"]),
         (["--data", "folder:few", "--count", "8"], ["test split has fewer than two images of rose, tulip"]),
         (["--image-size", "48"], ["image_size=48", "pass one of 32, 64, 128, 256"]),
-        (["--width", "0"], ["width=0"]),
+        (["--models", "cvaegan", "--width", "0"], ["width=0"]),
         (["--count", "3"], ["train split has fewer than two images of 0"]),
         (["--resume"], ["no run to resume"]),
         (["--average", "1"], ["--average 1.0: pass 0 or more, and less than 1"]),
