@@ -4,6 +4,7 @@ import argparse
 import atexit
 import csv
 import json
+import logging
 import os
 import platform
 import re
@@ -27,6 +28,9 @@ import kgan
 from kgan import callbacks
 
 keras.config.set_image_data_format("channels_last")  # as all images of kgan, whatever keras.json says
+
+# A run predicts with several networks, each traced once. TensorFlow takes them for one that is traced again and again.
+logging.getLogger("tensorflow").addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
 
 # Read when the run begins: by its end, the repository may be at another commit.
 _status, _name = subprocess.getstatusoutput(f"git -C {shlex.quote(str(Path(__file__).parent))} rev-parse --short HEAD")

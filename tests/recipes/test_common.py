@@ -1,6 +1,7 @@
 """What the recipes share: the progress line, what a resumed run keeps, the last lines of a run."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -177,6 +178,15 @@ def test_last_lines_say_where_to_look(tmp_path, capsys):
 
 
 @pytest.mark.backend_free
+@pytest.mark.only_on("tensorflow")
+def test_several_small_networks_bring_no_warning(caplog):
+    for _ in range(7):
+        network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        network.predict(np.zeros((3, 2)), verbose=0)
+    logging.getLogger("tensorflow").warning("of something else")
+    assert [record.getMessage() for record in caplog.records] == ["of something else"]
+
+
 def test_a_table_has_a_column_for_each_header():
     assert common.table({"a": [1, 2], "b": ("x", "y")}) == "| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |\n"
     with pytest.raises(ValueError):
