@@ -1,7 +1,7 @@
 """Makes `docs/images/flowers.png`, the picture of the README, from a model of drawn flowers.
 
-    python docs/picture.py                                                # the package's preset
-    python docs/picture.py runs/cvaegan_flowers/cvaegan-seed0/model.keras --out mine.png
+    python recipes/cvaegan_flowers.py --epochs 12 --out runs/picture
+    python docs/picture.py runs/picture/cvaegan-seed0/preset
 
 Three blocks, a row for each species: drawn flowers of the test split, generated ones,
 and morphs between two drawn ones.
@@ -54,7 +54,7 @@ def picture(shown):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="flowers_drawn_64", help="preset or .keras file")
+    parser.add_argument("model", help="preset or .keras file")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "flowers.png")
     options = parser.parse_args()
     made = picture(blocks(kgan.presets.load(options.model)))

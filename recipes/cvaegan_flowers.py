@@ -1,6 +1,6 @@
 """CVAE-GAN, sections 5.1 to 5.5: generate images of fine-grained classes, and measure them as Table 1 does.
 
-    python recipes/cvaegan_flowers.py                                  # drawn flowers, CVAE-GAN alone, under 3 minutes
+    python recipes/cvaegan_flowers.py                                  # drawn flowers, CVAE-GAN alone
     python recipes/cvaegan_flowers.py --models cvae cgan acgan fmcgan cvaegan --seeds 3
     python recipes/cvaegan_flowers.py --preset small --data mnist:PATH --out runs/mnist
     python recipes/cvaegan_flowers.py --preset small --data zip:flowers17.zip --image-size 64 --out runs/flowers17
@@ -15,7 +15,7 @@ was taught. The paper reports top-1 and inception score on FaceScrub, which is n
 models can be compared. With --validate, a fifth of each class of the training images is held out and measured instead
 of the test images: options are to be chosen by it.
 
-Expected on two CPU cores: quick, top-1 of 94 % in TIME, diversity 92 % of that of real images; small on MNIST, in
+Expected on two CPU cores: quick, top-1 of 94 % in 5 minutes, diversity 92 % of that of real images; small on MNIST, in
 an hour, top-1 of 97 %, 96 %, 74 %, 73 % and 98 % (CVAE-GAN, FM-CGAN, AC-GAN, CGAN, CVAE) with Frechet distances of 6,
 29, 120, 158 and 67.
 
