@@ -324,8 +324,9 @@ def _load_weights(model, path):
 
     def visit(_, item):
         if isinstance(item, h5py.Dataset):
-            if item.dtype.hasobject or item.dtype.itemsize > 8:
-                raise ValueError(f"{item.name} is no array of numbers")
+            # Chunks can be packed, and a packed one can fill the memory, whatever shape the array has.
+            if item.shape is None or item.chunks or item.dtype.hasobject or item.dtype.itemsize > 8:
+                raise ValueError(f"{item.name} is no plain array of numbers")
             sizes.append(item.size)
 
     try:
@@ -333,7 +334,7 @@ def _load_weights(model, path):
             file.visititems(visit)
     except Exception as error:  # of almost any type, on a damaged file
         raise ValueError(f"{path} is not a file of weights: {_first_line(error)}") from None
-    # Compressed arrays can be larger than their file by any factor, but not larger than those of the model.
+    # An array without data takes no room in the file, whatever its shape.
     wanted = [math.prod(variable.shape) for variable in model.variables]
     if len(sizes) != len(wanted) or sum(sizes) != sum(wanted):
         described = f"and a {type(model).__name__} of this config has {len(wanted)} of {sum(wanted)}"
@@ -390,21 +391,14 @@ def _new_folder(folder):
 
 
 def _compact(path):
-    """Rewrites an HDF5 file in the latest format, where a group takes a tenth of the bytes: Keras makes hundreds.
-
-    Arrays are compressed, which saves a tenth, small ones excepted.
-    """
+    """Rewrites an HDF5 file in the latest format, where a group takes a tenth of the bytes: Keras makes hundreds."""
     import h5py
 
     whole = path.with_name("compact.h5")
     with h5py.File(path) as old, h5py.File(whole, "w", libver="latest") as new:
 
         def copy(name, item):
-            if isinstance(item, h5py.Dataset):
-                packed = {"compression": "gzip", "shuffle": True} if item.nbytes > 4096 else {}
-                made = new.create_dataset(name, data=item, **packed)
-            else:
-                made = new.create_group(name)
+            made = new.create_dataset(name, data=item) if isinstance(item, h5py.Dataset) else new.create_group(name)
             made.attrs.update(item.attrs)
 
         old.visititems(copy)

@@ -10,10 +10,10 @@
 Each model generates the same number of images of each class. Top-1 is the share that a classifier trained on real
 images puts into the class asked for. The inception score comes from a second such classifier. Frechet distance, kernel
 distance (both to real test images) and within-class diversity are measured in the features of the first. "Codes" are
-images from the posteriors of training images; where they are better than samples, the prior is not where the generator
-was taught. The paper reports top-1 and inception score on FaceScrub, which is not available, so only the order of the
-models can be compared. With --validate, a fifth of each class of the training images is held out and measured instead
-of the test images: options are to be chosen by it.
+images from the posteriors of training images, with the generator's batch statistics of these. The paper reports top-1
+and inception score on FaceScrub, which is not available, so only the order of the models can be compared. With
+--validate, a fifth of each class of the training images is held out and measured instead of the test images: options
+are to be chosen by it.
 
 Expected on two CPU cores: quick, top-1 of 94 % in 5 minutes, diversity 92 % of that of real images; small on MNIST, in
 an hour, top-1 of 97 %, 96 %, 74 %, 73 % and 98 % (CVAE-GAN, FM-CGAN, AC-GAN, CGAN, CVAE) with Frechet distances of 6,
@@ -136,17 +136,26 @@ def main():
         pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms of CVAE-GAN; 1 in the paper"},
         mixed_norm={"action": on_or_off, "help": "CVAE-GAN: one set of batch statistics for codes and prior"},
         augment={"action": on_or_off, "help": "CVAE-GAN: D and C see images shifted and mirrored"},
-        generator_width={"type": float, "help": "scales the channels of generators; default: --width"},
+        generator_width={
+            "type": float,
+            "help": "scales the channels of generators, not AC-GAN's",
+        },
         upsample={"action": on_or_off, "help": "generators with up-sampling and convolution, not transposed"},
-        discriminator_width={"type": float, "help": "scales the channels of discriminators; default: --width"},
-        discriminator_norm={"choices": ("batch", "layer", "spectral"), "help": "normalisation in discriminators"},
+        discriminator_width={"type": float, "help": "scales those of discriminators, not AC-GAN's"},
+        discriminator_norm={
+            "choices": ("batch", "layer", "spectral"),
+            "help": "in discriminators, not AC-GAN's",
+        },
         discriminator_rate={"type": float, "help": "learning rate of D; by default the preset's for each model"},
         decay={"action": on_or_off, "help": "let learning rates fall to 0 along a cosine"},
         average={
             "type": float,
             "help": "momentum of the moving averages that the generator's weights end as; 0: none",
         },
-        whiten={"action": on_or_off, "help": "after training, move the codes of training images to the prior"},
+        whiten={
+            "action": on_or_off,
+            "help": "with an encoder: at last, move the codes of images to the prior",
+        },
         per_class={"type": common.at_least_one, "help": "images of each class that are measured"},
         validate={"action": "store_true", "help": "measure training images that are held out, to choose options"},
         inception={"action": "store_true", "help": "FID, of more than 2048 images, and KID; needs kgan[fid]"},
@@ -163,11 +172,14 @@ def main():
         raise ValueError(f"{options.data} has {count}; the models need two or more.")
     load = partial(kgan.data.load, options.data, image_size=options.image_size, seed=options.seed)
     training = common.as_arrays(load("train", count=options.count))
+    check_classes("The train split", training[1], names)
     if options.validate:
         training, test = judges.hold_out(*training, 0.2)
+        check_classes("A fifth of the train split", test[1], names)
     else:
         test = common.as_arrays(load("test"))
-    check_data(training[1], test[1], names)
+        check_classes("The test split", test[1], names)
+    judges.check_test_images(test[1])
     new_model(options.models[0], training[0], len(names), options).check_batch(*training)
     # Before the run's folder is made: this needs a package and a download.
     inception = metrics.inception_features(test[0]) if options.inception and not options.steps else None
@@ -190,13 +202,11 @@ def main():
     common.finish(out, results_table(results, options), f"{out / 'samples.png'} and beside it")
 
 
-def check_data(train_labels, test_labels, names):
+def check_classes(part, labels, names):
     """Refuse, before anything is trained, data that could not be measured afterwards."""
-    for split, labels in (("train", train_labels), ("test", test_labels)):
-        few = [name for name, n in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if n < 2]
-        if few:
-            raise ValueError(f"The {split} split has fewer than two images of {', '.join(few)}; give more.")
-    judges.check_test_images(test_labels)
+    few = [name for name, n in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if n < 2]
+    if few:
+        raise ValueError(f"{part} has fewer than two images of {', '.join(few)}; give more.")
 
 
 # === Models ===
@@ -272,10 +282,10 @@ def train(name, seed, folder, images, labels, num_classes, options):
 
 
 def measure_model(judge, training, per_class, inception, model):
-    """The numbers of as many images of each class, and of images from codes, drawn from posteriors."""
+    """The numbers of as many images of each class, and of images from codes, where there are enough of them."""
     wanted = np.repeat(np.arange(model.num_classes), per_class)
     numbers = judge(model.generate(wanted, seed=1), wanted, inception=inception)
-    if hasattr(model, "encoder"):
+    if hasattr(model, "encoder") and min(len(training[0]), len(wanted)) > judges.FEATURES:
         random = np.random.default_rng(0)
         images, labels = training
         some = random.choice(len(images), min(len(images), len(wanted)), replace=False)
@@ -312,7 +322,7 @@ def results_table(results, options):
 
 
 def code_columns(results, real):
-    """Images from codes of training images; the gap to those of the prior is what the KL divergence leaves."""
+    """Images from codes of training images, with the batch statistics of codes."""
 
     def spread(runs, number, digits):
         encoded = [run for run in runs.values() if "codes_diversity" in run]

@@ -177,7 +177,6 @@ def test_last_lines_say_where_to_look(tmp_path, capsys):
     assert "Pictures" not in capsys.readouterr().out
 
 
-@pytest.mark.backend_free
 @pytest.mark.only_on("tensorflow")
 def test_several_small_networks_bring_no_warning(caplog):
     for _ in range(7):
@@ -187,6 +186,7 @@ def test_several_small_networks_bring_no_warning(caplog):
     assert [record.getMessage() for record in caplog.records] == ["of something else"]
 
 
+@pytest.mark.backend_free
 def test_a_table_has_a_column_for_each_header():
     assert common.table({"a": [1, 2], "b": ("x", "y")}) == "| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |\n"
     with pytest.raises(ValueError):

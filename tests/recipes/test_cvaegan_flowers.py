@@ -270,6 +270,21 @@ def test_pictures_of_a_model_with_encoder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in expected}
 
 
+@pytest.mark.only_on("torch")
+@pytest.mark.parametrize(("count", "known"), [(64, False), (65, True)])
+def test_too_few_codes_are_not_measured(count, known):
+    """A Frechet distance needs more images than features; the samples are measured all the same."""
+    model = kgan.CVAEGAN(3, 32, 1, 4, 0.05)
+    images, labels = np.zeros((count, 32, 32, 1), "float32"), np.arange(count) % 3
+
+    def judge(images, labels, inception=None):
+        return {"frechet_distance": float(len(images)), "diversity": 2.0}
+
+    numbers = recipe.measure_model(judge, (images, labels), 40, None, model)
+    assert numbers["frechet_distance"] == 120
+    assert numbers.get("codes_frechet_distance") == (65 if known else None)
+
+
 def new_model(name, **options):
     options = Namespace(**{**recipe.QUICK, "width": 0.05, "ablate": None, **options})
     return recipe.new_model(name, np.zeros((2, 32, 32, 1), "float32"), 3, options)
@@ -315,7 +330,7 @@ def write_images(folder, classes, n):
         (["--data", "folder:one"], ["one class", "'rose'"]),
         (["--data", "folder:few", "--count", "8"], ["test split has fewer than two images of rose, tulip"]),
         (["--image-size", "48"], ["image_size=48", "pass one of 32, 64, 128, 256"]),
-        (["--models", "cvaegan", "--width", "0"], ["width=0"]),
+        (["--width", "0"], ["width=0"]),
         (["--count", "3"], ["train split has fewer than two images of 0"]),
         (["--resume"], ["no run to resume"]),
         (["--average", "1"], ["--average 1.0: pass 0 or more, and less than 1"]),

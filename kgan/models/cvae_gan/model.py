@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from kgan import losses
-from kgan.layers import MovingCentres, shift_and_mirror
+from kgan.layers import MovingCentres, scaled, shift_and_mirror
 from kgan.models.conditional import ClassConditional
 from kgan.models.cvae_gan.editing import Editing
 from kgan.models.cvae_gan.latents import change_coordinates, class_whitening
@@ -36,6 +36,7 @@ class Generating(ClassConditional):
         twins=(),
         **kwargs,
     ):
+        scaled(1, width)  # refuses it even where each network has another width
         shape = (image_size, channels, num_classes, latent_dim, width if generator_width is None else generator_width)
         generator, *others = build_generators(*shape, names=("generator", *twins), upsample=upsample)
         super().__init__(generator, num_classes, image_size, channels, latent_dim, width, **kwargs)
@@ -70,15 +71,18 @@ class Judging:
         return dcgan_discriminator(self.image_size, self.channels, width, self.discriminator_norm, **options)
 
     def new_judges(self):
-        """Build the discriminator and the classifier, each with its own `feature_layers`."""
+        """Build the discriminator and the classifier, each with its own of `self.feature_layers`, which are set."""
         names = {"discriminator": [], "classifier": []}
         for layer in self.feature_layers:
             network = layer.split("_")[0]
             if network not in names:
                 raise ValueError(f"feature_layers: {layer!r} must start with 'discriminator_' or 'classifier_'.")
             names[network].append(layer)
-        classifier = build_classifier(self.image_size, self.channels, self.num_classes, self.width, names["classifier"])
-        return self.new_discriminator(feature_layers=names["discriminator"]), classifier
+        shape = (self.image_size, self.channels, self.num_classes, self.width)
+        return (
+            self.new_discriminator(feature_layers=names["discriminator"]),
+            build_classifier(*shape, names["classifier"]),
+        )
 
 
 class Encoding(Editing, Generating):
@@ -124,7 +128,8 @@ class Encoding(Editing, Generating):
         `generate` and `mix_identities` draw other images. The paper has nothing like it; Ghosh et al. (2020) fit the
         prior to the codes in this way.
 
-        Call it after `fit`. The posteriors lose their differences in variance.
+        Call it after the last `fit`: averages that an optimizer keeps of the weights stay as they are. Codes from
+        before do not fit the model any more. The posteriors lose their differences in variance.
 
         Args:
             images: `(n, image_size, image_size, channels)` in [-1, 1]; those of the training.
