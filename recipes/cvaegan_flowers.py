@@ -86,7 +86,7 @@ QUICK = SHARED | {
     "models": ["cvaegan"],
     "epochs": 5,
     "lambdas": [0.1, 1.0, 1.0, 0.35],  # five epochs are few, so discriminator and classifier pull harder
-    # A discriminator as narrow as the encoder sees no petals, and then the pixel term draws them blurred.
+    # A discriminator of the encoder's width has too few features to say much, and the pixel term blurs what is left.
     "discriminator_width": 0.5,
     "discriminator_learning_rate": SHARED["discriminator_learning_rate"] | {"cvaegan": 1e-4},
     "generator_width": 0.25,
@@ -136,26 +136,17 @@ def main():
         pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms of CVAE-GAN; 1 in the paper"},
         mixed_norm={"action": on_or_off, "help": "CVAE-GAN: one set of batch statistics for codes and prior"},
         augment={"action": on_or_off, "help": "CVAE-GAN: D and C see images shifted and mirrored"},
-        generator_width={
-            "type": float,
-            "help": "scales the channels of generators, not AC-GAN's",
-        },
+        generator_width={"type": float, "help": "scales the channels of generators, not AC-GAN's"},
         upsample={"action": on_or_off, "help": "generators with up-sampling and convolution, not transposed"},
         discriminator_width={"type": float, "help": "scales those of discriminators, not AC-GAN's"},
-        discriminator_norm={
-            "choices": ("batch", "layer", "spectral"),
-            "help": "in discriminators, not AC-GAN's",
-        },
+        discriminator_norm={"choices": ("batch", "layer", "spectral"), "help": "in discriminators, not AC-GAN's"},
         discriminator_rate={"type": float, "help": "learning rate of D; by default the preset's for each model"},
         decay={"action": on_or_off, "help": "let learning rates fall to 0 along a cosine"},
         average={
             "type": float,
             "help": "momentum of the moving averages that the generator's weights end as; 0: none",
         },
-        whiten={
-            "action": on_or_off,
-            "help": "with an encoder: at last, move the codes of images to the prior",
-        },
+        whiten={"action": on_or_off, "help": "with an encoder: at last, move the codes of images to the prior"},
         per_class={"type": common.at_least_one, "help": "images of each class that are measured"},
         validate={"action": "store_true", "help": "measure training images that are held out, to choose options"},
         inception={"action": "store_true", "help": "FID, of more than 2048 images, and KID; needs kgan[fid]"},

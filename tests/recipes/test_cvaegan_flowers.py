@@ -70,7 +70,7 @@ def test_options_of_the_discriminator_and_averages(start, tmp_path):
 
 
 @pytest.mark.only_on("torch")
-def test_held_out_images_and_whitened_latents(start, tmp_path, capsys):
+def test_held_out_images_and_whitened_latents(start, tmp_path):
     out, steps = tmp_path / "run", ["--count", "400", "--epochs", "1"]
     arguments = [*TINY, *steps, "--models", "cvaegan", "cgan", "--validate", "--whiten", "--out", out]
     assert start(*arguments)[0] == 0
