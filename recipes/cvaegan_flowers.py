@@ -70,6 +70,7 @@ SHARED = {
     "pixel_weight": 1.0,
     "mixed_norm": False,
     "augment": False,
+    "separate": False,
     "generator_width": None,
     "upsample": False,
     "discriminator_width": None,
@@ -136,6 +137,7 @@ def main():
         pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms of CVAE-GAN; 1 in the paper"},
         mixed_norm={"action": on_or_off, "help": "CVAE-GAN: one set of batch statistics for codes and prior"},
         augment={"action": on_or_off, "help": "CVAE-GAN: D and C see images shifted and mirrored"},
+        separate={"action": on_or_off, "help": "CVAE-GAN: an optimizer for each kind of loss of the generator"},
         generator_width={"type": float, "help": "scales the channels of generators, not AC-GAN's"},
         upsample={"action": on_or_off, "help": "generators with up-sampling and convolution, not transposed"},
         discriminator_width={"type": float, "help": "scales those of discriminators, not AC-GAN's"},
@@ -228,7 +230,7 @@ def new_model(name, images, num_classes, options):
     if name == "cvaegan":
         parts = ABLATIONS.get(options.ablate, PARTS)
         extra["matching"] = {part: options.pixel_weight if part == "image" else 1.0 for part in parts}
-        extra |= {"mixed_norm": options.mixed_norm, "augment": options.augment}
+        extra |= {key: getattr(options, key) for key in ("mixed_norm", "augment", "separate")}
     return MODELS[name](num_classes, options.image_size, images.shape[-1], options.latent_dim, options.width, **extra)
 
 
@@ -249,7 +251,8 @@ def train(name, seed, folder, images, labels, num_classes, options):
     optimizers = {player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()}
     if options.average:
         averaged = {"use_ema": True, "ema_momentum": options.average}
-        optimizers["generator"] = keras.optimizers.Adam(rates["generator"], beta_1=0.5, **averaged)
+        player = "generator_prior" if "generator_prior" in rates else "generator"  # the last to update it
+        optimizers[player] = keras.optimizers.Adam(rates[player], beta_1=0.5, **averaged)
     model.compile(optimizers)
 
     shown = np.repeat(np.arange(min(num_classes, 16)), 8)

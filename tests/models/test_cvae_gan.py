@@ -21,13 +21,12 @@ def data(n):
     return noise((n, 32, 32, 1), salt=3), np.arange(n, dtype="int32") % 3
 
 
-@pytest.mark.parametrize("name", contract_on(MODELS, everywhere=["CVAEGAN"]))
-def test_contract(name, tmp_path, monkeypatch):
+def check(new, tmp_path, monkeypatch):
     # GoogLeNet's nine modules are left out: a step is traced many times here. `test_golden` has them all.
     monkeypatch.setattr(networks, "_inception", lambda x, w, *channels: x)
     images, labels = data(7)
     check_model(
-        lambda: make(name),
+        new,
         (images, labels),
         4,
         tmp_path,
@@ -35,6 +34,15 @@ def test_contract(name, tmp_path, monkeypatch):
         output_shape=(3, 32, 32, 1),
         bad=((images, labels + 1), "Labels must be 0 to 2"),
     )
+
+
+@pytest.mark.parametrize("name", contract_on(MODELS, everywhere=["CVAEGAN"]))
+def test_contract(name, tmp_path, monkeypatch):
+    check(lambda: make(name), tmp_path, monkeypatch)
+
+
+def test_contract_of_separate_optimizers(tmp_path, monkeypatch):
+    check(lambda: make("CVAEGAN", separate=True), tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -239,6 +247,51 @@ def test_weights_of_the_parts():
     np.testing.assert_allclose(b["generator"] - a["generator"], pairwise + 2e-3 * a["class_matching"], rtol=1e-3)
     again = kgan.CVAEGAN.from_config(weighted.get_config())
     assert again.get_config()["matching"] == {"image": 0.1, "classifier": 3, "discriminator": 1}
+
+
+# === An optimizer for each kind of loss of G ===
+
+
+def step_of(optimizer, separate, **options):
+    """The generator's weights before and after an update."""
+    keras.utils.set_random_seed(3)
+    model = make("CVAEGAN", separate=separate, **options)
+    model.compile({player: type(optimizer).from_config(optimizer.get_config()) for player in model.players})
+    before = model.generator.get_weights()
+    model.train_on_batch(*data(6))
+    return before, model.generator.get_weights()
+
+
+@pytest.mark.every_backend
+def test_updates_of_both_losses_add_up():
+    """With SGD, to the update of one optimizer for their sum."""
+    start, separate = step_of(keras.optimizers.SGD(1e-3), separate=True, lambdas=(3, 1, 5, 5))
+    same_start, joint = step_of(keras.optimizers.SGD(1e-3), separate=False, lambdas=(3, 1, 5, 5))
+    for before, same, one, other in zip(start, same_start, separate, joint, strict=True):
+        np.testing.assert_array_equal(before, same)
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_adam_cancels_the_scale_of_each_loss(separate):
+    """A hundred times the weight of the mean features moves G as before, if they have an optimizer of their own."""
+    adam = keras.optimizers.Adam(1e-3, epsilon=1e-12)
+    _, plain = step_of(adam, separate, lambdas=(3, 1, 1, 1))
+    _, scaled = step_of(adam, separate, lambdas=(3, 1, 100, 100))
+    far = np.concatenate([np.ravel(np.abs(a - b) > 1e-4) for a, b in zip(plain, scaled, strict=True)]).mean()
+    assert far < 0.01 if separate else far > 0.1
+
+
+def test_separate_players_own_the_generator():
+    model, joint = make("CVAEGAN", separate=True), make("CVAEGAN")
+    assert set(model.players) == {"classifier", "discriminator", "generator_codes", "generator_prior", "encoder"}
+    assert set(joint.players) == {"classifier", "discriminator", "generator", "encoder"}
+    assert kgan.CVAEGAN.from_config(model.get_config()).players == model.players
+    config = joint.get_config()
+    del config["separate"]  # of a file that is older than the option
+    assert kgan.CVAEGAN.from_config(config).players == joint.players
+    with pytest.raises(ValueError, match="samples of the prior have no loss"):
+        make("CVAEGAN", separate=True, matching=("image",))
 
 
 # === Statistics of both kinds of latents ===
