@@ -54,17 +54,18 @@ def test_options_of_the_generator_and_its_training(start, tmp_path):
 
 
 @pytest.mark.only_on("torch")
-def test_options_of_the_discriminator_and_averages(start, tmp_path):
+@pytest.mark.parametrize(("last", "option"), [("generator", "--no-separate"), ("generator_prior", "--separate")])
+def test_options_of_the_discriminator_and_averages(last, option, start, tmp_path):
     more = ["--models", "cvaegan", "--discriminator-norm", "spectral", "--discriminator-rate", "1e-5", "--no-decay"]
-    more += ["--average", "0.9", "--latent-dim", "5", "--discriminator-width", "0.1"]
+    more += ["--average", "0.9", "--latent-dim", "5", "--discriminator-width", "0.1", option]
     assert start(*TINY, *more, "--out", tmp_path / "run")[0] == 0
     model = keras.saving.load_model(tmp_path / "run" / "cvaegan-seed0" / "model.keras")
     assert (model.discriminator_norm, model.discriminator_width, model.latent_dim) == ("spectral", 0.1, 5)
     players = dict(zip(model.players, model.optimizer.optimizers, strict=True))
     assert float(players["discriminator"].learning_rate) == pytest.approx(1e-5)
-    assert [name for name, optimizer in players.items() if optimizer.use_ema] == ["generator"]
-    assert players["generator"].ema_momentum == 0.9
-    averages = players["generator"]._model_variables_moving_average
+    assert [name for name, optimizer in players.items() if optimizer.use_ema] == [last]
+    assert players[last].ema_momentum == 0.9
+    averages = players[last]._model_variables_moving_average
     for variable, average in zip(model.generator.trainable_variables, averages, strict=True):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (variable, average)))
 
