@@ -67,15 +67,14 @@ class ClassConditional(HasPresets, AdversarialModel):
         channels: 1 or 3.
         latent_dim: length of the latent vector, drawn from N(0, 1).
         width: factor for the channels of all hidden layers, in (0, 4].
-        players: as of `AdversarialModel`.
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
             range.
     """
 
-    def __init__(self, generator, num_classes, image_size, channels, latent_dim, width, players=None, **kwargs):
-        super().__init__(players, **kwargs)
+    def __init__(self, generator, num_classes, image_size, channels, latent_dim, width, **kwargs):
+        super().__init__(**kwargs)
         self.generator = generator
         self.num_classes = check_num_classes(num_classes)
         self.image_size = image_size

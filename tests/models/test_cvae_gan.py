@@ -252,18 +252,24 @@ def test_weights_of_the_parts():
 # === An optimizer for each kind of loss of G ===
 
 
-def step_of(optimizer, separate, **options):
-    """The generator's weights before and after an update."""
-    keras.utils.set_random_seed(3)
-    model = make("CVAEGAN", separate=separate, **options)
-    model.compile({player: type(optimizer).from_config(optimizer.get_config()) for player in model.players})
-    before = model.generator.get_weights()
-    model.train_on_batch(*data(6))
-    return before, model.generator.get_weights()
+@pytest.fixture
+def step_of(monkeypatch):
+    """Makes one update; returns the generator's weights before and after it."""
+    monkeypatch.setattr(networks, "_inception", lambda x, w, *channels: x)  # GoogLeNet takes long to trace
+
+    def step_of(optimizer, separate, **options):
+        keras.utils.set_random_seed(3)
+        model = make("CVAEGAN", separate=separate, **options)
+        model.compile({player: type(optimizer).from_config(optimizer.get_config()) for player in model.players})
+        before = model.generator.get_weights()
+        model.train_on_batch(*data(6))
+        return before, model.generator.get_weights()
+
+    return step_of
 
 
 @pytest.mark.every_backend
-def test_updates_of_both_losses_add_up():
+def test_updates_of_both_losses_add_up(step_of):
     """With SGD, to the update of one optimizer for their sum."""
     start, separate = step_of(keras.optimizers.SGD(1e-3), separate=True, lambdas=(3, 1, 5, 5))
     same_start, joint = step_of(keras.optimizers.SGD(1e-3), separate=False, lambdas=(3, 1, 5, 5))
@@ -273,7 +279,7 @@ def test_updates_of_both_losses_add_up():
 
 
 @pytest.mark.parametrize("separate", [True, False])
-def test_adam_cancels_the_scale_of_each_loss(separate):
+def test_adam_cancels_the_scale_of_each_loss(separate, step_of):
     """A hundred times the weight of the mean features moves G as before, if they have an optimizer of their own."""
     adam = keras.optimizers.Adam(1e-3, epsilon=1e-12)
     _, plain = step_of(adam, separate, lambdas=(3, 1, 1, 1))
@@ -282,16 +288,56 @@ def test_adam_cancels_the_scale_of_each_loss(separate):
     assert far < 0.01 if separate else far > 0.1
 
 
-def test_separate_players_own_the_generator():
+def test_averages_of_the_generator_are_those_after_both_updates():
+    """With `use_ema` of the player that updates it last."""
+    images, labels = data(18)
+    batches = [(images[i : i + 6], labels[i : i + 6]) for i in (0, 6, 12)]
+
+    def new(**averaged):
+        keras.utils.set_random_seed(3)
+        model = make("CVAEGAN", separate=True)
+        options = {"generator_prior": averaged}
+        model.compile({player: keras.optimizers.SGD(1e-3, **options.get(player, {})) for player in model.players})
+        return model
+
+    def weights(model):
+        return [ops.convert_to_numpy(variable) for variable in model.generator.trainable_variables]
+
+    model, seen = new(), []
+    for batch in batches:
+        model.train_on_batch(*batch)
+        seen.append(weights(model))
+    model = new(use_ema=True, ema_momentum=0.5)
+    model.fit(images, labels, batch_size=6, shuffle=False, verbose=0)
+    for first, second, third, average in zip(*seen, weights(model), strict=True):
+        np.testing.assert_allclose(average, first / 4 + second / 4 + third / 2, atol=1e-6)
+
+
+def test_both_players_own_the_generator():
     model, joint = make("CVAEGAN", separate=True), make("CVAEGAN")
-    assert set(model.players) == {"classifier", "discriminator", "generator_codes", "generator_prior", "encoder"}
-    assert set(joint.players) == {"classifier", "discriminator", "generator", "encoder"}
+    # The discriminator is among the three losses that a progress bar has room for.
+    assert list(model.players) == ["discriminator", "generator_codes", "generator_prior", "classifier", "encoder"]
+    assert all(tuple(model.players[f"generator_{kind}"]) == ("generator",) for kind in ("codes", "prior"))
+    assert list(joint.players) == ["classifier", "discriminator", "generator", "encoder"]
     assert kgan.CVAEGAN.from_config(model.get_config()).players == model.players
     config = joint.get_config()
     del config["separate"]  # of a file that is older than the option
     assert kgan.CVAEGAN.from_config(config).players == joint.players
-    with pytest.raises(ValueError, match="samples of the prior have no loss"):
-        make("CVAEGAN", separate=True, matching=("image",))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"matching": ("image",)},
+        {"lambdas": (3, 0, 1, 1)},
+        {"lambdas": (3, 1, 0, 0)},
+        {"lambdas": (3, 1, 1, 0), "matching": ("image", "classifier")},
+    ],
+)
+def test_a_player_without_a_loss_is_refused(options):
+    with pytest.raises(ValueError, match="one of the two kinds of losses of G has no weight"):
+        make("CVAEGAN", separate=True, **options)
+    make("CVAEGAN", **options)
 
 
 # === Statistics of both kinds of latents ===

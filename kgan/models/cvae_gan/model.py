@@ -61,8 +61,9 @@ class CVAEGAN(Judging, Encoding):
             `kgan.models.gan.dcgan_discriminator`.
         separate: whether the two kinds of losses of G have an optimizer each, those of the players `generator_codes`
             (reconstruction) and `generator_prior` (mean features), instead of one for their sum, `generator`. Adam
-            cancels the scale of a loss, so pairwise terms, which can be thirty times as large, no longer drown the
-            other kind. Of `lambdas`, the ratio of the last two is then what counts for G.
+            cancels the scale of a loss: each kind then counts by the learning rate of its player, and of `lambdas`
+            only the ratio of the last two still matters to G, which makes two updates a step. To average its weights,
+            give `use_ema=True` to the optimizer of `generator_prior`, the last to update it.
 
     Raises:
         ValueError: if an argument is out of range. `fit` raises it if an image is outside [-1, 1] or a label is out of
@@ -125,12 +126,22 @@ class CVAEGAN(Judging, Encoding):
         weights = dict(matching) if isinstance(matching, dict) else dict.fromkeys(matching, 1.0)
         if not all(0 < weight < float("inf") for weight in weights.values()):
             raise ValueError(f"matching={matching}: pass weights above 0; leave out a part that shall not count.")
-        if separate and not set(matching) - {"image"}:
-            raise ValueError(f"separate=True, matching={matching}: samples of the prior have no loss; add a part.")
+        if separate:
+            _, lambda_2, lambda_3, lambda_4 = lambdas
+            if not lambda_2 or not (lambda_3 and "discriminator" in weights or lambda_4 and "classifier" in weights):
+                given = f"separate=True, lambdas={lambdas}, matching={matching}"
+                raise ValueError(f"{given}: one of the two kinds of losses of G has no weight; use one optimizer.")
+            # Set here because the base class makes a tracker for each. An optimizer with `use_ema` averages what it has
+            # just updated, so samples of the prior come last.
+            self.players = {
+                "discriminator": ("discriminator",),
+                "generator_codes": ("generator",),
+                "generator_prior": ("generator",),
+                "classifier": ("classifier",),
+                "encoder": ("encoder",),
+            }
         shape = (num_classes, image_size, channels, latent_dim, width)
         twins = () if mixed_norm else ("decoder",)
-        both = dict.fromkeys(("generator_codes", "generator_prior"), ("generator",))
-        others = {player: networks for player, networks in self.players.items() if player != "generator"}
         super().__init__(
             *shape,
             lambdas,
@@ -140,7 +151,6 @@ class CVAEGAN(Judging, Encoding):
             twins=twins,
             discriminator_width=discriminator_width,
             discriminator_norm=discriminator_norm,
-            players={**both, **others} if separate else None,
             **kwargs,
         )
         self.separate = separate
