@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "flowers.png")
     options = parser.parse_args()
     made = picture(blocks(kgan.presets.load(options.model)))
-    # 128 colours are as good to the eye, and keep the file at 150 kB.
+    # 128 colours are as good to the eye, and keep the file at about 150 kB.
     made.quantize(128, dither=Image.Dither.NONE).save(options.out, optimize=True)
     print(f"{options.out}: {made.width}x{made.height}, {options.out.stat().st_size / 1000:.0f} kB")
 
