@@ -128,7 +128,9 @@ def check_run(options, free=()):
         if not path.exists():
             raise FileNotFoundError(f"{options.out} holds no run to resume: {path} is missing.")
         before = json.loads(path.read_text())
-        differ = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in free]
+        # An option that the recipe did not have when the run began changes nothing where it is off.
+        known = {**before, **{name: value for name, value in now.items() if name in before or value}}
+        differ = [name for name in known if before.get(name) != now.get(name) and name not in free]
         if differ:
             listed = ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in sorted(differ))
             raise ValueError(f"--resume needs the options of the first run: {listed}.")

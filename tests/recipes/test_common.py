@@ -251,3 +251,16 @@ def test_a_run_is_resumed_on_other_devices(tmp_path):
     common.check_run(Namespace(**options, resume=True, devices=1))
     with pytest.raises(ValueError, match="epochs was 3, is 4"):
         common.check_run(Namespace(**options | {"epochs": 4}, resume=True, devices=2))
+
+
+@pytest.mark.backend_free
+def test_a_run_is_resumed_by_a_recipe_that_has_got_more_options(tmp_path):
+    run = Namespace(out=tmp_path / "run", epochs=3, ablate=None)
+    common.open_run(Namespace(**vars(run), resume=False))
+    common.check_run(Namespace(**vars(run), resume=True, separate=False, average=0.0, generator_width=None))
+    with pytest.raises(ValueError, match="separate was None, is True.$"):
+        common.check_run(Namespace(**vars(run), resume=True, separate=True, average=0.0))
+    with pytest.raises(ValueError, match="ablate was None, is 'D'.$"):
+        common.check_run(Namespace(**vars(run) | {"ablate": "D"}, resume=True))
+    with pytest.raises(ValueError, match="epochs was 3, is None.$"):
+        common.check_run(Namespace(out=run.out, ablate=None, resume=True))
