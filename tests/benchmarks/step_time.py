@@ -237,25 +237,36 @@ def loop(step, batches):
     return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(waited_for)]
 
 
-def compare(rivals, batches, rounds, steps, name):
-    """Print the milliseconds of a step of two rivals, `core` and `hand`, and the ratio; they run in turn.
+def compare(model, step, batch, rounds, steps, name):
+    """Print the milliseconds of a step of `fit` and of a loop by hand over the same arrays, and the ratio.
 
     Args:
-        rivals: `{name: step}`.
-        batches: `{name: batch}`.
+        model: compiled.
+        step: function of a batch of tensors.
+        batch: arrays, as a dict or as the tuple of what `fit` takes.
         name: what the line begins with.
     """
+    size = len(keras.tree.flatten(batch)[0])
+    data = keras.tree.map_structure(lambda array: np.concatenate([array] * steps), batch)
+
+    def tensors(i):
+        return keras.tree.map_structure(lambda array: keras.ops.convert_to_tensor(array[i : i + size]), data)
+
+    given = data if isinstance(data, tuple) else (data,)
+    rivals = {
+        "fit": lambda: model.fit(*given, batch_size=size, shuffle=False, verbose=0),
+        "hand": lambda: loop(step, map(tensors, range(0, steps * size, size))),
+    }
     spent = {rival: [] for rival in rivals}
     for r in range(rounds + 1):  # the first compiles and does not count
         for rival in sorted(rivals, reverse=r % 2):
-            loop(rivals[rival], [batches[rival]] * 2)
             start = time.perf_counter()
-            loop(rivals[rival], [batches[rival]] * steps)
+            rivals[rival]()
             spent[rival].append(1e3 * (time.perf_counter() - start) / steps)
     spent = {rival: np.array(values[1:]) for rival, values in spent.items()}
-    low, ratio, high = np.quantile(spent["core"] / spent["hand"], (0.25, 0.5, 0.75))
+    low, ratio, high = np.quantile(spent["fit"] / spent["hand"], (0.25, 0.5, 0.75))
     times = ", ".join(f"{rival} {np.median(values):.1f} ms" for rival, values in spent.items())
-    print(f"{name}: {times}; core / hand {ratio:.3f} ({low:.3f}, {high:.3f})")
+    print(f"{name}, {BACKEND}: {times}; fit / hand {ratio:.3f} ({low:.3f}, {high:.3f})")
 
 
 def measure(rounds, steps):

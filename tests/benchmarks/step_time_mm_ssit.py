@@ -1,4 +1,4 @@
-"""Time of MM-SSIT's training step: written with the core, and by hand with the backend's own tools.
+"""Time of MM-SSIT's training step: `fit`, and a loop by hand with the backend's own tools.
 
     KERAS_BACKEND=jax python tests/benchmarks/step_time_mm_ssit.py --width 0.25
 
@@ -10,24 +10,24 @@ the ratios within the rounds, with their quartiles.
 
 import argparse
 
-import torch  # before Keras: imported after TensorFlow it can crash the process
+import torch  # noqa: F401  before Keras: imported after TensorFlow it can crash the process
 
 # isort: split
 import keras
 import numpy as np
+from by_hand import one_pass
 from keras import ops
-from step_time import compare, compiled_step
+from step_time import compare
 
 import kgan
 
-BACKEND = keras.backend.backend()
 BATCH, CLASSES = 50, 10
 
 
-def core(width):
-    model = kgan.MMSSIT(CLASSES, width=width)
-    model.compile()
-    return compiled_step(model)
+def model(width):
+    made = kgan.MMSSIT(CLASSES, width=width)
+    made.compile()
+    return made
 
 
 # === By hand ===
@@ -42,8 +42,8 @@ def mean_where(mask, values):
     return ops.sum(mask * values) / ops.maximum(ops.sum(mask), 1.0)
 
 
-def losses(net, batch, normal):
-    """Eq. 1 to 7 with all weights 1 in one place: of the discriminators, of the rest, and what is logged."""
+def losses(net, batch, normal, _):
+    """Eq. 1 to 7 with all weights 1 in one place: those of the discriminators and of the rest, and what is logged."""
     images, labels = [batch["images_a"], batch["images_b"]], [batch["labels_a"], batch["labels_b"]]
     content_encoders, decoders = (net.content_encoder_a, net.content_encoder_b), (net.decoder_a, net.decoder_b)
     style_encoders = net.style_encoder_a, net.style_encoder_b
@@ -73,100 +73,12 @@ def losses(net, batch, normal):
 
         right = ops.mean(ops.cast(ops.argmax(found, axis=1) == i, "float32")) / 2
         told = ops.mean(ops.cast(real > 0, "float32")) + ops.mean(ops.cast(fake < 0, "float32"))
-        logged.append(ops.stack([matched, domain, label, kept, own, reconstruction, right, told / 4]))
-    return d_loss, ae_loss, logged[0] + logged[1]
+        logged.append([matched, domain, label, kept, own, reconstruction, right, told / 4])
+    return [d_loss, ae_loss], [sum(pair) for pair in zip(*logged, strict=True)]
 
 
 def hand(width):
-    net = kgan.MMSSIT(CLASSES, width=width)
-    owned = list(net._player_variables().values())
-    adams = [keras.optimizers.Adam(3e-4) for _ in owned]
-    for adam, variables in zip(adams, owned, strict=True):
-        adam.build(variables)
-    return globals()[f"hand_{BACKEND}"](net, owned, adams)
-
-
-def hand_tensorflow(net, owned, adams):
-    import tensorflow as tf
-
-    totals = tf.Variable(tf.zeros(10))
-
-    @tf.function
-    def step(batch):
-        with tf.GradientTape(persistent=True) as tape:
-            *both, logged = losses(net, batch, tf.random.normal)
-        grads = [tape.gradient(loss, [v.value for v in group]) for loss, group in zip(both, owned, strict=True)]
-        for adam, grad in zip(adams, grads, strict=True):
-            adam.apply(grad)
-        return totals.assign_add(tf.concat([logged, both], 0))
-
-    return step
-
-
-def hand_torch(net, owned, adams):
-    totals = torch.zeros(10)
-
-    def step(batch):
-        *both, logged = losses(net, batch, torch.randn)
-        grads = [
-            torch.autograd.grad(loss, [v.value for v in group], retain_graph=loss is both[0])
-            for loss, group in zip(both, owned, strict=True)
-        ]
-        with torch.no_grad():
-            for adam, grad in zip(adams, grads, strict=True):
-                adam.apply(grad)
-            return totals.add_(torch.cat([logged, torch.stack(both)]))
-
-    return step
-
-
-def hand_jax(net, owned, adams):
-    import jax
-    from jax import numpy as jnp
-
-    averages = [v for v in net.non_trainable_variables if "moving" in v.path]
-
-    def forward(d, rest, state, key, batch):
-        keys = iter(jax.random.split(key, 2))
-        mapping = [
-            *zip(owned[0], d, strict=True),
-            *zip(owned[1], rest, strict=True),
-            *zip(averages, state, strict=True),
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            d_loss, ae_loss, logged = losses(net, batch, lambda shape: jax.random.normal(next(keys), shape))
-        return (
-            d_loss,
-            ae_loss,
-            (jnp.concatenate([logged, jnp.stack([d_loss, ae_loss])]), [scope.get_current_value(v) for v in averages]),
-        )
-
-    def update(state, batch):
-        d, rest, moments, moving, key, totals = state
-        key, now = jax.random.split(key)
-
-        def both(d, rest):
-            *values, rest_of_it = forward(d, rest, moving, now, batch)
-            return values, rest_of_it
-
-        _, pull_back, (logged, moving) = jax.vjp(both, d, rest, has_aux=True)
-        one, zero = jnp.ones(()), jnp.zeros(())
-        d_grads, rest_grads = pull_back([one, zero])[0], pull_back([zero, one])[1]
-        d, d_moments = adams[0].stateless_apply(moments[0], d_grads, d)
-        rest, rest_moments = adams[1].stateless_apply(moments[1], rest_grads, rest)
-        return (d, rest, [d_moments, rest_moments], moving, key, totals + logged)
-
-    values = [[v.value.copy() for v in group] for group in (*owned, averages)]
-    moments = [[v.value.copy() for v in adam.variables] for adam in adams]
-    state = (values[0], values[1], moments, values[2], jax.random.key(0), jnp.zeros(10))
-    compiled = jax.jit(update, donate_argnums=0)
-
-    def step(batch):
-        nonlocal state
-        state = compiled(state, batch)
-        return state[-1]
-
-    return step
+    return one_pass(losses, model(width), [keras.optimizers.Adam(3e-4) for _ in range(2)], 10)
 
 
 # === Measurement ===
@@ -174,18 +86,14 @@ def hand_jax(net, owned, adams):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=10, help="steps in a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=20, help="steps in a round")
     parser.add_argument("--width", type=float, default=0.25)
     args = parser.parse_args()
-    rng = np.random.default_rng(0)
-    images = rng.uniform(-1, 1, (2, BATCH, 32, 32, 3)).astype("float32")
-    labels = np.where(np.arange(BATCH) % 2, -1, np.arange(BATCH) % CLASSES).astype("int32")
+    images = np.random.default_rng(0).uniform(-1, 1, (2, BATCH, 32, 32, 3)).astype("float32")
+    labels = np.where(np.arange(BATCH) % 2, -1, np.arange(BATCH) // 2 % CLASSES).astype("int32")
     batch = {"images_a": images[0], "labels_a": labels, "images_b": images[1], "labels_b": labels}
-    batch = {name: ops.convert_to_tensor(value) for name, value in batch.items()}
-
-    rivals = {"core": core(args.width), "hand": hand(args.width)}
-    compare(rivals, dict.fromkeys(rivals, batch), args.rounds, args.steps, f"{BACKEND}, width {args.width}")
+    compare(model(args.width), hand(args.width), batch, args.rounds, args.steps, f"MMSSIT, width {args.width}")
 
 
 if __name__ == "__main__":
