@@ -233,6 +233,22 @@ def decaying_adam(learning_rate, steps):
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
 
 
+def adams(rates, steps=None, averages=None):
+    """Adam with CVAE-GAN's default beta_1 of 0.5 for each player.
+
+    Args:
+        rates: `{player: learning rate}`.
+        steps: of the training, for learning rates that fall to 0 along a cosine.
+        averages: `{player: momentum}`, for weights that end as moving averages.
+    """
+    if steps:
+        rates = {player: keras.optimizers.schedules.CosineDecay(rate, steps) for player, rate in rates.items()}
+    averaging = {player: {"use_ema": True, "ema_momentum": momentum} for player, momentum in (averages or {}).items()}
+    return {
+        player: keras.optimizers.Adam(rate, beta_1=0.5, **averaging.get(player, {})) for player, rate in rates.items()
+    }
+
+
 def decaying_optimizers(model, learning_rate, steps, factors=None):
     """`decaying_adam` for each player of an adversarial model.
 

@@ -17,6 +17,7 @@ Writes to --out, beside what every run writes (recipes/README.md), in the folder
 generated and mixed identities) and a result for each recogniser.
 """
 
+import argparse
 import math
 from functools import partial
 
@@ -31,6 +32,7 @@ from sklearn.neighbors import NearestNeighbors
 import kgan
 from kgan import CVAEGAN, callbacks, metrics
 from kgan.data.source import ranks_in_class
+from kgan.models.cvae_gan.model import PARTS
 
 FOLDS, PAIRS = 10, 300  # LFW's folds, and pairs of each kind in a fold
 MIN_IMAGES = 8  # training images that make a class an identity: most people in LFW have one
@@ -39,26 +41,40 @@ REPORTED = {
     "existing": ("existing identities", "80k + 100k", 92.77),
     "new": ("new identities", "80k + 500k", 92.98),
 }
-QUICK = {
-    "data": "synthetic/flowers",
+SHARED = {
     "image_size": 32,
-    "count": 600,
-    "held_out": 4,
-    "seeds": 1,
-    "epochs": 60,
     "width": 0.125,
     "latent_dim": 64,
     "batch_size": 32,
     "learning_rate": 2e-3,
     "lambdas": [0.5, 1.0, 1e-3, 0.1],
+    "pixel_weight": 1.0,
+    "generator_width": None,
+    "discriminator_width": None,
+    "discriminator_rate": None,
+    "decay": False,
     "per_identity": 60,
     "new_identities": 35,
     "per_new_identity": 70,
     "recogniser_width": 16,
     "recogniser_images": 16_000,
 }
-SMALL = QUICK | {"data": "digits", "count": 500, "held_out": 3, "seeds": 5, "epochs": 120}
-PAPER = QUICK | {
+QUICK = SHARED | {
+    "data": "synthetic/flowers",
+    "count": 600,
+    "held_out": 4,
+    "seeds": 1,
+    "epochs": 60,
+    # As in preset quick of cvaegan_flowers.
+    "lambdas": [0.1, 1.0, 1.0, 0.35],
+    "pixel_weight": 0.1,
+    "generator_width": 0.25,
+    "discriminator_width": 0.5,
+    "discriminator_rate": 1e-4,
+    "decay": True,
+}
+SMALL = SHARED | {"data": "digits", "count": 500, "held_out": 3, "seeds": 5, "epochs": 120}
+PAPER = SHARED | {
     "data": "lfw",
     "image_size": 128,
     "count": None,
@@ -84,6 +100,12 @@ def main():
         (QUICK, SMALL, PAPER),
         image_size={"type": int, "help": "32, 64, 128 or 256"},
         count={"type": common.at_least_one, "help": "training images, those of held-out classes included"},
+        lambdas={"type": float, "nargs": 4, "help": "weights of eq. 7"},
+        pixel_weight={"type": float, "help": "weight of pixels among the pairwise terms; 1 in the paper"},
+        generator_width={"type": float, "help": "scales the channels of the generator"},
+        discriminator_width={"type": float, "help": "scales those of the discriminator"},
+        discriminator_rate={"type": float, "help": "learning rate of the discriminator; by default that of the others"},
+        decay={"action": argparse.BooleanOptionalAction, "help": "let learning rates fall to 0 along a cosine"},
         held_out={"type": common.at_least_one, "help": "classes kept for verification"},
         seeds={"type": common.at_least_one, "help": "how many times to hold out classes and train"},
         per_identity={"type": common.at_least_one, "help": "generated images of each existing identity"},
@@ -175,16 +197,19 @@ def draw_mixes(num_identities, count, seed):
 def train_generator(images, labels, folder, seed, options):
     common.set_seed(seed, options.devices)
     sizes = (int(labels.max()) + 1, options.image_size, images.shape[-1], options.latent_dim, options.width)
-    model = CVAEGAN(*sizes, lambdas=options.lambdas)
-    optimizers = {player: keras.optimizers.Adam(options.learning_rate, beta_1=0.5) for player in model.players}
-    model.compile(optimizers)
+    widths = {"generator_width": options.generator_width, "discriminator_width": options.discriminator_width}
+    matching = dict.fromkeys(PARTS, 1.0) | {"image": options.pixel_weight}
+    model = CVAEGAN(*sizes, lambdas=options.lambdas, matching=matching, **widths)
+    batches = kgan.data.Batches(images, labels, options.batch_size, seed)
+    rates = dict.fromkeys(model.players, options.learning_rate)
+    rates["discriminator"] = options.discriminator_rate or options.learning_rate
+    model.compile(common.adams(rates, options.epochs * len(batches) if options.decay else None))
     shown = np.repeat(np.arange(min(model.num_classes, 16)), 8)
 
     def sample(model):
         return model.generate(shown, seed=0)
 
     grid = partial(callbacks.ImageGrid, sample=sample, columns=8, folder=folder / "samples")
-    batches = kgan.data.Batches(images, labels, options.batch_size, seed)
     common.train(model, batches, folder, options, [grid])
     return model
 

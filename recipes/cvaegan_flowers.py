@@ -29,7 +29,6 @@ from operator import itemgetter
 
 import common
 import judges
-import keras
 import numpy as np
 import pictures
 
@@ -245,15 +244,9 @@ def train(name, seed, folder, images, labels, num_classes, options):
     if "discriminator" in rates:
         rates["discriminator"] = options.discriminator_rate or options.discriminator_learning_rate[name]
     batches = kgan.data.Batches(images, labels, options.batch_size, seed)
-    if options.decay:
-        steps = options.epochs * len(batches)
-        rates = {player: keras.optimizers.schedules.CosineDecay(rate, steps) for player, rate in rates.items()}
-    optimizers = {player: keras.optimizers.Adam(rate, beta_1=0.5) for player, rate in rates.items()}
-    if options.average:
-        averaged = {"use_ema": True, "ema_momentum": options.average}
-        player = "generator_prior" if "generator_prior" in rates else "generator"  # the last to update it
-        optimizers[player] = keras.optimizers.Adam(rates[player], beta_1=0.5, **averaged)
-    model.compile(optimizers)
+    averaging = "generator_prior" if "generator_prior" in rates else "generator"  # the last to update it
+    averages = {averaging: options.average} if options.average else {}
+    model.compile(common.adams(rates, options.epochs * len(batches) if options.decay else None, averages))
 
     shown = np.repeat(np.arange(min(num_classes, 16)), 8)
 
