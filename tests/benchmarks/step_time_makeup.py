@@ -208,8 +208,8 @@ def hand_jax(net, phases, owned, adams):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=10, help="steps in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60, help="steps in a round; a call of fit has costs of its own")
     args = parser.parse_args()
     pairs = kgan.data.load_makeup("synthetic/faces", uv_size=SIZE, image_size=SIZE, count=BATCH)
     core = model()

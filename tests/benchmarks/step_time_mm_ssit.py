@@ -86,8 +86,8 @@ def hand(width):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=20, help="steps in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60, help="steps in a round; a call of fit has costs of its own")
     parser.add_argument("--width", type=float, default=0.25)
     args = parser.parse_args()
     images = np.random.default_rng(0).uniform(-1, 1, (2, BATCH, 32, 32, 3)).astype("float32")

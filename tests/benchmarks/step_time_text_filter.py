@@ -67,8 +67,8 @@ def hand():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=20, help="steps in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=60, help="steps in a round; a call of fit has costs of its own")
     args = parser.parse_args()
     images = np.random.default_rng(0).uniform(0, 255, (4, 60, 80, 3)).astype("float32")
     compare(model(), hand(), (images,), args.rounds, args.steps, "AdversarialDistiller")
