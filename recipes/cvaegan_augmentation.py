@@ -1,6 +1,6 @@
 """CVAE-GAN, section 5.6: generated images as training data for a recogniser, measured as Table 2 does.
 
-    python recipes/cvaegan_augmentation.py                     # drawn flowers, one seed, under 3 minutes on two cores
+    python recipes/cvaegan_augmentation.py                     # drawn flowers, one seed, six minutes on two cores
     python recipes/cvaegan_augmentation.py --preset small      # handwritten digits, five seeds, under an hour
     python recipes/cvaegan_augmentation.py --preset paper      # LFW from TFDS, 128 px; a GPU and 30 GB of memory
 
